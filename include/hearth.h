@@ -1,0 +1,211 @@
+/* Hearth as a library: open a model, submit a request, read its tokens. Nothing else is public.
+ *
+ * Two nouns. A *model* is immutable, opened from a path or from memory, shared, and outlives every
+ * request. A *request* is one generation: prompt tokens in, tokens out, with its sampler, its owner and
+ * its budget. An *engine* plans steps over all requests of a model on its own threads.
+ *
+ * Any thread may call any function on different objects; hearth_submit, hearth_cancel may be called on one engine
+ * from many threads; one thread reads one request. Strings given are copied; strings handed out live as long
+ * as the object they came from (a token's text: until the next call of hearth_next on that request).
+ *
+ *     hearth_err e = {0};
+ *     hearth_model *m = hearth_model_open("model.gguf", NULL, &e);
+ *     hearth_engine *g = hearth_engine_new(m, NULL, &e);
+ *     int32_t *ids; size_t n;
+ *     hearth_tokenize(m, "Once upon a time", 16, HEARTH_TOK_BOS, &ids, &n, &e);
+ *     hearth_params p = hearth_params_default();
+ *     p.prompt = ids; p.n_prompt = n; p.max_tokens = 64;
+ *     hearth_request *r = hearth_submit(g, &p, &e);
+ *     hearth_token t;
+ *     while (hearth_next(r, &t, &e) == 1) fwrite(t.text, 1, t.text_len, stdout);
+ *     hearth_request_free(r); hearth_free(ids); hearth_engine_free(g); hearth_model_close(m);
+ */
+#ifndef HEARTH_H
+#define HEARTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HEARTH_VERSION "0.1.0"
+
+/* ---- errors ---- */
+enum {
+    HEARTH_OK = 0,
+    HEARTH_FAILED = 1,
+    HEARTH_USAGE = 2,
+    HEARTH_NOT_FOUND = 3,
+    HEARTH_DENIED = 5,
+    HEARTH_NO_FIT = 6,  /* memory or context too small; the message says how much is needed and what fits */
+    HEARTH_DAMAGED = 7, /* a file that breaks its format */
+    HEARTH_INTERRUPTED = 130
+};
+typedef struct hearth_err {
+    int code;
+    char msg[512]; /* one line */
+} hearth_err;
+
+void hearth_free(void *p); /* memory handed out by functions that say so */
+
+/* ---- model ---- */
+typedef struct hearth_model hearth_model;
+
+typedef struct hearth_model_options {
+    void (*progress)(void *ud, uint64_t done_bytes, uint64_t total_bytes); /* may be NULL */
+    void *progress_ud;
+    int n_threads; /* for packing; 0 = what the machine gives this process */
+    bool as_f32;   /* dequantise all weights: the reference computation, slow and large */
+} hearth_model_options;
+
+hearth_model *hearth_model_open(const char *path, const hearth_model_options *o, hearth_err *e);
+/* The bytes stay the caller's and must outlive the model. */
+hearth_model *hearth_model_open_memory(const void *data, size_t n, const char *name,
+                                       const hearth_model_options *o, hearth_err *e);
+void hearth_model_close(hearth_model *m); /* after every engine on it is freed */
+
+typedef struct hearth_model_info {
+    const char *arch, *name;
+    int32_t n_vocab, n_embd, n_layer, n_ctx_train;
+    uint64_t n_params, file_bytes, weight_bytes;
+    int32_t bos, eos; /* -1: none */
+} hearth_model_info;
+void hearth_model_info_get(const hearth_model *m, hearth_model_info *out);
+/* Metadata string such as "tokenizer.chat_template"; NULL when absent. n may be NULL; not NUL-terminated. */
+const char *hearth_model_meta(const hearth_model *m, const char *key, size_t *n);
+
+/* ---- text and tokens ---- */
+enum {
+    HEARTH_TOK_SPECIAL = 1, /* control tokens written in the text become their ids */
+    HEARTH_TOK_BOS = 2      /* begin/end tokens by the model's own rule */
+};
+/* *ids is the caller's, by hearth_free. */
+bool hearth_tokenize(const hearth_model *m, const char *text, size_t len, unsigned flags, int32_t **ids,
+                     size_t *n, hearth_err *e);
+/* *text is the caller's, NUL-terminated, by hearth_free. */
+bool hearth_detokenize(const hearth_model *m, const int32_t *ids, size_t n, bool special, char **text,
+                       size_t *len, hearth_err *e);
+
+/* ---- engine ---- */
+typedef struct hearth_engine hearth_engine;
+typedef struct hearth_request hearth_request;
+
+typedef enum hearth_kv { HEARTH_KV_F16 = 0, HEARTH_KV_Q8 = 1, HEARTH_KV_F32 = 2 } hearth_kv;
+
+typedef enum hearth_finish {
+    HEARTH_FINISH_NONE = 0, /* still running */
+    HEARTH_FINISH_END,      /* the model ended its turn */
+    HEARTH_FINISH_STOP,     /* a stop string */
+    HEARTH_FINISH_LENGTH,   /* max_tokens, or the context is full */
+    HEARTH_FINISH_CANCELLED,
+    HEARTH_FINISH_ERROR
+} hearth_finish;
+
+typedef struct hearth_usage {
+    int32_t n_prompt, n_cached, n_generated; /* tokens; cached: prompt tokens taken from earlier work */
+    int32_t n_drafted, n_accepted;           /* speculation */
+    double queued_s, prefill_s, decode_s;    /* seconds */
+    hearth_finish finish;
+} hearth_usage;
+
+/* The engine knows no store: it reports through these. Called on the engine's thread, must return at
+ * once; any may be NULL. `tag` is the request's. Every opened is followed by exactly one settled,
+ * whatever becomes of the client. */
+typedef struct hearth_hooks {
+    void *ud;
+    void (*opened)(void *ud, void *tag, int32_t n_prompt);
+    void (*progress)(void *ud, void *tag, int32_t n_prefilled, int32_t n_generated);
+    void (*settled)(void *ud, void *tag, const hearth_usage *u);
+} hearth_hooks;
+
+typedef struct hearth_engine_options {
+    int n_threads;          /* 0 = what the machine gives this process */
+    int32_t n_ctx;          /* largest context of a request in tokens; 0 = the model's own */
+    hearth_kv kv;           /* type of the KV cache */
+    uint64_t kv_bytes;      /* memory for all KV pages; 0 = what n_ctx needs, grown page by page, up to
+                               3/4 of the memory that is free when the engine starts */
+    int32_t batch_tokens;   /* largest number of rows of a step (prefill chunk); 0 = 512 */
+    int32_t max_requests;   /* running at the same time; more wait; 0 = 16 */
+    bool no_prefix_reuse;   /* every prompt is computed afresh */
+    hearth_hooks hooks;
+} hearth_engine_options;
+
+hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e);
+void hearth_engine_free(hearth_engine *g); /* cancels what runs; requests must be freed before */
+int32_t hearth_engine_ctx(const hearth_engine *g); /* the context in force, tokens */
+int hearth_engine_threads(const hearth_engine *g);
+
+/* ---- requests ---- */
+typedef struct hearth_bias {
+    int32_t token;
+    float bias; /* added to the logit; -INFINITY bans the token */
+} hearth_bias;
+
+/* Sampler order: logit bias, penalties (repeat, frequency, presence), DRY, then top-k, typical, top-p,
+ * min-p, XTC, temperature, draw; with mirostat 2: bias, penalties, temperature, mirostat. temperature 0 is
+ * greedy: the largest logit after bias and penalties, lowest id at a tie. */
+typedef struct hearth_params {
+    const int32_t *prompt; /* copied */
+    size_t n_prompt;       /* at least 1 */
+    int32_t max_tokens;    /* -1: until the model ends or the context is full */
+    bool ignore_eos;
+    const char *const *stop; /* stop strings, NULL-terminated list, or NULL; not part of the output */
+
+    float temperature;
+    int32_t top_k; /* 0: off */
+    float top_p, min_p, typical_p; /* 1, 0, 1: off */
+    float xtc_probability, xtc_threshold;       /* 0: off */
+    float repeat_penalty;                       /* 1: off */
+    float frequency_penalty, presence_penalty;  /* 0: off */
+    int32_t penalty_last_n;                     /* tokens looked back on; -1: all; 0: off */
+    float dry_multiplier, dry_base;             /* multiplier 0: off */
+    int32_t dry_allowed_length, dry_last_n;     /* -1: all */
+    const char *const *dry_breakers;            /* NULL: newline, colon, quote, asterisk */
+    int mirostat;                               /* 0 or 2 */
+    float mirostat_tau, mirostat_eta;
+    const hearth_bias *bias;
+    size_t n_bias;
+    uint64_t seed;
+    uint64_t choice;    /* index among several answers to one prompt: another stream of numbers */
+    int32_t n_logprobs; /* -1: none; 0: of the chosen token; n: and the n likeliest */
+    bool special_text;  /* control tokens appear in the text */
+
+    const char *owner; /* whose prefix namespace; NULL: the common one */
+    void *tag;         /* for the hooks */
+} hearth_params;
+
+/* temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, everything else off, max_tokens -1, seed 0. */
+hearth_params hearth_params_default(void);
+
+typedef struct hearth_logprob {
+    int32_t token;
+    float logprob; /* natural log of the model's own probability: before penalties and samplers */
+} hearth_logprob;
+
+typedef struct hearth_token {
+    int32_t id;
+    const char *text; /* whole UTF-8 characters; may be empty while a character or stop string is open */
+    size_t text_len;
+    float logprob;             /* NAN unless asked for */
+    const hearth_logprob *top; /* [n_top], likeliest first */
+    int n_top;
+} hearth_token;
+
+/* ERR_NO_FIT when the prompt leaves no room: the message says how long it is and what fits. */
+hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e);
+/* Waits for the next token: 1 a token, 0 the end (see hearth_request_usage), -1 an error. Held-back text is
+ * delivered with the last token, or by one more token with id -1. */
+int hearth_next(hearth_request *r, hearth_token *out, hearth_err *e);
+/* Like hearth_next, but gives 2 when nothing came within timeout_ms. */
+int hearth_next_timeout(hearth_request *r, hearth_token *out, int timeout_ms, hearth_err *e);
+void hearth_cancel(hearth_request *r); /* any thread, any time before free; the request ends soon */
+void hearth_request_usage(const hearth_request *r, hearth_usage *out);
+void hearth_request_free(hearth_request *r); /* cancels first if need be; NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,29 @@
+/* Files: reading, mapping, and replacing whole. Nothing here ever overwrites a file in place.
+ * Any thread.
+ */
+#ifndef HEARTH_BASE_FILE_H
+#define HEARTH_BASE_FILE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+typedef struct file_map {
+    const uint8_t *data; /* read-only mapping, NULL for an empty file */
+    uint64_t size;       /* bytes, as the file was when opened */
+} file_map;
+
+/* Maps a regular file read-only. Errors: ERR_NOT_FOUND, ERR_DENIED, ERR_FAILED (a folder, a device). */
+bool file_map_open(file_map *m, const char *path, err *e);
+void file_map_close(file_map *m);
+/* Tells the kernel that [offset, offset+n) will not be needed soon: resident pages are given back. */
+void file_map_release(const file_map *m, uint64_t offset, uint64_t n);
+/* Appends the file's bytes, at most b->max. "-" is not special. */
+bool file_read(buf *b, const char *path, err *e);
+/* Temporary file in the same folder, write, fsync, rename, fsync of the folder. Mode is for new files. */
+bool file_replace(const char *path, const void *data, size_t n, unsigned mode, err *e);
+bool file_make_dirs(const char *path, unsigned mode, err *e); /* like mkdir -p */
+/* $HEARTH_HOME, else $XDG_DATA_HOME/hearth, else ~/.local/share/hearth. NULL when none can be found.
+ * The result belongs to this module. */
+const char *file_home(void);
+
+#endif
