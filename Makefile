@@ -1,0 +1,80 @@
+# Hearth from a fresh clone: `make run` and `make test`. Each installs what is missing, builds, and does
+# its job; CMakeLists.txt is the real build. `make help` lists the rest.
+BUILD ?= build
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 30
+OPENING ?= Now is the winter of our discontent
+CMAKE_ARGS ?=
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hearth
+
+PACKAGES := packaging/debian-packages.txt
+configure = cmake -S . -B $(1) -G Ninja $(2) >$(1)/configure.log 2>&1 || { cat $(1)/configure.log >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help packages packages-dev build run test conformance asan tsan fuzz bench peers install format \
+	format-check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+run: build ## chat with the model that comes with Hearth (without a terminal: complete a fixed line)
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BUILD)/hearth run; \
+	else exec $(BUILD)/hearth run --raw --verbose -n 128 --seed 1616 "$(OPENING)" </dev/null; fi
+
+test: build ## every test that needs no network
+	@tests/run.sh $(BUILD) -LE conformance
+
+build: packages ## build/hearth
+	@$(call build_in,$(BUILD),$(CMAKE_ARGS))
+
+conformance: build ## tests against a model that is fetched into $XDG_CACHE_HOME/hearth
+	@HEARTH_SMOLLM2=$$(packaging/fetch-test-model.sh) || echo "tests that need it are skipped" >&2; \
+	export HEARTH_SMOLLM2; tests/run.sh $(BUILD) -L conformance
+
+asan: packages ## unit tests and fuzz corpora under the address and undefined-behaviour sanitizers
+	@$(call build_in,$(BUILD)/asan,-DHEARTH_SANITIZE=address$(comma)undefined)
+	@tests/run.sh $(BUILD)/asan -L 'unit|fuzz-replay'
+
+tsan: packages ## the tests of the rooms that start threads, under the thread sanitizer
+	@$(call build_in,$(BUILD)/tsan,-DHEARTH_SANITIZE=thread)
+	@tests/run.sh $(BUILD)/tsan -L threads
+
+fuzz: packages-dev ## fuzz each parser for FUZZ_SECONDS (30), starting from the committed corpus
+	@$(call build_in,$(BUILD)/fuzz,-DCMAKE_C_COMPILER=clang -DHEARTH_FUZZ=ON -DHEARTH_SANITIZE=address$(comma)undefined)
+	@tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS)
+
+bench: build ## tokens per second here, as a share of this machine's own limits
+	@bench/run.sh $(BUILD)/hearth
+
+peers: packages-dev build ## compare with other programs on the same file (installs them into a cache folder)
+	@tests/peers/run.sh $(BUILD)/hearth "$(CACHE)"
+
+install: build ## program, library, man page and completions under PREFIX (/usr/local)
+	@cmake --install $(BUILD) --prefix "$(PREFIX)"
+
+format: packages-dev ## clang-format over every C file
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+format-check: packages-dev ## which C files clang-format would change
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format --dry-run -Werror
+
+clean: ## remove the build folder
+	@rm -rf $(BUILD)
+
+packages:
+	@packaging/bootstrap.sh $(BUILD) $(PACKAGES)
+
+packages-dev: packages
+	@packaging/bootstrap.sh $(BUILD) packaging/debian-packages-dev.txt
+
+comma := ,
+# Configures folder $(1) with arguments $(2) when they changed, and builds it. All of it is said on
+# stderr, and nothing when there is nothing to do: stdout belongs to what runs afterwards.
+define build_in
+mkdir -p $(1) && { \
+	echo '$(2)' | cmp -s - $(1)/.configured && test -e $(1)/build.ninja || { \
+		echo "Configuring $(1)" >&2; $(call configure,$(1),$(2)); echo '$(2)' >$(1)/.configured; }; } && \
+	{ ninja -C $(1) -j $(JOBS) --quiet >&2 || exit 1; }
+endef
