@@ -1,0 +1,262 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+
+/* One line for a failed system call on a path: "notes.txt: cannot open: No such file or directory". */
+static bool fail_path(err *e, const char *path, const char *what, int error) {
+    char shown[256], reason[128];
+    err_code code = ERR_FAILED;
+    if (error == ENOENT || error == ENOTDIR) code = ERR_NOT_FOUND;
+    if (error == EACCES || error == EPERM || error == EROFS) code = ERR_DENIED;
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == ENOMEM) code = ERR_NO_FIT;
+    return err_set(e, code, "%s: %s: %s", str_printable(str_of(path), shown, sizeof shown), what,
+                   strerror_r(error, reason, sizeof reason));
+}
+
+/* O_NONBLOCK: opening a FIFO by mistake must not wait for a writer. */
+static int open_for_reading(const char *path, err *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) fail_path(e, path, "cannot open", errno);
+    return fd;
+}
+
+bool file_map_open(file_map *m, const char *path, err *e) {
+    *m = (file_map){0};
+    bool ok = false;
+    struct stat st;
+    int fd = open_for_reading(path, e);
+    if (fd < 0) return false;
+    if (fstat(fd, &st) != 0) {
+        fail_path(e, path, "cannot stat", errno);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        char shown[256];
+        err_set(e, ERR_FAILED, "%s: %s, not a regular file",
+                str_printable(str_of(path), shown, sizeof shown),
+                S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
+        goto out;
+    }
+    if (st.st_size > 0) {
+        if ((uint64_t)st.st_size > SIZE_MAX) {
+            fail_path(e, path, "cannot map", EFBIG);
+            goto out;
+        }
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            fail_path(e, path, "cannot map", errno);
+            goto out;
+        }
+        m->data = p;
+        m->size = (uint64_t)st.st_size;
+    }
+    ok = true;
+out:
+    close(fd); /* the mapping outlives the descriptor */
+    return ok;
+}
+
+void file_map_close(file_map *m) {
+    if (m->data) munmap((void *)(uintptr_t)m->data, (size_t)m->size);
+    *m = (file_map){0};
+}
+
+/* Only whole pages inside the range: their neighbours may still be read by someone. */
+void file_map_release(const file_map *m, uint64_t offset, uint64_t n) {
+    if (!m->data || offset >= m->size) return;
+    if (n > m->size - offset) n = m->size - offset;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t from = (offset + page - 1) / page * page, to = offset + n;
+    if (to < m->size) to = to / page * page; /* the file's last page has no neighbour behind it */
+    if (from >= to) return;
+    madvise((void *)(uintptr_t)(m->data + from), (size_t)(to - from), MADV_DONTNEED);
+}
+
+/* Reads to the end, or to the byte that no longer fits. Returns false with errno set. */
+static bool read_all(buf *b, int fd) {
+    for (;;) {
+        size_t left = b->max - b->len;
+        size_t want = b->cap > b->len + 1 ? b->cap - b->len - 1 : 65536;
+        if (want > left) want = left;
+        char over; /* full: one more byte tells an end from an overflow */
+        char *to = want ? buf_reserve(b, want) : &over;
+        if (!to) {
+            errno = ENOMEM;
+            return false;
+        }
+        ssize_t got = read(fd, to, want ? want : 1);
+        if (got == 0) return true;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return false;
+        if (!want) {
+            b->failed = true;
+            return true;
+        }
+        buf_commit(b, (size_t)got);
+    }
+}
+
+bool file_read(buf *b, const char *path, err *e) {
+    int fd = open_for_reading(path, e);
+    if (fd < 0) return false;
+    /* From here on a pipe may wait for its writer, as a reader expects. */
+    fcntl(fd, F_SETFL, 0);
+    bool ok = false;
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        fail_path(e, path, "cannot stat", errno);
+        goto out;
+    }
+    size_t room = b->max - b->len;
+    if (S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size <= room)
+        buf_reserve(b, (size_t)st.st_size); /* one allocation; failing here is noticed below */
+    if (!read_all(b, fd)) {
+        fail_path(e, path, "cannot read", errno);
+        goto out;
+    }
+    if (b->failed) {
+        char shown[256];
+        err_set(e, ERR_NO_FIT, "%s: too large: %lld bytes, at most %zu fit",
+                str_printable(str_of(path), shown, sizeof shown), (long long)st.st_size, room);
+        goto out;
+    }
+    ok = true;
+out:
+    close(fd);
+    return ok;
+}
+
+static bool write_all(int fd, const char *p, size_t n) {
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* The folder part of path into dir, "." when there is none; false when it is too long. */
+static bool folder_of(const char *path, char dir[PATH_BYTES]) {
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (n >= PATH_BYTES) return false;
+    if (!slash) return snprintf(dir, PATH_BYTES, ".") > 0;
+    if (n == 0) n = 1; /* "/name" */
+    memcpy(dir, path, n);
+    dir[n] = 0;
+    return true;
+}
+
+/* A new file beside the target. Its name is our own, since the target's may fill a name's length. */
+static int open_temporary(const char *dir, unsigned mode, char tmp[PATH_BYTES + 64]) {
+    static atomic_uint serial;
+    for (int tries = 0; tries < 100; tries++) {
+        snprintf(tmp, PATH_BYTES + 64, "%s/.hearth-tmp-%ld-%u", dir, (long)getpid(),
+                 atomic_fetch_add(&serial, 1));
+        int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
+/* Makes a rename last through a power cut. Some file systems cannot sync a folder and say EINVAL. */
+static bool sync_folder(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool ok = fsync(fd) == 0 || errno == EINVAL;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return ok;
+}
+
+bool file_replace(const char *path, const void *data, size_t n, unsigned mode, err *e) {
+    char real[PATH_MAX], dir[PATH_BYTES], tmp[PATH_BYTES + 64];
+    struct stat old;
+    const char *target = path;
+    bool exists = lstat(path, &old) == 0;
+    if (exists && S_ISLNK(old.st_mode)) { /* the link stays; the file that it names is replaced */
+        if (realpath(path, real)) target = real;
+        exists = stat(path, &old) == 0;
+    }
+    if (!folder_of(target, dir)) return fail_path(e, path, "cannot write", ENAMETOOLONG);
+    int fd = open_temporary(dir, mode, tmp);
+    if (fd < 0) return fail_path(e, path, "cannot make a temporary file beside it", errno);
+    const char *what = "cannot write";
+    bool ok = (!exists || fchmod(fd, old.st_mode & 07777) == 0) && write_all(fd, data, n) &&
+              fsync(fd) == 0;
+    int error = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && rename(tmp, target) != 0) {
+        ok = false;
+        what = "cannot rename the new file";
+        error = errno;
+    }
+    if (!ok) {
+        unlink(tmp);
+        return fail_path(e, path, what, error);
+    }
+    if (!sync_folder(dir)) return fail_path(e, dir, "cannot sync the folder", errno);
+    return true;
+}
+
+bool file_make_dirs(const char *path, unsigned mode, err *e) {
+    char part[PATH_BYTES];
+    size_t n = strlen(path);
+    if (n == 0) return fail_path(e, path, "cannot make the folder", ENOENT);
+    if (n >= sizeof part) return fail_path(e, path, "cannot make the folder", ENAMETOOLONG);
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != 0) continue;
+        part[i] = 0;
+        if (mkdir(part, (mode_t)mode) != 0) {
+            int error = errno;
+            struct stat st;
+            if (stat(part, &st) != 0) return fail_path(e, part, "cannot make the folder", error);
+            if (!S_ISDIR(st.st_mode)) return fail_path(e, part, "is not a folder", ENOTDIR);
+        }
+        if (i < n) part[i] = '/';
+    }
+    return true;
+}
+
+/* The home folder of the user that runs this, for when $HOME is not set (services, some cron jobs). */
+static bool user_home(char *dst, size_t cap) {
+    const char *home = getenv("HOME");
+    char text[4096];
+    struct passwd entry, *found = NULL;
+    if (!home || !*home) {
+        if (getpwuid_r(getuid(), &entry, text, sizeof text, &found) != 0 || !found) return false;
+        home = entry.pw_dir;
+    }
+    int n = snprintf(dst, cap, "%s", home);
+    return n > 0 && (size_t)n < cap;
+}
+
+const char *file_home(void) {
+    static _Thread_local char path[PATH_BYTES];
+    char home[PATH_BYTES - 64];
+    const char *own = getenv("HEARTH_HOME"), *xdg = getenv("XDG_DATA_HOME");
+    int n = -1;
+    if (own && *own) n = snprintf(path, sizeof path, "%s", own);
+    else if (xdg && *xdg == '/') n = snprintf(path, sizeof path, "%s/hearth", xdg);
+    else if (user_home(home, sizeof home))
+        n = snprintf(path, sizeof path, "%s/.local/share/hearth", home);
+    return n > 0 && (size_t)n < sizeof path ? path : NULL;
+}
