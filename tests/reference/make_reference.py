@@ -1,0 +1,410 @@
+#!/usr/bin/env python3
+"""Reference logits for tiny random models of every architecture, by Hugging Face transformers in FP32.
+
+    make_reference.py [NAME ...] [--out DIR] [--check]
+
+For each model two files are written to DIR (default tests/model/vectors):
+    NAME.json  metadata pairs and tensors as they stand in a GGUF file, with the prompt;
+    NAME.f32   logits of every position of the prompt, [n_prompt][n_vocab], little-endian float.
+
+Weights are in neither: both sides draw them from the seed. Element i of tensor T is
+    centre + spread * u,   u = (philox >> 8) * 2^-23 - 1,
+where philox is word i % 4 of Philox 4x32-10 with key = seed, counter = (i / 4, FNV-1a 64 of T's name), all in
+single precision. tests/support/tiny.c does the same in C and builds the GGUF file in memory.
+
+--check compares with the files that are there instead of writing. Needs torch, transformers, numpy (see
+requirements.txt beside this file). Nothing is fetched: the models are made here.
+"""
+import argparse
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+
+SEED = 20261123
+N_PROMPT = 64
+N_BYTES = 256      # a byte-level vocabulary: 256 bytes, then control tokens
+N_VOCAB = 272
+EMBD = 256
+ORIGINAL_CTX = 32  # trained context of the models whose rope is stretched
+
+
+# ---------------------------------------------------------------- the shared generator
+
+
+def fnv1a(name):
+    h = 0xCBF29CE484222325
+    for b in name.encode():
+        h = (h ^ b) * 0x100000001B3 & (2**64 - 1)
+    return h
+
+
+def philox(seed, stream, n_blocks):
+    """n_blocks x 4 words of Philox 4x32-10, counters 0..n_blocks-1."""
+    mask = np.uint64(0xFFFFFFFF)
+    ctr = np.arange(n_blocks, dtype=np.uint64)
+    c = [ctr & mask, ctr >> np.uint64(32),
+         np.full(n_blocks, stream & 0xFFFFFFFF, np.uint64), np.full(n_blocks, stream >> 32, np.uint64)]
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0 = np.uint64(0xD2511F53) * c[0]
+        p1 = np.uint64(0xCD9E8D57) * c[2]
+        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k0), p1 & mask,
+             (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k1), p0 & mask]
+        k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
+        k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack(c, 1).astype(np.uint32)
+
+
+def draw(t):
+    """The values of one tensor of a spec, in GGUF's row order."""
+    if "values" in t:
+        return np.array(t["values"], np.float32).reshape(t["ne"][::-1])
+    n = math.prod(t["ne"])
+    w = philox(SEED, fnv1a(t["name"]), (n + 3) // 4).reshape(-1)[:n]
+    u = (w >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
+    x = np.float32(t["centre"]) + np.float32(t["spread"]) * u
+    return x.reshape(t["ne"][::-1])
+
+
+def prompt_ids():
+    w = philox(SEED, fnv1a("prompt"), N_PROMPT // 4).reshape(-1)
+    return [int(x) % N_BYTES for x in w]
+
+
+# ---------------------------------------------------------------- specs: what a GGUF file would hold
+
+
+class Spec:
+    def __init__(self, name, arch, **p):
+        self.name, self.arch, self.p = name, arch, p
+        self.kv, self.tensors = [], []
+
+    def key(self, key, kind, value):
+        self.kv.append({"key": f"{self.arch}.{key}", "type": kind, "value": value})
+
+    def matrix(self, name, n_in, n_out, *more, gain=1.0):
+        self.tensors.append({"name": name + ".weight", "ne": [n_in, n_out, *more], "centre": 0.0,
+                             "spread": float(np.float32(gain * math.sqrt(3.0 / n_in)))})
+
+    def vector(self, name, n, centre, spread):
+        self.tensors.append({"name": name, "ne": [n], "centre": centre, "spread": spread})
+
+    def norm(self, name, n):
+        self.vector(name + ".weight", n, 1.0, 0.25)
+
+    def as_json(self):
+        return {"name": self.name, "arch": self.arch, "seed": SEED, "n_vocab": N_VOCAB,
+                "prompt": prompt_ids(), "kv": self.kv, "tensors": self.tensors}
+
+
+def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0, tied=True, eps=1e-5, ctx=256,
+            window=0, qk_norm=False, qkv_bias=False, out_bias=False, post_norms=False, packed=False,
+            experts=0, used=0, expert_ff=0, expert_bias=False, sinks=False, extra=()):
+    """The metadata and tensors that the dense and mixture-of-experts transformers here have in common."""
+    s = Spec(name, arch, n_layer=n_layer, n_head=n_head, n_kv=n_kv, hd=hd, ff=ff, base=base, tied=tied, eps=eps,
+             ctx=ctx, window=window, experts=experts, used=used, expert_ff=expert_ff)
+    s.key("block_count", "u32", n_layer)
+    s.key("context_length", "u32", ctx)
+    s.key("embedding_length", "u32", EMBD)
+    s.key("feed_forward_length", "u32", ff)
+    s.key("attention.head_count", "u32", n_head)
+    s.key("attention.head_count_kv", "u32", n_kv)
+    s.key("attention.key_length", "u32", hd)
+    s.key("attention.value_length", "u32", hd)
+    s.key("attention.layer_norm_rms_epsilon", "f32", eps)
+    s.key("rope.dimension_count", "u32", hd)
+    s.key("rope.freq_base", "f32", base)
+    if window:
+        s.key("attention.sliding_window", "u32", window)
+    if experts:
+        s.key("expert_count", "u32", experts)
+        s.key("expert_used_count", "u32", used)
+        s.key("expert_feed_forward_length", "u32", expert_ff)
+    for k in extra:
+        s.key(*k)
+
+    # Rows of about unit length, so that tied logits spread over some units.
+    s.matrix("token_embd", EMBD, N_VOCAB, gain=1.0)
+    s.norm("output_norm", EMBD)
+    if not tied:
+        s.matrix("output", EMBD, N_VOCAB, gain=4.0)
+    for i in range(n_layer):
+        b = f"blk.{i}."
+        s.norm(b + "attn_norm", EMBD)
+        if packed:
+            s.matrix(b + "attn_qkv", EMBD, (n_head + 2 * n_kv) * hd, gain=1.5)
+        else:
+            s.matrix(b + "attn_q", EMBD, n_head * hd, gain=1.5)
+            s.matrix(b + "attn_k", EMBD, n_kv * hd, gain=1.5)
+            s.matrix(b + "attn_v", EMBD, n_kv * hd)
+        if qkv_bias:
+            s.vector(b + "attn_q.bias", n_head * hd, 0.0, 0.5)
+            s.vector(b + "attn_k.bias", n_kv * hd, 0.0, 0.5)
+            s.vector(b + "attn_v.bias", n_kv * hd, 0.0, 0.5)
+        if qk_norm:
+            s.norm(b + "attn_q_norm", hd)
+            s.norm(b + "attn_k_norm", hd)
+        if sinks:
+            s.vector(b + "attn_sinks.weight", n_head, 0.5, 1.0)
+        s.matrix(b + "attn_output", n_head * hd, EMBD)
+        if out_bias:
+            s.vector(b + "attn_output.bias", EMBD, 0.0, 0.25)
+        if post_norms:
+            s.norm(b + "post_attention_norm", EMBD)
+            s.norm(b + "post_ffw_norm", EMBD)
+        # gpt-oss names the norm before its feed-forward after where it stands
+        s.norm(b + ("post_attention_norm" if sinks else "ffn_norm"), EMBD)
+        if experts:
+            s.matrix(b + "ffn_gate_inp", EMBD, experts, gain=2.0)
+            s.matrix(b + "ffn_gate_exps", EMBD, expert_ff, experts)
+            s.matrix(b + "ffn_up_exps", EMBD, expert_ff, experts)
+            s.matrix(b + "ffn_down_exps", expert_ff, EMBD, experts)
+            if expert_bias:
+                s.vector(b + "ffn_gate_inp.bias", experts, 0.0, 0.5)
+                for t, n in (("gate", expert_ff), ("up", expert_ff), ("down", EMBD)):
+                    s.tensors.append({"name": f"{b}ffn_{t}_exps.bias", "ne": [n, experts], "centre": 0.0, "spread": 0.25})
+        elif packed:
+            s.matrix(b + "ffn_up", EMBD, 2 * ff)
+            s.matrix(b + "ffn_down", ff, EMBD)
+        else:
+            s.matrix(b + "ffn_gate", EMBD, ff)
+            s.matrix(b + "ffn_up", EMBD, ff)
+            s.matrix(b + "ffn_down", ff, EMBD)
+    return s
+
+
+def table(s, name, values):
+    s.tensors.append({"name": name, "ne": [len(values)], "values": [float(np.float32(v)) for v in values]})
+
+
+def llama3_factors(hd, base, factor=8.0, low=1.0, high=4.0, old=ORIGINAL_CTX):
+    """rope_freqs.weight of a Llama 3.1 file: what each frequency is divided by."""
+    out = []
+    for i in range(hd // 2):
+        freq = base ** (-2.0 * i / hd)
+        wavelen = 2 * math.pi / freq
+        if wavelen < old / high:
+            out.append(1.0)
+        elif wavelen > old / low:
+            out.append(factor)
+        else:
+            smooth = (old / wavelen - low) / (high - low)
+            out.append(1.0 / ((1 - smooth) / factor + smooth))
+    return out
+
+
+def long_factors(hd, which):
+    return [1.0 + (0.02 if which == "short" else 0.15) * i for i in range(hd // 2)]
+
+
+SCALING = "rope.scaling."
+LONG_ATTN = math.sqrt(1 + math.log(256 / ORIGINAL_CTX) / math.log(ORIGINAL_CTX))
+
+
+def specs():
+    out = [
+        layered("llama", "llama", base=500000.0),
+        layered("llama-untied", "llama", n_head=8, n_kv=1, hd=32, tied=False),
+        layered("llama-linear", "llama", extra=[(SCALING + "type", "str", "linear"), (SCALING + "factor", "f32", 4.0)]),
+        layered("llama-yarn", "llama", ctx=128, extra=[
+            (SCALING + "type", "str", "yarn"), (SCALING + "factor", "f32", 4.0),
+            (SCALING + "original_context_length", "u32", ORIGINAL_CTX)]),
+        layered("mistral", "llama", n_head=6, n_kv=2, hd=32, window=16, tied=False),
+        layered("qwen2", "qwen2", base=1e6, qkv_bias=True, eps=1e-6),
+        layered("qwen3", "qwen3", base=1e6, qk_norm=True, eps=1e-6, n_head=6, n_kv=2, hd=64),
+        layered("gemma2", "gemma2", post_norms=True, window=16, eps=1e-6, extra=[
+            ("attn_logit_softcapping", "f32", 5.0), ("final_logit_softcapping", "f32", 3.0)]),
+        layered("gemma3", "gemma3", n_layer=6, base=1e6, post_norms=True, qk_norm=True, window=16, eps=1e-6, n_kv=1, extra=[
+            (SCALING + "type", "str", "linear"), (SCALING + "factor", "f32", 8.0)]),
+        layered("phi3", "phi3", packed=True, window=24, tied=False, extra=[
+            (SCALING + "original_context_length", "u32", ORIGINAL_CTX), (SCALING + "attn_factor", "f32", LONG_ATTN)]),
+        layered("smollm3", "smollm3", n_layer=4, base=5e6, eps=1e-6),
+        layered("qwen3moe", "qwen3moe", base=1e6, qk_norm=True, eps=1e-6, tied=False, experts=8, used=2, expert_ff=256),
+        layered("gpt-oss", "gpt-oss", base=150000.0, tied=False, window=16, qkv_bias=True, out_bias=True, sinks=True,
+                experts=8, used=4, expert_ff=256, expert_bias=True, ctx=256, extra=[
+                    (SCALING + "type", "str", "yarn"), (SCALING + "factor", "f32", 8.0),
+                    (SCALING + "original_context_length", "u32", ORIGINAL_CTX)]),
+    ]
+    by_name = {s.name: s for s in out}
+    table(by_name["llama"], "rope_freqs.weight", llama3_factors(64, 500000.0))
+    table(by_name["phi3"], "rope_factors_long.weight", long_factors(64, "long"))
+    table(by_name["phi3"], "rope_factors_short.weight", long_factors(64, "short"))
+    return out
+
+
+# ---------------------------------------------------------------- the same model in transformers
+
+
+def build_hf(s):
+    import transformers as T
+    p = s.p
+    n_layer, hd = p["n_layer"], p["hd"]
+    common = dict(vocab_size=N_VOCAB, hidden_size=EMBD, intermediate_size=p["ff"], num_hidden_layers=n_layer,
+                  num_attention_heads=p["n_head"], num_key_value_heads=p["n_kv"], head_dim=hd, rms_norm_eps=p["eps"],
+                  max_position_embeddings=p["ctx"], tie_word_embeddings=p["tied"], bos_token_id=None,
+                  eos_token_id=None, pad_token_id=None)
+    rope = {"rope_type": "default", "rope_theta": p["base"]}
+    alternating = ["sliding_attention" if i % 2 == 0 else "full_attention" for i in range(n_layer)]
+    yarn = {"rope_type": "yarn", "rope_theta": p["base"], "original_max_position_embeddings": ORIGINAL_CTX,
+            "beta_fast": 32.0, "beta_slow": 1.0}
+    name = s.name
+    if name.startswith("llama"):
+        if name == "llama":
+            rope = {"rope_type": "llama3", "rope_theta": p["base"], "factor": 8.0, "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0, "original_max_position_embeddings": ORIGINAL_CTX}
+        elif name == "llama-linear":
+            rope = {"rope_type": "linear", "rope_theta": p["base"], "factor": 4.0}
+        elif name == "llama-yarn":
+            rope = {**yarn, "factor": 4.0}
+        return T.LlamaForCausalLM(T.LlamaConfig(**common, rope_parameters=rope))
+    if name == "mistral":
+        return T.MistralForCausalLM(T.MistralConfig(**common, rope_parameters=rope, sliding_window=p["window"]))
+    if name == "qwen2":
+        return T.Qwen2ForCausalLM(T.Qwen2Config(**common, rope_parameters=rope))
+    if name == "qwen3":
+        return T.Qwen3ForCausalLM(T.Qwen3Config(**common, rope_parameters=rope))
+    if name == "gemma2":
+        return T.Gemma2ForCausalLM(T.Gemma2Config(
+            **common, rope_parameters=rope, query_pre_attn_scalar=hd, sliding_window=p["window"],
+            attn_logit_softcapping=5.0, final_logit_softcapping=3.0, layer_types=alternating))
+    if name == "gemma3":
+        return T.Gemma3ForCausalLM(T.Gemma3TextConfig(
+            **common, query_pre_attn_scalar=hd, sliding_window=p["window"],
+            layer_types=["full_attention" if i % 6 == 5 else "sliding_attention" for i in range(n_layer)],
+            rope_parameters={"full_attention": {"rope_type": "linear", "rope_theta": p["base"], "factor": 8.0},
+                             "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}))
+    if name == "phi3":
+        return T.Phi3ForCausalLM(T.Phi3Config(
+            **common, sliding_window=p["window"], original_max_position_embeddings=ORIGINAL_CTX, rope_parameters={
+                "rope_type": "longrope", "rope_theta": p["base"], "original_max_position_embeddings": ORIGINAL_CTX,
+                "attention_factor": LONG_ATTN,
+                "long_factor": long_factors(hd, "long"), "short_factor": long_factors(hd, "short")}))
+    if name == "smollm3":
+        return T.SmolLM3ForCausalLM(T.SmolLM3Config(**common, rope_parameters=rope, no_rope_layer_interval=4))
+    if name == "qwen3moe":
+        return T.Qwen3MoeForCausalLM(T.Qwen3MoeConfig(
+            **common, rope_parameters=rope, num_experts=p["experts"], num_experts_per_tok=p["used"],
+            moe_intermediate_size=p["expert_ff"], norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[]))
+    if name == "gpt-oss":
+        common["intermediate_size"] = p["expert_ff"]
+        return T.GptOssForCausalLM(T.GptOssConfig(
+            **common, num_local_experts=p["experts"], num_experts_per_tok=p["used"], sliding_window=p["window"],
+            layer_types=alternating, rope_parameters={**yarn, "factor": 8.0, "truncate": False}))
+    raise SystemExit(f"no transformers twin for {name}")
+
+
+def unpermute(w, n_head):
+    """Llama files hold Q and K rows with rotary pairs side by side; transformers has them half a head apart."""
+    rows, k = w.shape
+    return w.reshape(n_head, rows // n_head // 2, 2, k).swapaxes(1, 2).reshape(rows, k)
+
+
+def hf_weights(s):
+    """Names and values as transformers wants them, from the drawn GGUF tensors."""
+    p, g = s.p, {t["name"]: draw(t) for t in s.tensors}
+    gemma = s.arch.startswith("gemma")
+    norm = (lambda w: w - np.float32(1)) if gemma else (lambda w: w)
+    out = {"model.embed_tokens.weight": g["token_embd.weight"], "model.norm.weight": norm(g["output_norm.weight"])}
+    if not p["tied"]:
+        out["lm_head.weight"] = g["output.weight"]
+    for i in range(p["n_layer"]):
+        b, h = f"blk.{i}.", f"model.layers.{i}."
+        a, m = h + "self_attn.", h + "mlp."
+        out[h + "input_layernorm.weight"] = norm(g[b + "attn_norm.weight"])
+        if s.arch == "phi3":
+            out[a + "qkv_proj.weight"] = g[b + "attn_qkv.weight"]
+        else:
+            for x, n in (("q", p["n_head"]), ("k", p["n_kv"]), ("v", 0)):
+                w = g[b + f"attn_{x}.weight"]
+                out[a + f"{x}_proj.weight"] = unpermute(w, n) if s.arch in ("llama", "smollm3") and n else w
+                if b + f"attn_{x}.bias" in g:
+                    out[a + f"{x}_proj.bias"] = g[b + f"attn_{x}.bias"]
+        for x in ("q", "k"):
+            if b + f"attn_{x}_norm.weight" in g:
+                out[a + f"{x}_norm.weight"] = norm(g[b + f"attn_{x}_norm.weight"])
+        out[a + "o_proj.weight"] = g[b + "attn_output.weight"]
+        if b + "attn_output.bias" in g:
+            out[a + "o_proj.bias"] = g[b + "attn_output.bias"]
+        if b + "attn_sinks.weight" in g:
+            out[a + "sinks"] = g[b + "attn_sinks.weight"]
+        if gemma:
+            out[h + "post_attention_layernorm.weight"] = norm(g[b + "post_attention_norm.weight"])
+            out[h + "pre_feedforward_layernorm.weight"] = norm(g[b + "ffn_norm.weight"])
+            out[h + "post_feedforward_layernorm.weight"] = norm(g[b + "post_ffw_norm.weight"])
+        else:
+            out[h + "post_attention_layernorm.weight"] = g[b + ("post_attention_norm" if s.arch == "gpt-oss" else "ffn_norm") + ".weight"]
+        if s.arch == "phi3":
+            out[m + "gate_up_proj.weight"] = g[b + "ffn_up.weight"]
+            out[m + "down_proj.weight"] = g[b + "ffn_down.weight"]
+        elif s.arch == "gpt-oss":
+            gate, up = g[b + "ffn_gate_exps.weight"], g[b + "ffn_up_exps.weight"]
+            both = np.stack([gate, up], 2).reshape(gate.shape[0], -1, EMBD)  # rows gate, up, gate, up ...
+            out[m + "router.weight"], out[m + "router.bias"] = g[b + "ffn_gate_inp.weight"], g[b + "ffn_gate_inp.bias"]
+            out[m + "experts.gate_up_proj"] = both.swapaxes(1, 2)
+            out[m + "experts.gate_up_proj_bias"] = np.stack(
+                [g[b + "ffn_gate_exps.bias"], g[b + "ffn_up_exps.bias"]], 2).reshape(gate.shape[0], -1)
+            out[m + "experts.down_proj"] = g[b + "ffn_down_exps.weight"].swapaxes(1, 2)
+            out[m + "experts.down_proj_bias"] = g[b + "ffn_down_exps.bias"]
+        elif p["experts"]:
+            out[m + "gate.weight"] = g[b + "ffn_gate_inp.weight"]
+            out[m + "experts.gate_up_proj"] = np.concatenate([g[b + "ffn_gate_exps.weight"], g[b + "ffn_up_exps.weight"]], 1)
+            out[m + "experts.down_proj"] = g[b + "ffn_down_exps.weight"]
+        else:
+            for x in ("gate", "up", "down"):
+                out[m + f"{x}_proj.weight"] = g[b + f"ffn_{x}.weight"]
+    return out
+
+
+def logits_of(s):
+    import torch
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = build_hf(s).float().eval()
+    model.set_attn_implementation("eager")
+    state, want = model.state_dict(), hf_weights(s)
+    missing = [k for k in state if k not in want and not k.endswith("inv_freq") and
+               not (k == "lm_head.weight" and s.p["tied"])]
+    unknown = [k for k in want if k not in state]
+    if missing or unknown:
+        sys.exit(f"{s.name}: transformers has {missing} and lacks {unknown}")
+    for k, v in want.items():
+        if tuple(state[k].shape) != v.shape:
+            sys.exit(f"{s.name}: {k} is {tuple(state[k].shape)} in transformers, {v.shape} here")
+    model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in want.items()}, strict=False)
+    model.tie_weights()
+    with torch.no_grad():
+        return model(torch.tensor([prompt_ids()]), use_cache=False).logits[0].numpy().astype("<f4")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("names", nargs="*")
+    ap.add_argument("--out", default=pathlib.Path(__file__).parent.parent / "model" / "vectors", type=pathlib.Path)
+    ap.add_argument("--check", action="store_true")
+    a = ap.parse_args()
+    a.out.mkdir(parents=True, exist_ok=True)
+    known = {s.name: s for s in specs()}
+    bad = 0
+    for name in a.names or known:
+        if name not in known:
+            sys.exit(f"no model {name}; known: {' '.join(known)}")
+        s, logits = known[name], logits_of(known[name])
+        span = float(logits.max() - logits.min())
+        if a.check:
+            have = np.fromfile(a.out / f"{name}.f32", "<f4").reshape(logits.shape)
+            diff = float(np.abs(have - logits).max()) / span
+            bad += diff > 1e-5
+            print(f"{name}: largest difference {diff:.2e} of the range")
+        else:
+            (a.out / f"{name}.json").write_text(json.dumps(s.as_json(), separators=(",", ":")) + "\n")
+            logits.tofile(a.out / f"{name}.f32")
+            top = np.sort(logits, 1)
+            print(f"{name}: range {span:.2f}, smallest top-two gap {float((top[:, -1] - top[:, -2]).min()):.4f}")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+/* Tiny random models for tests, one or more for each architecture, built in memory.
+ *
+ * tests/reference/make_reference.py describes each in tests/model/vectors/NAME.json (metadata, tensors, the
+ * prompt) and has Hugging Face transformers compute NAME.f32, the FP32 logits of every position. The
+ * weights are in neither: they are drawn here, bit for bit as there (see that script's story).
+ *
+ *     tiny_model t; err e = {0};
+ *     if (!tiny_open(&t, "qwen3", QUANT_F32, &e)) fail_msg("%s", e.msg);
+ *     model *m = model_open_memory(t.gguf.data, t.gguf.len, t.name, NULL, &e);
+ *     ... compare with t.logits ...
+ *     model_close(m); tiny_close(&t);
+ */
+#ifndef HEARTH_TESTS_TINY_H
+#define HEARTH_TESTS_TINY_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+typedef struct tiny_model {
+    const char *name;
+    buf gguf;         /* a whole GGUF file; data is page-aligned nowhere: it is a plain buffer */
+    int32_t *prompt;  /* [n_prompt] */
+    int n_prompt, n_vocab;
+    float *logits;    /* [n_prompt][n_vocab] by transformers, for F32 weights */
+} tiny_model;
+
+/* Every model there is, NULL-terminated: "llama", "llama-yarn", ..., "gpt-oss". */
+extern const char *const tiny_names[];
+
+/* weight_type: of every matrix but a router (those and vectors stay F32); rounded by quant's quantiser. */
+bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e);
+void tiny_close(tiny_model *t);
+/* Only the file's bytes, appended to out. */
+bool tiny_model_build(const char *name, uint32_t weight_type, buf *out, err *e);
+
+#endif
