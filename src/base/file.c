@@ -183,37 +183,116 @@ static bool sync_folder(const char *dir) {
     return ok;
 }
 
-bool file_replace(const char *path, const void *data, size_t n, unsigned mode, err *e) {
-    char real[PATH_MAX], dir[PATH_BYTES], tmp[PATH_BYTES + 64];
+/* ---- A file that is written in pieces and appears whole ---- */
+
+#define NEW_BUFFER 65536
+
+struct file_new {
+    int fd;
+    bool exists;      /* a file of that name is there, whose mode is kept */
+    mode_t mode;      /* of that file */
+    size_t n;         /* bytes waiting in buffer */
+    char *target;     /* with links resolved */
+    char dir[PATH_BYTES], tmp[PATH_BYTES + 64];
+    char buffer[NEW_BUFFER];
+};
+
+void file_new_abort(file_new *f) {
+    if (!f) return;
+    if (f->fd >= 0) {
+        close(f->fd);
+        unlink(f->tmp);
+    }
+    free(f->target);
+    free(f);
+}
+
+file_new *file_new_open(const char *path, unsigned mode, err *e) {
+    char real[PATH_MAX];
     struct stat old;
     const char *target = path;
-    bool exists = lstat(path, &old) == 0;
-    if (exists && S_ISLNK(old.st_mode)) { /* the link stays; the file that it names is replaced */
-        if (realpath(path, real)) target = real;
-        exists = stat(path, &old) == 0;
+    file_new *f = calloc(1, sizeof *f);
+    if (!f) {
+        fail_path(e, path, "cannot write", ENOMEM);
+        return NULL;
     }
-    if (!folder_of(target, dir)) return fail_path(e, path, "cannot write", ENAMETOOLONG);
-    int fd = open_temporary(dir, mode, tmp);
-    if (fd < 0) return fail_path(e, path, "cannot make a temporary file beside it", errno);
+    f->fd = -1;
+    f->exists = lstat(path, &old) == 0;
+    if (f->exists && S_ISLNK(old.st_mode)) { /* the link stays; the file that it names is replaced */
+        if (realpath(path, real)) target = real;
+        f->exists = stat(path, &old) == 0;
+    }
+    if (f->exists) f->mode = old.st_mode & 07777;
+    if (!folder_of(target, f->dir)) {
+        fail_path(e, path, "cannot write", ENAMETOOLONG);
+        goto fail;
+    }
+    f->target = strdup(target);
+    if (!f->target) {
+        fail_path(e, path, "cannot write", ENOMEM);
+        goto fail;
+    }
+    f->fd = open_temporary(f->dir, mode, f->tmp);
+    if (f->fd >= 0) return f;
+    fail_path(e, path, "cannot make a temporary file beside it", errno);
+fail:
+    file_new_abort(f);
+    return NULL;
+}
+
+const char *file_new_path(const file_new *f) {
+    return f->tmp;
+}
+
+bool file_new_flush(file_new *f, err *e) {
+    size_t n = f->n;
+    f->n = 0;
+    return write_all(f->fd, f->buffer, n) || fail_path(e, f->target, "cannot write", errno);
+}
+
+bool file_new_write(file_new *f, const void *p, size_t n, err *e) {
+    if (n > NEW_BUFFER - f->n) {
+        if (!file_new_flush(f, e)) return false;
+        if (n >= NEW_BUFFER) return write_all(f->fd, p, n) || fail_path(e, f->target, "cannot write", errno);
+    }
+    if (n) memcpy(f->buffer + f->n, p, n);
+    f->n += n;
+    return true;
+}
+
+bool file_new_commit(file_new *f, err *e) {
     const char *what = "cannot write";
-    bool ok = (!exists || fchmod(fd, old.st_mode & 07777) == 0) && write_all(fd, data, n) &&
-              fsync(fd) == 0;
+    bool ok = (!f->exists || fchmod(f->fd, f->mode) == 0) && write_all(f->fd, f->buffer, f->n) &&
+              fsync(f->fd) == 0;
     int error = errno;
-    if (close(fd) != 0 && ok) {
+    if (close(f->fd) != 0 && ok) {
         ok = false;
         error = errno;
     }
-    if (ok && rename(tmp, target) != 0) {
+    f->fd = -1;
+    if (ok && rename(f->tmp, f->target) != 0) {
         ok = false;
         what = "cannot rename the new file";
         error = errno;
     }
     if (!ok) {
-        unlink(tmp);
-        return fail_path(e, path, what, error);
+        unlink(f->tmp);
+        fail_path(e, f->target, what, error);
+    } else if (!sync_folder(f->dir)) {
+        ok = fail_path(e, f->dir, "cannot sync the folder", errno);
     }
-    if (!sync_folder(dir)) return fail_path(e, dir, "cannot sync the folder", errno);
-    return true;
+    file_new_abort(f);
+    return ok;
+}
+
+bool file_replace(const char *path, const void *data, size_t n, unsigned mode, err *e) {
+    file_new *f = file_new_open(path, mode, e);
+    if (!f) return false;
+    if (!file_new_write(f, data, n, e)) {
+        file_new_abort(f);
+        return false;
+    }
+    return file_new_commit(f, e);
 }
 
 bool file_make_dirs(const char *path, unsigned mode, err *e) {
