@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-uint64_t clock_now_ns(void);  /* monotonic; only differences mean anything */
-double clock_now_s(void);     /* the same in seconds */
-int64_t clock_unix_s(void);   /* wall clock */
+uint64_t clock_now_ns(void); /* monotonic; only differences mean anything */
+double clock_now_s(void);    /* the same in seconds */
+int64_t clock_unix_s(void);  /* wall clock */
 
 #endif

@@ -31,10 +31,10 @@ void jsonw_key(jsonw *w, const char *key);
 void jsonw_str(jsonw *w, str s);
 void jsonw_int(jsonw *w, int64_t v);
 void jsonw_uint(jsonw *w, uint64_t v);
-void jsonw_f64(jsonw *w, double v);  /* shortest of %.15g, %.17g that reads back the same */
-void jsonw_f32(jsonw *w, float v);   /* %.9g: reads back the same float */
+void jsonw_f64(jsonw *w, double v); /* shortest of %.15g, %.17g that reads back the same */
+void jsonw_f32(jsonw *w, float v);  /* %.9g: reads back the same float */
 void jsonw_bool(jsonw *w, bool v);
 void jsonw_null(jsonw *w);
-void jsonw_raw(jsonw *w, str json);  /* already valid JSON */
+void jsonw_raw(jsonw *w, str json); /* already valid JSON */
 
 #endif

@@ -5,31 +5,31 @@
 #define HEARTH_BASE_LIMITS_H
 
 /* GGUF files */
-#define LIMIT_GGUF_KV 65536              /* metadata pairs; real files have under 100 */
-#define LIMIT_GGUF_TENSORS 131072        /* tensors over all parts; the largest known have under 4,000 */
-#define LIMIT_GGUF_KEY_BYTES 65535       /* as the format says */
+#define LIMIT_GGUF_KV 65536        /* metadata pairs; real files have under 100 */
+#define LIMIT_GGUF_TENSORS 131072  /* tensors over all parts; the largest known have under 4,000 */
+#define LIMIT_GGUF_KEY_BYTES 65535 /* as the format says */
 #define LIMIT_GGUF_STRING_BYTES (64u << 20) /* one string; chat templates reach some 100 KB */
 #define LIMIT_GGUF_ARRAY_ITEMS (64u << 20)  /* one array; vocabularies reach some 300,000 */
-#define LIMIT_GGUF_ARRAY_DEPTH 4         /* arrays of arrays */
-#define LIMIT_GGUF_NAME_BYTES 256        /* a tensor's name */
-#define LIMIT_GGUF_PARTS 1024            /* split files */
+#define LIMIT_GGUF_ARRAY_DEPTH 4            /* arrays of arrays */
+#define LIMIT_GGUF_NAME_BYTES 256           /* a tensor's name */
+#define LIMIT_GGUF_PARTS 1024               /* split files */
 #define LIMIT_GGUF_ALIGN_MIN 8
 #define LIMIT_GGUF_ALIGN_MAX 65536
-#define LIMIT_TENSOR_DIM (1ull << 40)    /* elements along one axis */
+#define LIMIT_TENSOR_DIM (1ull << 40) /* elements along one axis */
 
 /* Hyper-parameters; see model/params.c for the ranges of each key */
 #define LIMIT_LAYERS 1024
-#define LIMIT_EMBD 131072                /* width of the residual stream */
+#define LIMIT_EMBD 131072 /* width of the residual stream */
 #define LIMIT_HEADS 1024
 #define LIMIT_HEAD_DIM 1024
-#define LIMIT_FF 1048576                 /* feed-forward width */
+#define LIMIT_FF 1048576 /* feed-forward width */
 #define LIMIT_EXPERTS 4096
-#define LIMIT_CONTEXT (1 << 24)          /* tokens */
-#define LIMIT_VOCAB (4 << 20)            /* tokens */
-#define LIMIT_TOKEN_BYTES 65536          /* one vocabulary entry */
+#define LIMIT_CONTEXT (1 << 24) /* tokens */
+#define LIMIT_VOCAB (4 << 20)   /* tokens */
+#define LIMIT_TOKEN_BYTES 65536 /* one vocabulary entry */
 
 /* Requests */
-#define LIMIT_TEXT_BYTES (256u << 20)    /* one text to tokenise */
+#define LIMIT_TEXT_BYTES (256u << 20) /* one text to tokenise */
 #define LIMIT_STOP_STRINGS 64
 #define LIMIT_STOP_BYTES 4096
 #define LIMIT_TOP_LOGPROBS 128

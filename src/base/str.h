@@ -29,13 +29,14 @@ static inline bool str_starts(str s, str prefix) {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 static inline bool str_ends(str s, str suffix) {
-    return s.n >= suffix.n && (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
+    return s.n >= suffix.n &&
+           (suffix.n == 0 || memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n) == 0);
 }
 /* Offset of the first occurrence at or after `from`; (size_t)-1 when there is none. */
 size_t str_find(str hay, str needle, size_t from);
-str str_trim(str s);                      /* without ASCII white space at both ends */
-bool str_to_u64(str s, uint64_t *out);    /* whole string, decimal, no sign; false on overflow */
-bool str_to_f64(str s, double *out);      /* whole string, C locale; false on junk or non-finite */
+str str_trim(str s);                   /* without ASCII white space at both ends */
+bool str_to_u64(str s, uint64_t *out); /* whole string, decimal, no sign; false on overflow */
+bool str_to_f64(str s, double *out);   /* whole string, C locale; false on junk or non-finite */
 /* Bytes from the outside made safe to print on one line: control characters and broken UTF-8 become
  * escapes. Writes at most cap-1 bytes and a NUL; ends in "..." when cut. Returns dst. */
 char *str_printable(str s, char *dst, size_t cap);
