@@ -77,8 +77,8 @@
 /* ---- panels ---- */
 typedef struct kern_format kern_format; /* how one quant type is packed; see panel.c */
 
-/* NULL when the type cannot be a packed weight. */
-const kern_format *kern_format_of(uint32_t quant_type);
+/* NULL when the type (a quant_type) cannot be a packed weight. */
+const kern_format *kern_format_of(uint32_t type);
 bool kern_format_quantized_input(const kern_format *f); /* block types: reads q, d, sums; else x */
 /* Bytes of one panel of 64 rows of k elements; a multiple of 64. */
 size_t kern_panel_bytes(const kern_format *f, int64_t k);
