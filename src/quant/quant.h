@@ -29,7 +29,9 @@ typedef struct quant_info {
     bool is_weight;       /* can be a matrix (the integer and F64 types cannot) */
     /* k elements, a multiple of block; src may be unaligned. NULL for types that are not weights. */
     void (*dequantize)(const void *src, float *dst, int64_t k);
-    /* Rounds to nearest by the format's plain rule. NULL where Hearth does not write the type. */
+    /* One scale a block: the format's plain rule. K-quants, IQ4 and MXFP4: a search for the scales that
+     * lose least. Any input: NaN becomes 0, what is too large saturates (F32, F16 and BF16 keep both).
+     * NULL where Hearth does not write the type. */
     void (*quantize)(const float *src, void *dst, int64_t k);
 } quant_info;
 
