@@ -20,7 +20,8 @@ static uint64_t table_seed(void) {
     s |= 1;
     /* Tables keep hashes of one seed only, so the first to arrive decides for all threads. */
     uint64_t none = 0;
-    if (!__atomic_compare_exchange_n(&seed, &none, s, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) s = none;
+    if (!__atomic_compare_exchange_n(&seed, &none, s, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        s = none;
     return s;
 }
 
@@ -53,7 +54,8 @@ static str tensor_name(const gguf *g, uint64_t i) {
 }
 
 /* The slot that holds `name`, or the empty one where it belongs. */
-static uint32_t *table_slot(const gguf *g, const gguf_table *t, str name, str (*name_of)(const gguf *, uint64_t)) {
+static uint32_t *table_slot(const gguf *g, const gguf_table *t, str name,
+                            str (*name_of)(const gguf *, uint64_t)) {
     uint64_t i = hash_str(name) & t->mask;
     while (t->slot[i] && !str_eq(name_of(g, t->slot[i] - 1), name)) i = (i + 1) & t->mask;
     return &t->slot[i];
@@ -67,7 +69,8 @@ static bool index_keys(gguf *g, err *e) {
         uint32_t *slot = table_slot(g, &g->keys, name, key_name);
         if (*slot) {
             char text[96];
-            return gguf_damaged(e, &g->parts[0], (const uint8_t *)name.p - 8, "the key \"%s\" occurs twice",
+            return gguf_damaged(e, &g->parts[0], (const uint8_t *)name.p - 8,
+                                "the key \"%s\" occurs twice",
                                 str_printable(name, text, sizeof text));
         }
         *slot = (uint32_t)i + 1;
@@ -84,7 +87,8 @@ static bool index_tensors(gguf *g, err *e) {
         if (*slot) {
             char text[96];
             return gguf_damaged(e, &g->parts[g->head.tensors[i].part], (const uint8_t *)name.p - 8,
-                                "two tensors are named \"%s\"", str_printable(name, text, sizeof text));
+                                "two tensors are named \"%s\"",
+                                str_printable(name, text, sizeof text));
         }
         *slot = (uint32_t)i + 1;
     }
@@ -130,7 +134,8 @@ static const uint8_t *head_where(const gguf_head *h, const gguf_part *p, const c
 static bool append_tensors(gguf *g, const gguf_head *h, err *e) {
     uint64_t n = g->head.n_tensors + h->n_tensors;
     if (n > LIMIT_GGUF_TENSORS)
-        return err_set(e, ERR_DAMAGED, "%s: its parts have more than %d tensors", gguf_path(g), LIMIT_GGUF_TENSORS);
+        return err_set(e, ERR_DAMAGED, "%s: its parts have more than %d tensors", gguf_path(g),
+                       LIMIT_GGUF_TENSORS);
     gguf_tensor *t = realloc(g->head.tensors, (size_t)(n + 1) * sizeof *t);
     if (!t) return err_set(e, ERR_NO_FIT, "%s: no memory for its tensors", gguf_path(g));
     memcpy(t + g->head.n_tensors, h->tensors, (size_t)h->n_tensors * sizeof *t);
@@ -147,10 +152,11 @@ static bool join_part(gguf *g, uint32_t i, char *path, err *e) {
     if (!gguf_head_read(&h, p, i, e)) return false;
     bool ok = false;
     if (head_u64(&h, "split.count", 1) != g->n_parts)
-        gguf_damaged(e, p, head_where(&h, p, "split.count"), "split.count is not %u as in the other parts",
-                     g->n_parts);
+        gguf_damaged(e, p, head_where(&h, p, "split.count"),
+                     "split.count is not %u as in the other parts", g->n_parts);
     else if (head_u64(&h, "split.no", 0) != i)
-        gguf_damaged(e, p, head_where(&h, p, "split.no"), "split.no is not %u as the file's name says", i);
+        gguf_damaged(e, p, head_where(&h, p, "split.no"),
+                     "split.no is not %u as the file's name says", i);
     else if (i == 0) {
         g->head = h;
         return true;
@@ -162,21 +168,25 @@ static bool join_part(gguf *g, uint32_t i, char *path, err *e) {
 }
 
 /* `path` is one part of `count`: all are opened in order, the given one again with them. */
-static bool open_split(gguf *g, const char *path, const gguf_part *given, const gguf_head *h, err *e) {
+static bool open_split(gguf *g, const char *path, const gguf_part *given, const gguf_head *h,
+                       err *e) {
     uint64_t count = head_u64(h, "split.count", 1), no = head_u64(h, "split.no", 0);
     size_t stem;
     if (count > LIMIT_GGUF_PARTS)
-        return gguf_damaged(e, given, head_where(h, given, "split.count"), "split.count is %llu; at most %d",
-                            (unsigned long long)count, LIMIT_GGUF_PARTS);
+        return gguf_damaged(e, given, head_where(h, given, "split.count"),
+                            "split.count is %llu; at most %d", (unsigned long long)count,
+                            LIMIT_GGUF_PARTS);
     if (no >= count)
-        return gguf_damaged(e, given, head_where(h, given, "split.no"), "split.no is %llu of %llu parts",
-                            (unsigned long long)no, (unsigned long long)count);
+        return gguf_damaged(e, given, head_where(h, given, "split.no"),
+                            "split.no is %llu of %llu parts", (unsigned long long)no,
+                            (unsigned long long)count);
     if (!gguf_split_match(path, no, count, &stem))
         return err_set(e, ERR_NOT_FOUND,
-                       "%s: this is part %llu of %llu; its name must end in -%05llu-of-%05llu.gguf for the other "
+                       "%s: this is part %llu of %llu; its name must end in -%05llu-of-%05llu.gguf "
+                       "for the other "
                        "parts to be found",
-                       path, (unsigned long long)no + 1, (unsigned long long)count, (unsigned long long)no + 1,
-                       (unsigned long long)count);
+                       path, (unsigned long long)no + 1, (unsigned long long)count,
+                       (unsigned long long)no + 1, (unsigned long long)count);
     g->parts = calloc((size_t)count, sizeof *g->parts);
     if (!g->parts) return err_set(e, ERR_NO_FIT, "%s: no memory to open it", path);
     g->n_parts = (uint32_t)count;
@@ -184,9 +194,10 @@ static bool open_split(gguf *g, const char *path, const gguf_part *given, const 
         if (!join_part(g, i, gguf_split_path(path, stem, i, count), e)) return false;
     uint64_t total = head_u64(&g->head, "split.tensors.count", g->head.n_tensors);
     if (total != g->head.n_tensors)
-        return gguf_damaged(e, &g->parts[0], head_where(&g->head, &g->parts[0], "split.tensors.count"),
-                            "split.tensors.count is %llu, the parts hold %llu", (unsigned long long)total,
-                            (unsigned long long)g->head.n_tensors);
+        return gguf_damaged(e, &g->parts[0],
+                            head_where(&g->head, &g->parts[0], "split.tensors.count"),
+                            "split.tensors.count is %llu, the parts hold %llu",
+                            (unsigned long long)total, (unsigned long long)g->head.n_tensors);
     return true;
 }
 

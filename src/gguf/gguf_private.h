@@ -39,8 +39,9 @@ typedef struct gguf_head {
     uint32_t alignment;
     uint64_t n_kv;
     gguf_kv *kv;
-    uint64_t *kv_bytes;   /* [n_kv] size of each value as stored */
-    uint64_t **str_index; /* [n_kv] for an array of strings: where each one's length stands, from kv.data */
+    uint64_t *kv_bytes; /* [n_kv] size of each value as stored */
+    uint64_t **
+        str_index; /* [n_kv] for an array of strings: where each one's length stands, from kv.data */
     uint64_t n_tensors;
     gguf_tensor *tensors;
 } gguf_head;

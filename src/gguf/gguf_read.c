@@ -41,7 +41,8 @@ static uint64_t left(const cursor *c) {
 /* n bytes at the cursor, or NULL and a message. */
 static const uint8_t *take(cursor *c, uint64_t n, const char *what) {
     if (n > left(c)) {
-        gguf_damaged(c->e, c->part, here(c), "the file ends inside %s: %llu bytes needed, %llu left", what,
+        gguf_damaged(c->e, c->part, here(c),
+                     "the file ends inside %s: %llu bytes needed, %llu left", what,
                      (unsigned long long)n, (unsigned long long)left(c));
         return NULL;
     }
@@ -69,8 +70,9 @@ static bool take_str(cursor *c, str *out, uint64_t max, const char *what) {
     uint64_t n;
     if (!take_u64(c, &n, what)) return false;
     if (n > max)
-        return gguf_damaged(c->e, c->part, start, "the length of %s is %llu bytes; at most %llu are allowed",
-                            what, (unsigned long long)n, (unsigned long long)max);
+        return gguf_damaged(c->e, c->part, start,
+                            "the length of %s is %llu bytes; at most %llu are allowed", what,
+                            (unsigned long long)n, (unsigned long long)max);
     const uint8_t *p = take(c, n, what);
     if (!p) return false;
     *out = (str){(const char *)p, (size_t)n};
@@ -78,7 +80,8 @@ static bool take_str(cursor *c, str *out, uint64_t max, const char *what) {
 }
 
 /* A count of things that take at least min_bytes each. */
-static bool take_count(cursor *c, uint64_t *out, uint64_t max, uint64_t min_bytes, const char *what) {
+static bool take_count(cursor *c, uint64_t *out, uint64_t max, uint64_t min_bytes,
+                       const char *what) {
     const uint8_t *start = here(c);
     uint64_t n;
     if (!take_u64(c, &n, what)) return false;
@@ -86,8 +89,9 @@ static bool take_count(cursor *c, uint64_t *out, uint64_t max, uint64_t min_byte
         return gguf_damaged(c->e, c->part, start, "%s is %llu; at most %llu are allowed", what,
                             (unsigned long long)n, (unsigned long long)max);
     if (n > left(c) / min_bytes)
-        return gguf_damaged(c->e, c->part, start, "%s is %llu, more than the rest of the file can hold",
-                            what, (unsigned long long)n);
+        return gguf_damaged(c->e, c->part, start,
+                            "%s is %llu, more than the rest of the file can hold", what,
+                            (unsigned long long)n);
     *out = n;
     return true;
 }
@@ -97,7 +101,8 @@ static bool take_type(cursor *c, uint32_t *out, const char *what) {
     uint32_t t;
     if (!take_u32(c, &t, what)) return false;
     if (t > GGUF_F64)
-        return gguf_damaged(c->e, c->part, start, "%s is %u, which no version of the format defines", what, t);
+        return gguf_damaged(c->e, c->part, start,
+                            "%s is %u, which no version of the format defines", what, t);
     *out = t;
     return true;
 }
@@ -170,7 +175,8 @@ static bool read_value(cursor *c, gguf_kv *kv, uint64_t **index) {
         if (elem == GGUF_STRING && kv->n) {
             /* Eight bytes an entry, as many as the string's own length takes in the file. */
             *index = malloc((size_t)kv->n * sizeof **index);
-            if (!*index) return err_set(c->e, ERR_NO_FIT, "%s: no memory for its metadata", c->part->path);
+            if (!*index)
+                return err_set(c->e, ERR_NO_FIT, "%s: no memory for its metadata", c->part->path);
         }
         kv->offset = c->at;
         kv->data = here(c);
@@ -218,13 +224,14 @@ static bool check_alignment(cursor *c, gguf_head *h) {
 }
 
 /* Shape and type give the size; all in checked arithmetic. */
-static bool check_shape(cursor *c, gguf_tensor *t, const uint8_t *shape_at, const uint8_t *type_at) {
+static bool check_shape(cursor *c, gguf_tensor *t, const uint8_t *shape_at,
+                        const uint8_t *type_at) {
     char name[96];
     str_printable(t->name, name, sizeof name);
     const quant_info *q = quant_info_of(t->type);
     if (!q) {
-        gguf_damaged(c->e, c->part, type_at, "tensor \"%s\" has type %u, which Hearth does not read", name,
-                     t->type);
+        gguf_damaged(c->e, c->part, type_at,
+                     "tensor \"%s\" has type %u, which Hearth does not read", name, t->type);
         /* A number that the format defines is no damage, only beyond us. */
         if (c->e && t->type < QUANT_TYPE_END) c->e->code = ERR_FAILED;
         return false;
@@ -232,10 +239,12 @@ static bool check_shape(cursor *c, gguf_tensor *t, const uint8_t *shape_at, cons
     uint64_t n = 1;
     for (uint32_t d = 0; d < t->n_dims; d++) {
         if (t->ne[d] == 0 || t->ne[d] > LIMIT_TENSOR_DIM)
-            return gguf_damaged(c->e, c->part, shape_at + 8 * d, "axis %u of tensor \"%s\" has %llu elements",
-                                d, name, (unsigned long long)t->ne[d]);
+            return gguf_damaged(c->e, c->part, shape_at + 8 * d,
+                                "axis %u of tensor \"%s\" has %llu elements", d, name,
+                                (unsigned long long)t->ne[d]);
         if (!mul_u64(n, t->ne[d], &n))
-            return gguf_damaged(c->e, c->part, shape_at, "the size of tensor \"%s\" overflows", name);
+            return gguf_damaged(c->e, c->part, shape_at, "the size of tensor \"%s\" overflows",
+                                name);
     }
     if (t->ne[0] % q->block)
         return gguf_damaged(c->e, c->part, shape_at,
@@ -251,8 +260,8 @@ static bool read_tensor(cursor *c, gguf_tensor *t) {
     const uint8_t *dims_at = here(c);
     if (!take_u32(c, &t->n_dims, "a tensor's number of axes")) return false;
     if (t->n_dims < 1 || t->n_dims > GGUF_MAX_DIMS)
-        return gguf_damaged(c->e, c->part, dims_at, "a tensor has %u axes; 1 to %d are allowed", t->n_dims,
-                            GGUF_MAX_DIMS);
+        return gguf_damaged(c->e, c->part, dims_at, "a tensor has %u axes; 1 to %d are allowed",
+                            t->n_dims, GGUF_MAX_DIMS);
     const uint8_t *shape_at = here(c);
     for (uint32_t d = 0; d < GGUF_MAX_DIMS; d++) t->ne[d] = 1;
     for (uint32_t d = 0; d < t->n_dims; d++)
@@ -260,7 +269,8 @@ static bool read_tensor(cursor *c, gguf_tensor *t) {
     const uint8_t *type_at = here(c);
     if (!take_u32(c, &t->type, "a tensor's type")) return false;
     if (!check_shape(c, t, shape_at, type_at)) return false;
-    return take_u64(c, &t->file_offset, "a tensor's offset"); /* still relative to the data section */
+    return take_u64(c, &t->file_offset,
+                    "a tensor's offset"); /* still relative to the data section */
 }
 
 /* The data section begins at the first aligned byte after the header. */
@@ -274,15 +284,17 @@ static bool place_tensors(cursor *c, gguf_head *h) {
         char name[96];
         str_printable(t->name, name, sizeof name);
         if (t->file_offset % h->alignment)
-            return gguf_damaged(c->e, c->part, record, "the offset of tensor \"%s\", %llu, is not a multiple of %u",
-                                name, (unsigned long long)t->file_offset, h->alignment);
+            return gguf_damaged(c->e, c->part, record,
+                                "the offset of tensor \"%s\", %llu, is not a multiple of %u", name,
+                                (unsigned long long)t->file_offset, h->alignment);
         if (!add_u64(base, t->file_offset, &start) || !add_u64(start, t->size_bytes, &end) ||
             end > c->part->size)
-            return gguf_damaged(c->e, c->part, record,
-                                "the data of tensor \"%s\" (%llu bytes from byte %llu of the data section) reach "
-                                "past the end of the file, %llu bytes",
-                                name, (unsigned long long)t->size_bytes, (unsigned long long)t->file_offset,
-                                (unsigned long long)c->part->size);
+            return gguf_damaged(
+                c->e, c->part, record,
+                "the data of tensor \"%s\" (%llu bytes from byte %llu of the data section) reach "
+                "past the end of the file, %llu bytes",
+                name, (unsigned long long)t->size_bytes, (unsigned long long)t->file_offset,
+                (unsigned long long)c->part->size);
         t->file_offset = start;
         t->data = c->part->data + start;
     }
@@ -292,14 +304,17 @@ static bool place_tensors(cursor *c, gguf_head *h) {
 static bool read_version(cursor *c, uint32_t *version) {
     const uint8_t *magic = take(c, 4, "the magic number");
     if (!magic) return false;
-    if (memcmp(magic, GGUF_MAGIC, 4) != 0) return gguf_damaged(c->e, c->part, magic, "this is not a GGUF file");
+    if (memcmp(magic, GGUF_MAGIC, 4) != 0)
+        return gguf_damaged(c->e, c->part, magic, "this is not a GGUF file");
     const uint8_t *at = here(c);
     if (!take_u32(c, version, "the version")) return false;
     if (*version && (*version & 0xffff) == 0)
-        return gguf_damaged(c->e, c->part, at, "the file is big endian (version %u); Hearth reads little endian",
+        return gguf_damaged(c->e, c->part, at,
+                            "the file is big endian (version %u); Hearth reads little endian",
                             __builtin_bswap32(*version));
     if (*version != 2 && *version != 3)
-        return gguf_damaged(c->e, c->part, at, "GGUF version %u; Hearth reads versions 2 and 3", *version);
+        return gguf_damaged(c->e, c->part, at, "GGUF version %u; Hearth reads versions 2 and 3",
+                            *version);
     return true;
 }
 
@@ -308,7 +323,8 @@ bool gguf_head_read(gguf_head *h, const gguf_part *p, uint32_t part, err *e) {
     *h = (gguf_head){0};
     uint64_t n_tensors, n_kv;
     if (!read_version(&c, &h->version)) return false;
-    if (!take_count(&c, &n_tensors, LIMIT_GGUF_TENSORS, GGUF_TENSOR_MIN_BYTES, "the number of tensors") ||
+    if (!take_count(&c, &n_tensors, LIMIT_GGUF_TENSORS, GGUF_TENSOR_MIN_BYTES,
+                    "the number of tensors") ||
         !take_count(&c, &n_kv, LIMIT_GGUF_KV, GGUF_KV_MIN_BYTES, "the number of metadata pairs"))
         return false;
     /* One more than needed, so that an empty list is not NULL. */

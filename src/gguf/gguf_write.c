@@ -18,9 +18,9 @@ struct gguf_writer {
     uint64_t cap;
     uint64_t offset; /* of the next tensor in the data section */
     uint32_t alignment;
-    bool has_header; /* nothing can be put any more */
+    bool has_header;       /* nothing can be put any more */
     uint64_t tensor, done; /* the tensor whose bytes come next, and how many of it are written */
-    err first;           /* the first failure; everything after it does nothing */
+    err first;             /* the first failure; everything after it does nothing */
 };
 
 gguf_writer *gguf_writer_open(const char *path, err *e) {
@@ -62,7 +62,8 @@ static void put_str_raw(buf *b, str s) {
 
 static bool may_put(gguf_writer *w, const char *what) {
     if (w->first.code) return false;
-    if (w->has_header) return err_set(&w->first, ERR_FAILED, "%s put after the first tensor data", what);
+    if (w->has_header)
+        return err_set(&w->first, ERR_FAILED, "%s put after the first tensor data", what);
     return true;
 }
 
@@ -76,7 +77,8 @@ static bool begin_pair(gguf_writer *w, str key, gguf_type type) {
 }
 
 static void put_scalar(gguf_writer *w, const char *key, gguf_type type, const void *v) {
-    if (begin_pair(w, str_of(key), type)) buf_append(&w->pairs, v, gguf_scalar_bytes((uint32_t)type));
+    if (begin_pair(w, str_of(key), type))
+        buf_append(&w->pairs, v, gguf_scalar_bytes((uint32_t)type));
 }
 
 static bool begin_array(gguf_writer *w, const char *key, gguf_type elem, uint64_t n) {
@@ -90,11 +92,10 @@ static bool begin_array(gguf_writer *w, const char *key, gguf_type elem, uint64_
 static void note_alignment(gguf_writer *w, str key, uint64_t v) {
     if (!str_eq(key, STR("general.alignment"))) return;
     if (v < LIMIT_GGUF_ALIGN_MIN || v > LIMIT_GGUF_ALIGN_MAX || (v & (v - 1)))
-        err_set(&w->first, ERR_FAILED, "an alignment of %llu cannot be written", (unsigned long long)v);
-    else if (w->n_tensors)
-        err_set(&w->first, ERR_FAILED, "general.alignment put after a tensor");
-    else
-        w->alignment = (uint32_t)v;
+        err_set(&w->first, ERR_FAILED, "an alignment of %llu cannot be written",
+                (unsigned long long)v);
+    else if (w->n_tensors) err_set(&w->first, ERR_FAILED, "general.alignment put after a tensor");
+    else w->alignment = (uint32_t)v;
 }
 
 void gguf_put_u32(gguf_writer *w, const char *key, uint32_t v) {
@@ -189,9 +190,11 @@ static bool emit_padding(gguf_writer *w, uint64_t n) {
 
 static bool emit_header(gguf_writer *w) {
     if (w->has_header || w->first.code) return !w->first.code;
-    if (w->pairs.failed || w->records.failed) return err_set(&w->first, ERR_NO_FIT, "the metadata are too large");
+    if (w->pairs.failed || w->records.failed)
+        return err_set(&w->first, ERR_NO_FIT, "the metadata are too large");
     uint32_t version = 3;
-    uint64_t n = 4 + sizeof version + sizeof w->n_tensors + sizeof w->n_kv + w->pairs.len + w->records.len;
+    uint64_t n = 4 + sizeof version + sizeof w->n_tensors + sizeof w->n_kv + w->pairs.len +
+                 w->records.len;
     w->has_header = true;
     return emit(w, GGUF_MAGIC, 4) && emit(w, &version, sizeof version) &&
            emit(w, &w->n_tensors, sizeof w->n_tensors) && emit(w, &w->n_kv, sizeof w->n_kv) &&
@@ -233,8 +236,9 @@ static bool verify(gguf_writer *w) {
 bool gguf_writer_close(gguf_writer *w, err *e) {
     bool ok = emit_header(w);
     if (ok && w->tensor < w->n_tensors)
-        ok = err_set(&w->first, ERR_FAILED, "tensor %llu of %llu lacks %llu bytes", (unsigned long long)w->tensor,
-                     (unsigned long long)w->n_tensors, (unsigned long long)(w->size_bytes[w->tensor] - w->done));
+        ok = err_set(&w->first, ERR_FAILED, "tensor %llu of %llu lacks %llu bytes",
+                     (unsigned long long)w->tensor, (unsigned long long)w->n_tensors,
+                     (unsigned long long)(w->size_bytes[w->tensor] - w->done));
     ok = ok && verify(w);
     if (!ok) {
         if (e) *e = w->first;

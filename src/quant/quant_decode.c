@@ -123,7 +123,8 @@ void quant_dequant_q2_k(const void *src, float *dst, int64_t k) {
         float d = quant_load_f16(b + 80), dmin = quant_load_f16(b + 82);
         for (int s = 0; s < 16; s++) {
             float ds = d * (float)(sc[s] & 15), ms = dmin * (float)(sc[s] >> 4);
-            for (int e = 16 * s; e < 16 * s + 16; e++) dst[i + e] = ds * (float)two_bits(qs, e) - ms;
+            for (int e = 16 * s; e < 16 * s + 16; e++)
+                dst[i + e] = ds * (float)two_bits(qs, e) - ms;
         }
     }
 }

@@ -81,9 +81,10 @@ void quant_enc_mxfp4(const float *src, void *dst, int64_t k) {
         }
         frexpf(amax, &e2); /* amax is in [2^(e2-1), 2^e2) */
         double best = INFINITY;
-        /* The plain rule puts amax between levels 8 and 16: beyond 12 it is cut, or the scale doubles. */
+        /* The plain rule puts amax between levels 8 and 16: beyond 12 it is cut, or the scale
+         * doubles. */
         for (int e = e2 - 1 - 2 + 127; e <= e2 - 1 - 2 + 127 + 1; e++) {
-            int stored = e < 0 ? 0 : e;
+            int stored = e < 0 ? 0 : e > 252 ? 252 : e; /* from 253 on, level 12 is no float */
             double miss = ldexp(encode_mxfp4(x, stored, trial), 2 * (stored - 128));
             if (!(miss < best)) continue;
             best = miss;

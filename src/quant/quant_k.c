@@ -4,11 +4,11 @@
 #include "quant/quant_search.h"
 
 static const int8_t levels_3[8] = {-4, -3, -2, -1, 0, 1, 2, 3};
-static const int8_t levels_6[64] = {
-    -32, -31, -30, -29, -28, -27, -26, -25, -24, -23, -22, -21, -20, -19, -18, -17,
-    -16, -15, -14, -13, -12, -11, -10, -9,  -8,  -7,  -6,  -5,  -4,  -3,  -2,  -1,
-    0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,
-    16,  17,  18,  19,  20,  21,  22,  23,  24,  25,  26,  27,  28,  29,  30,  31};
+static const int8_t levels_6[64] = {-32, -31, -30, -29, -28, -27, -26, -25, -24, -23, -22, -21, -20,
+                                    -19, -18, -17, -16, -15, -14, -13, -12, -11, -10, -9,  -8,  -7,
+                                    -6,  -5,  -4,  -3,  -2,  -1,  0,   1,   2,   3,   4,   5,   6,
+                                    7,   8,   9,   10,  11,  12,  13,  14,  15,  16,  17,  18,  19,
+                                    20,  21,  22,  23,  24,  25,  26,  27,  28,  29,  30,  31};
 static const quant_book book_3 = {levels_3, 8, true, 0.1f, 0.9f};
 static const quant_book book_6 = {levels_6, 64, true, 0.2f, 1.0f};
 
@@ -59,7 +59,8 @@ void quant_enc_q3_k(const float *src, void *dst, int64_t k) {
         quant_tame(src + i, x, QUANT_K);
         quant_fit_super(&book_3, 16, -32, x, &q);
         memset(b, 0, 110);
-        for (int e = 0; e < QUANT_K; e++) b[e % 32] = (uint8_t)(b[e % 32] | (q.code[e] >> 2) << (e / 32));
+        for (int e = 0; e < QUANT_K; e++)
+            b[e % 32] = (uint8_t)(b[e % 32] | (q.code[e] >> 2) << (e / 32));
         pack_two_bits(b + 32, q.code);
         for (int s = 0; s < 16; s++) {
             int scale = q.scale[s] + 32;

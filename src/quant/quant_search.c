@@ -31,10 +31,8 @@ static int nearest(const quant_book *b, float y) {
     int lo = 0, hi = b->n - 1; /* level[lo] <= y < level[hi], ends apart */
     while (hi - lo > 1) {
         int mid = (lo + hi) / 2;
-        if ((float)b->level[mid] <= y)
-            lo = mid;
-        else
-            hi = mid;
+        if ((float)b->level[mid] <= y) lo = mid;
+        else hi = mid;
     }
     return y - (float)b->level[lo] < (float)b->level[hi] - y ? lo : hi;
 }
@@ -45,7 +43,8 @@ static float inverse(float s) {
 }
 
 /* With the codes that 1/inv gives, the best scale is xv / vv, and takes xv^2 / vv off the error. */
-static float gain_at(const quant_book *b, int n, const float *x, const float *w, float inv, float *scale) {
+static float gain_at(const quant_book *b, int n, const float *x, const float *w, float inv,
+                     float *scale) {
     float xv = 0.0f, vv = 0.0f;
     for (int i = 0; i < n; i++) {
         float v = (float)b->level[nearest(b, x[i] * inv)];
@@ -93,8 +92,8 @@ float quant_encode_at(const quant_book *b, int n, const float *x, const float *w
 
 /* Given d, the whole-number scale of each sub-block: the rounded one or a neighbour, whichever loses
  * less. Returns the error of the super-block. */
-static float settle_super(const quant_book *b, int sub, int scale_lo, const float *x, const float *w,
-                          const float *ideal, quant_super *out) {
+static float settle_super(const quant_book *b, int sub, int scale_lo, const float *x,
+                          const float *w, const float *ideal, quant_super *out) {
     float d = quant_f16_to_f32(out->d), inv = inverse(d), total = 0.0f;
     uint8_t code[QUANT_K];
     for (int s = 0; s < QUANT_K / sub; s++) {
@@ -115,7 +114,8 @@ static float settle_super(const quant_book *b, int sub, int scale_lo, const floa
 }
 
 /* The best d for the codes and scales that are there. */
-static float refit_d(const quant_book *b, int sub, const float *x, const float *w, const quant_super *q) {
+static float refit_d(const quant_book *b, int sub, const float *x, const float *w,
+                     const quant_super *q) {
     float xv = 0.0f, vv = 0.0f;
     for (int i = 0; i < QUANT_K; i++) {
         float v = (float)q->scale[i / sub] * (float)b->level[q->code[i]];
@@ -183,7 +183,8 @@ static void sums_solve(const affine_sums *t, float *s, float *m) {
     }
 }
 
-static float encode_affine(int top, int n, const float *x, const float *w, float s, float m, uint8_t *code) {
+static float encode_affine(int top, int n, const float *x, const float *w, float s, float m,
+                           uint8_t *code) {
     float inv = inverse(s), sum = 0.0f;
     for (int i = 0; i < n; i++) {
         code[i] = (uint8_t)round_to((x[i] + m) * inv, top);
@@ -246,13 +247,14 @@ static float settle_affine(int top, int sub, int scale_top, const float *x, cons
     float inv_d = inverse(d), inv_m = inverse(dmin);
     uint8_t code[QUANT_K];
     for (int s = 0; s < QUANT_K / sub; s++) {
-        int mid = round_to(ideal_s[s] * inv_d, scale_top), mid_m = round_to(ideal_m[s] * inv_m, scale_top);
+        int mid = round_to(ideal_s[s] * inv_d, scale_top),
+            mid_m = round_to(ideal_m[s] * inv_m, scale_top);
         float best = INFINITY;
         for (int k = 0; k < 9; k++) {
             int c = mid + k / 3 - 1, cm = mid_m + k % 3 - 1;
             if (c < 0 || c > scale_top || cm < 0 || cm > scale_top) continue;
-            float miss =
-                encode_affine(top, sub, x + s * sub, w + s * sub, d * (float)c, dmin * (float)cm, code);
+            float miss = encode_affine(top, sub, x + s * sub, w + s * sub, d * (float)c,
+                                       dmin * (float)cm, code);
             if (!(miss < best)) continue;
             best = miss;
             out->scale[s] = (uint8_t)c;
@@ -264,7 +266,8 @@ static float settle_affine(int top, int sub, int scale_top, const float *x, cons
     return total;
 }
 
-void quant_fit_affine_super(int top, int sub, int scale_top, const float *x, quant_affine_super *out) {
+void quant_fit_affine_super(int top, int sub, int scale_top, const float *x,
+                            quant_affine_super *out) {
     float w[QUANT_K], s[QUANT_SUBS_MAX], m[QUANT_SUBS_MAX], max_s = 0.0f, max_m = 0.0f;
     float amax = quant_amax(x, QUANT_K);
     memset(out, 0, sizeof *out);
@@ -282,7 +285,8 @@ void quant_fit_affine_super(int top, int sub, int scale_top, const float *x, qua
         float d, dmin;
         affine_sums t = {0};
         for (int e = 0; e < QUANT_K; e++)
-            sums_add(&t, w[e], (float)out->scale[e / sub] * (float)out->code[e], (float)out->min[e / sub], x[e]);
+            sums_add(&t, w[e], (float)out->scale[e / sub] * (float)out->code[e],
+                     (float)out->min[e / sub], x[e]);
         sums_solve(&t, &d, &dmin);
         quant_affine_super trial = {.d = quant_scale_f16(d), .dmin = quant_scale_f16(dmin)};
         if (trial.d == out->d && trial.dmin == out->dmin) break;

@@ -21,8 +21,9 @@
 typedef struct quant_book {
     const int8_t *level; /* [n] ascending */
     int n;
-    bool is_even;        /* level[i] = level[0] + i */
-    float step, reach;   /* trial scales put the extreme element at an end of the book, +- reach levels */
+    bool is_even; /* level[i] = level[0] + i */
+    float step,
+        reach; /* trial scales put the extreme element at an end of the book, +- reach levels */
 } quant_book;
 
 /* A super-block: element = (d * scale[sub]) * level[code]. */
@@ -49,8 +50,10 @@ float quant_fit_scale(const quant_book *book, int n, const float *x, const float
 float quant_encode_at(const quant_book *book, int n, const float *x, const float *w, float scale,
                       uint8_t *code);
 /* 256 elements in sub-blocks of `sub`, whole-number scales from scale_lo (negative) to -scale_lo - 1. */
-void quant_fit_super(const quant_book *book, int sub, int scale_lo, const float *x, quant_super *out);
+void quant_fit_super(const quant_book *book, int sub, int scale_lo, const float *x,
+                     quant_super *out);
 /* 256 elements in sub-blocks of `sub`, codes 0..top, scales and minimums 0..scale_top. */
-void quant_fit_affine_super(int top, int sub, int scale_top, const float *x, quant_affine_super *out);
+void quant_fit_affine_super(int top, int sub, int scale_top, const float *x,
+                            quant_affine_super *out);
 
 #endif
