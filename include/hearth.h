@@ -59,6 +59,8 @@ typedef struct hearth_model_options {
     void *progress_ud;
     int n_threads; /* for packing; 0 = what the machine gives this process */
     bool as_f32;   /* dequantise all weights: the reference computation, slow and large */
+    int32_t n_ctx; /* longest context that an engine will be given, 0: the trained one. Only files with
+                    * rope factors of their own for long contexts care */
 } hearth_model_options;
 
 hearth_model *hearth_model_open(const char *path, const hearth_model_options *o, hearth_err *e);
@@ -88,6 +90,23 @@ bool hearth_tokenize(const hearth_model *m, const char *text, size_t len, unsign
 /* *text is the caller's, NUL-terminated, by hearth_free. */
 bool hearth_detokenize(const hearth_model *m, const int32_t *ids, size_t n, bool special, char **text,
                        size_t *len, hearth_err *e);
+
+/* ---- conversations ---- */
+typedef struct hearth_message {
+    const char *role; /* "system", "user" or "assistant" */
+    const char *text;
+} hearth_message;
+
+/* The family of the model's chat template ("chatml", "llama3", ...); NULL when none is recognised: then
+ * the model only completes text. Static. */
+const char *hearth_chat_family(const hearth_model *m);
+/* A conversation as the model wants it, begin-of-text included. With `answer` it ends where the model's
+ * answer begins. Nothing in a message becomes a control token. *ids is the caller's, by hearth_free. */
+bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n, bool answer,
+                          int32_t **ids, size_t *n_ids, hearth_err *e);
+/* The same as text, NUL-terminated, by hearth_free; for people to look at. */
+bool hearth_chat_text(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, char **text,
+                      size_t *len, hearth_err *e);
 
 /* ---- engine ---- */
 typedef struct hearth_engine hearth_engine;
@@ -186,7 +205,7 @@ typedef struct hearth_logprob {
 } hearth_logprob;
 
 typedef struct hearth_token {
-    int32_t id;
+    int32_t id; /* also the token that ends the answer; its text is empty unless special_text */
     const char *text; /* whole UTF-8 characters; may be empty while a character or stop string is open */
     size_t text_len;
     float logprob;             /* NAN unless asked for */

@@ -1,0 +1,150 @@
+/* Inside the engine room: what stands behind the opaque types of hearth.h, who touches what, and
+ * how the files divide the work.
+ *
+ *   api.c      models: open, describe, tokenize
+ *   request.c  a request as its client sees it: submit, read, cancel, free; and its tokens' way out
+ *   engine.c   the engine's thread: new and free, the queue, admission, settling
+ *   step.c     one step: who takes part, pages for it, the model, the samplers
+ *
+ * Threads. The engine's thread owns everything that is not marked otherwise, and is member 0 of the
+ * team that computes. Clients touch a request through its `lock`, and the engine through `lock` of
+ * the engine, which guards the inbox and the two flags beside it. No thread holds both. Samplers
+ * run on the team, one request on one member at a time, with the engine's thread waiting.
+ *
+ * A request's tokens are prompt and answer in one row. Positions before `computed` have their keys
+ * and values; a step computes some of the rest, and when it reaches the end, the next token is
+ * drawn from the last row's logits. So a prompt, a single token, and everything again after a
+ * preemption are one case.
+ */
+#ifndef HEARTH_ENGINE_PRIVATE_H
+#define HEARTH_ENGINE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/err.h"
+#include "base/team.h"
+#include "engine/kv.h"
+#include "engine/sample.h"
+#include "engine/text.h"
+#include "hearth.h"
+#include "model/model.h"
+
+struct hearth_model {
+    model *inner;
+};
+
+/* hearth_err and err are one thing to those inside. Both return false. */
+bool engine_err_out(hearth_err *to, const err *from);
+
+/* One token on its way to the client; one allocation with its text and its likeliest. */
+typedef struct token_item token_item;
+struct token_item {
+    token_item *next;
+    hearth_token token;
+};
+
+struct hearth_request {
+    /* set at submit, constant afterwards */
+    hearth_engine *g;
+    char *owner;
+    void *tag;
+    int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
+    int32_t n_logprobs;
+    bool ignore_eos, special_text;
+
+    _Atomic bool cancel;
+    _Atomic int holders; /* the client and the engine; the last one frees */
+
+    pthread_mutex_t lock; /* guards the next five */
+    pthread_cond_t news;
+    token_item *first, *last; /* waiting to be read */
+    bool ended;
+    hearth_usage usage;
+    err failure; /* when usage.finish is ERROR */
+
+    token_item *current; /* the client's: what it reads now */
+
+    /* the engine's */
+    hearth_request *next; /* in the inbox or the queue */
+    int32_t *tokens;      /* [cap_tokens] prompt, then answer */
+    int32_t n_tokens, cap_tokens;
+    int32_t computed;
+    kv_seq *seq; /* while running */
+    sampler *sampler;
+    text text;
+    uint64_t rank; /* order of first admission; 0: never admitted */
+    bool preempted;
+    bool joined; /* waits in this step for a page that another request computes */
+    int32_t step_rows;
+    hearth_finish finish; /* what it will end with; NONE while it goes on */
+    double submitted_s, admitted_s, first_token_s;
+    hearth_usage account; /* as usage, the engine's copy */
+};
+
+typedef struct request_list {
+    hearth_request *first, *last;
+} request_list;
+
+/* An owner with requests here, and when it was last served: turns go round. */
+typedef struct engine_owner {
+    char *name;
+    int32_t n_requests;
+    uint64_t served;
+} engine_owner;
+
+struct hearth_engine {
+    /* constant */
+    hearth_model *model;
+    const tok *tok; /* NULL: the model has no text */
+    int32_t n_vocab, n_ctx, batch_tokens, max_requests;
+    hearth_hooks hooks;
+    team *team;
+    model_exec *exec;
+    kv *kv;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards the next three */
+    pthread_cond_t wake;
+    request_list inbox;
+    bool stop, poked; /* poked: something was cancelled */
+
+    /* the engine's thread */
+    request_list queue;       /* opened, never admitted, in order of arrival */
+    hearth_request **running; /* [max_requests] by rank: the oldest first */
+    int32_t n_running;
+    hearth_request **waiting; /* [max_requests] preempted, by rank; go before the queue */
+    int32_t n_waiting;
+    engine_owner *owners;
+    int32_t n_owners, cap_owners;
+    uint64_t n_admitted; /* gives ranks, and the time by which owners take turns */
+    uint64_t n_steps, n_preempted;
+    /* one step */
+    hearth_request **batch; /* [max_requests] those that take part */
+    int32_t n_batch;
+    model_seq *seqs;        /* [max_requests] */
+    model_row *rows;        /* [batch_tokens] */
+    float *logits;          /* [max_requests][n_vocab] */
+    hearth_request **drawn; /* [max_requests] whose logits they are */
+    int32_t n_drawn;
+};
+
+/* request.c */
+void request_list_add(request_list *l, hearth_request *r);
+void request_release(hearth_request *r); /* one holder less */
+/* Appends the token drawn, or an item without a token when id is -1 and there is text. False:
+ * memory. */
+bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_logprob *top,
+                  int n_top);
+void request_usage_publish(hearth_request *r);
+void request_end(hearth_request *r);
+void request_fail(hearth_request *r, const err *e);
+
+/* engine.c */
+void engine_poke(hearth_engine *g);
+void engine_preempt(hearth_engine *g, hearth_request *r); /* from running to waiting */
+
+/* step.c */
+void engine_step(hearth_engine *g);
+
+#endif

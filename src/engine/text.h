@@ -1,0 +1,37 @@
+/* What a request says: ids become text, and stop strings are found in it before anybody sees them.
+ *
+ * Text is handed on in whole UTF-8 characters, and never a beginning of a stop string: the longest
+ * end of the text that some stop string begins with is held back until it is decided. One thread.
+ *
+ *     text_init(&x, tok, special, stop, &e);
+ *     text_push(&x, id);            // x.out: what may be shown now; x.stopped: a stop string came
+ *     ... text_flush(&x, true);     // at the end: the rest
+ *     text_deinit(&x);
+ */
+#ifndef HEARTH_ENGINE_TEXT_H
+#define HEARTH_ENGINE_TEXT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "tok/tok.h"
+
+typedef struct text {
+    tok_stream stream;
+    char **stop; /* NULL-terminated; NULL when there are none */
+    buf held;    /* decoded, undecided */
+    buf out;     /* may be shown; cleared by the next push */
+    bool stopped;
+} text;
+
+/* Checks a list of stop strings: number, length, valid UTF-8. ERR_USAGE says which. NULL is fine.
+ */
+bool text_stops_check(const char *const *stop, err *e);
+/* stop passed text_stops_check and is copied. */
+bool text_init(text *x, const tok *t, bool special, const char *const *stop, err *e);
+void text_deinit(text *x);
+/* False when memory is short. */
+bool text_push(text *x, int32_t id);
+/* Everything decided is shown; with `broken`, also a character that was cut short, as U+FFFD. */
+bool text_flush(text *x, bool broken);
+
+#endif
