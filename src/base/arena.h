@@ -1,6 +1,6 @@
-/* An arena gives memory that is all freed at once: one per request, one per model load. Allocation is
- * a bump of a pointer; blocks are 16-byte aligned and zeroed. The maximum is given at birth; past it,
- * arena_alloc returns NULL. One thread.
+/* An arena gives memory that is all freed at once: one per request, one per model load. Allocation
+ * is a bump of a pointer; blocks are 16-byte aligned and zeroed. The maximum is given at birth;
+ * past it, arena_alloc returns NULL. One thread.
  */
 #ifndef HEARTH_BASE_ARENA_H
 #define HEARTH_BASE_ARENA_H

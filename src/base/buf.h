@@ -1,6 +1,7 @@
-/* A buf is bytes that grow, with a maximum given at birth. It is always NUL-terminated, so `data` can
- * be used as a C string when no NUL was appended. When an append would pass the maximum, or memory is
- * short, nothing is appended, `failed` is set and stays set: check once at the end. One thread.
+/* A buf is bytes that grow, with a maximum given at birth. It is always NUL-terminated, so `data`
+ * can be used as a C string when no NUL was appended. When an append would pass the maximum, or
+ * memory is short, nothing is appended, `failed` is set and stays set: check once at the end. One
+ * thread.
  *
  *     buf b; buf_init(&b, 1 << 20);
  *     buf_puts(&b, "x = "); buf_printf(&b, "%d", x);
@@ -26,7 +27,8 @@ bool buf_putc(buf *b, char c);
 bool buf_puts(buf *b, const char *s);
 bool buf_put_str(buf *b, str s);
 bool buf_printf(buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Room for n more bytes at the returned pointer, which the caller fills and then adds by buf_commit. */
+/* Room for n more bytes at the returned pointer, which the caller fills and then adds by
+ * buf_commit. */
 char *buf_reserve(buf *b, size_t n);
 void buf_commit(buf *b, size_t n);
 void buf_remove_front(buf *b, size_t n);

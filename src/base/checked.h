@@ -1,4 +1,5 @@
-/* Arithmetic on sizes that come from outside. Each returns false on overflow and leaves *out alone. */
+/* Arithmetic on sizes that come from outside. Each returns false on overflow and leaves *out
+ * alone. */
 #ifndef HEARTH_BASE_CHECKED_H
 #define HEARTH_BASE_CHECKED_H
 

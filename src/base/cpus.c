@@ -66,8 +66,8 @@ static double smaller(double a, double b) {
     return b > 0 && b < a ? b : a;
 }
 
-/* Asks the group and each of its parents, since a parent's quota binds too. Inside a container the path
- * is often the host's and names nothing; then only the root is there to ask. */
+/* Asks the group and each of its parents, since a parent's quota binds too. Inside a container the
+ * path is often the host's and names nothing; then only the root is there to ask. */
 static double quota_upwards(const char *mount, str group, double (*quota_of)(const char *folder)) {
     double least = 0;
     for (;;) {

@@ -1,6 +1,6 @@
-/* How many CPUs this process may really use: what the scheduler's affinity mask allows, capped by the
- * quota of its control groups (a container with --cpus=2 on a large machine sees all cores and gets
- * two). Any thread.
+/* How many CPUs this process may really use: what the scheduler's affinity mask allows, capped by
+ * the quota of its control groups (a container with --cpus=2 on a large machine sees all cores and
+ * gets two). Any thread.
  */
 #ifndef HEARTH_BASE_CPUS_H
 #define HEARTH_BASE_CPUS_H

@@ -10,8 +10,8 @@ static void make_one_line(char *s) {
         if ((unsigned char)*s < 0x20 || *s == 0x7f) *s = ' ';
 }
 
-/* Formatting goes through a local buffer, so that the arguments may quote e->msg itself. A message cut
- * at the end of the buffer must not end in half a character. */
+/* Formatting goes through a local buffer, so that the arguments may quote e->msg itself. A message
+ * cut at the end of the buffer must not end in half a character. */
 static void copy_message(err *e, const char *text) {
     size_t n = strlen(text), room = sizeof e->msg - 1;
     if (n > room) {

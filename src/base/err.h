@@ -1,9 +1,10 @@
 /* Errors are values until main.
  *
- * A function that can fail returns bool (or a pointer) and takes an `err *` as its last argument. The
- * deepest function that knows what went wrong writes the message: what, where, and what to do, in one
- * line. Callers may add context in front. The code becomes the process's exit code (or an HTTP status).
- * Any thread; an err belongs to one thread at a time. `e` may be NULL when the caller does not care.
+ * A function that can fail returns bool (or a pointer) and takes an `err *` as its last argument.
+ * The deepest function that knows what went wrong writes the message: what, where, and what to do,
+ * in one line. Callers may add context in front. The code becomes the process's exit code (or an
+ * HTTP status). Any thread; an err belongs to one thread at a time. `e` may be NULL when the caller
+ * does not care.
  *
  *     err e = {0};
  *     if (!thing_open(&t, path, &e)) return cli_fail(&e);

@@ -13,7 +13,8 @@
 
 #define PATH_BYTES 4096
 
-/* One line for a failed system call on a path: "notes.txt: cannot open: No such file or directory". */
+/* One line for a failed system call on a path: "notes.txt: cannot open: No such file or
+ * directory". */
 static bool fail_path(err *e, const char *path, const char *what, int error) {
     char shown[256], reason[128];
     err_code code = ERR_FAILED;
@@ -160,7 +161,8 @@ static bool folder_of(const char *path, char dir[PATH_BYTES]) {
     return true;
 }
 
-/* A new file beside the target. Its name is our own, since the target's may fill a name's length. */
+/* A new file beside the target. Its name is our own, since the target's may fill a name's
+ * length. */
 static int open_temporary(const char *dir, unsigned mode, char tmp[PATH_BYTES + 64]) {
     static atomic_uint serial;
     for (int tries = 0; tries < 100; tries++) {
@@ -172,7 +174,8 @@ static int open_temporary(const char *dir, unsigned mode, char tmp[PATH_BYTES + 
     return -1;
 }
 
-/* Makes a rename last through a power cut. Some file systems cannot sync a folder and say EINVAL. */
+/* Makes a rename last through a power cut. Some file systems cannot sync a folder and say
+ * EINVAL. */
 static bool sync_folder(const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
@@ -189,10 +192,10 @@ static bool sync_folder(const char *dir) {
 
 struct file_new {
     int fd;
-    bool exists;      /* a file of that name is there, whose mode is kept */
-    mode_t mode;      /* of that file */
-    size_t n;         /* bytes waiting in buffer */
-    char *target;     /* with links resolved */
+    bool exists;  /* a file of that name is there, whose mode is kept */
+    mode_t mode;  /* of that file */
+    size_t n;     /* bytes waiting in buffer */
+    char *target; /* with links resolved */
     char dir[PATH_BYTES], tmp[PATH_BYTES + 64];
     char buffer[NEW_BUFFER];
 };
@@ -218,7 +221,8 @@ file_new *file_new_open(const char *path, unsigned mode, err *e) {
     }
     f->fd = -1;
     f->exists = lstat(path, &old) == 0;
-    if (f->exists && S_ISLNK(old.st_mode)) { /* the link stays; the file that it names is replaced */
+    /* a link stays; the file that it names is replaced */
+    if (f->exists && S_ISLNK(old.st_mode)) {
         if (realpath(path, real)) target = real;
         f->exists = stat(path, &old) == 0;
     }
@@ -253,7 +257,8 @@ bool file_new_flush(file_new *f, err *e) {
 bool file_new_write(file_new *f, const void *p, size_t n, err *e) {
     if (n > NEW_BUFFER - f->n) {
         if (!file_new_flush(f, e)) return false;
-        if (n >= NEW_BUFFER) return write_all(f->fd, p, n) || fail_path(e, f->target, "cannot write", errno);
+        if (n >= NEW_BUFFER)
+            return write_all(f->fd, p, n) || fail_path(e, f->target, "cannot write", errno);
     }
     if (n) memcpy(f->buffer + f->n, p, n);
     f->n += n;
@@ -315,7 +320,8 @@ bool file_make_dirs(const char *path, unsigned mode, err *e) {
     return true;
 }
 
-/* The home folder of the user that runs this, for when $HOME is not set (services, some cron jobs). */
+/* The home folder of the user that runs this, for when $HOME is not set (services, some cron
+ * jobs). */
 static bool user_home(char *dst, size_t cap) {
     const char *home = getenv("HOME");
     char text[4096];

@@ -119,7 +119,8 @@ void jsonw_uint(jsonw *w, uint64_t v) {
     buf_printf(w->out, "%llu", (unsigned long long)v);
 }
 
-/* printf and strtod follow the process's locale, which may have a decimal comma; JSON has a point. */
+/* printf and strtod follow the process's locale, which may have a decimal comma; JSON has a
+ * point. */
 static void write_number(jsonw *w, char *text) {
     for (char *p = text; *p; p++)
         if (*p == ',') *p = '.';

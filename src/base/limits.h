@@ -1,5 +1,5 @@
-/* Every size that a stranger's bytes can influence, with its reason, in one table. A file or request
- * that passes one of these is refused with a line that names the limit.
+/* Every size that a stranger's bytes can influence, with its reason, in one table. A file or
+ * request that passes one of these is refused with a line that names the limit.
  */
 #ifndef HEARTH_BASE_LIMITS_H
 #define HEARTH_BASE_LIMITS_H

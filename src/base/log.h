@@ -1,6 +1,6 @@
 /* Messages for a person or a service manager, on stderr, one line each. The level comes from
- * HEARTH_LOG (error, warn, info, debug; default warn). log_once prints a warning the first time this
- * process meets the given key. Any thread.
+ * HEARTH_LOG (error, warn, info, debug; default warn). log_once prints a warning the first time
+ * this process meets the given key. Any thread.
  */
 #ifndef HEARTH_BASE_LOG_H
 #define HEARTH_BASE_LOG_H

@@ -1,6 +1,7 @@
-/* Counter-based random numbers: a pure function of (seed, stream, counter), so the same request draws
- * the same numbers whatever runs beside it. Philox 4x32-10 (Salmon et al., "Parallel random numbers:
- * as easy as 1, 2, 3", SC 2011): key = seed, counter = (counter, stream). Any thread, no state.
+/* Counter-based random numbers: a pure function of (seed, stream, counter), so the same request
+ * draws the same numbers whatever runs beside it. Philox 4x32-10 (Salmon et al., "Parallel random
+ * numbers: as easy as 1, 2, 3", SC 2011): key = seed, counter = (counter, stream). Any thread, no
+ * state.
  */
 #ifndef HEARTH_BASE_RNG_H
 #define HEARTH_BASE_RNG_H

@@ -41,8 +41,8 @@ static void make_c_locale(void) {
     c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
-/* sign? digits with at most one point and at least one digit, then exponent? : strtod alone would also
- * take white space, hexadecimal, "inf" and "nan". */
+/* sign? digits with at most one point and at least one digit, then exponent? : strtod alone would
+ * also take white space, hexadecimal, "inf" and "nan". */
 static bool looks_like_number(str s) {
     size_t i = 0, digits = 0;
     bool point = false;
@@ -85,7 +85,8 @@ static bool is_unprintable(uint32_t cp) {
            (cp >= 0x2066 && cp <= 0x2069) || cp == 0xfeff;
 }
 
-/* Writes the shown form of the character at p into piece, says how many bytes of input it covers. */
+/* Writes the shown form of the character at p into piece, says how many bytes of input it
+ * covers. */
 static size_t printable_piece(const char *p, size_t n, char piece[16], size_t *piece_n) {
     uint32_t cp;
     int len = utf8_decode(p, n, &cp);
@@ -127,8 +128,8 @@ char *str_printable(str s, char *dst, size_t cap) {
     return dst;
 }
 
-/* Well-formed byte sequences, Unicode 15 table 3-7: the second byte's range depends on the first, which
- * is what keeps out overlong forms, surrogates and code points past U+10FFFF. */
+/* Well-formed byte sequences, Unicode 15 table 3-7: the second byte's range depends on the first,
+ * which is what keeps out overlong forms, surrogates and code points past U+10FFFF. */
 static int sequence_len(unsigned char first, unsigned char *lo, unsigned char *hi) {
     *lo = 0x80;
     *hi = 0xbf;

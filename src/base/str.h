@@ -41,7 +41,8 @@ bool str_to_f64(str s, double *out);   /* whole string, C locale; false on junk 
  * escapes. Writes at most cap-1 bytes and a NUL; ends in "..." when cut. Returns dst. */
 char *str_printable(str s, char *dst, size_t cap);
 
-/* UTF-8. Length of the character that starts at p (1-4), or 0 when the bytes are not valid UTF-8, or
+/* UTF-8. Length of the character that starts at p (1-4), or 0 when the bytes are not valid UTF-8,
+ * or
  * -1 when the n bytes are a valid beginning that needs more. */
 int utf8_len(const char *p, size_t n);
 /* Decodes one character; returns its length, 0 when invalid or cut short. */

@@ -56,9 +56,10 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value) {
     syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
-/* Returns once the generation is no longer `old`: first spinning, then asleep. A sleeper counts itself
- * before it looks at the generation for the last time (inside the futex call), and gate_open changes
- * the generation before it looks for sleepers; both in one total order, so one of them sees the other. */
+/* Returns once the generation is no longer `old`: first spinning, then asleep. A sleeper counts
+ * itself before it looks at the generation for the last time (inside the futex call), and gate_open
+ * changes the generation before it looks for sleepers; both in one total order, so one of them sees
+ * the other. */
 static void gate_wait(gate *g, uint32_t old, uint64_t spin_ns) {
     uint64_t since = clock_now_ns();
     do {
@@ -166,8 +167,8 @@ void team_barrier(team *t, int me) {
         gate_wait(&t->meet, now, t->spin_ns);
         return;
     }
-    /* The last one: what the others wrote before they came is visible here, and by the generation to
-     * everyone afterwards. */
+    /* The last one: what the others wrote before they came is visible here, and by the generation
+     * to everyone afterwards. */
     atomic_store_explicit(&t->inside, 0, memory_order_relaxed);
     atomic_store_explicit(&t->next, 0, memory_order_relaxed);
     if (t->size > 1) gate_open(&t->meet);

@@ -26,8 +26,8 @@ static void test_append(void **state) {
     assert_null(b.data);
 }
 
-/* Every maximum against every size of piece around it: full is fine, one more is not, and nothing of
- * the refused piece is kept. */
+/* Every maximum against every size of piece around it: full is fine, one more is not, and nothing
+ * of the refused piece is kept. */
 static void test_maximum(void **state) {
     (void)state;
     char piece[200];

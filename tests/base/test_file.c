@@ -179,7 +179,8 @@ static void test_replace(void **state) {
     assert_int_equal(scratch_count(".hearth-tmp"), 0);
 }
 
-/* A reader that has the old file open goes on reading the old bytes: it was replaced, not overwritten. */
+/* A reader that has the old file open goes on reading the old bytes: it was replaced, not
+ * overwritten. */
 static void test_replace_is_not_overwrite(void **state) {
     (void)state;
     err e = {0};
@@ -217,6 +218,43 @@ static void test_replace_fails_clean(void **state) {
     assert_false(ok);
     assert_int_equal(e.code, ERR_NO_FIT);
     assert_content(path, "kept");
+    assert_int_equal(scratch_count(".hearth-tmp"), 0);
+}
+
+/* Pieces of every size around the buffer: the bytes are those of one write, unseen before commit. */
+static void test_new_in_pieces(void **state) {
+    (void)state;
+    err e = {0};
+    static const size_t pieces[] = {1, 0, 65535, 65536, 3, 65537, 200000, 7};
+    static char all[400000];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof all; i++) all[i] = (char)('a' + i % 23);
+    const char *path = scratch_path("pieces");
+    unlink(path);
+    file_new *f = file_new_open(path, 0600, &e);
+    assert_non_null(f);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        assert_true(file_new_write(f, all + n, pieces[i], &e));
+        n += pieces[i];
+    }
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_true(file_new_flush(f, &e));
+    for (int round = 0; round < 2; round++) { /* flushed, then committed */
+        buf b;
+        buf_init(&b, sizeof all);
+        assert_true(file_read(&b, round ? path : file_new_path(f), &e));
+        assert_int_equal(b.len, n);
+        assert_memory_equal(b.data, all, n);
+        buf_deinit(&b);
+        if (round == 0) assert_true(file_new_commit(f, &e));
+    }
+    f = file_new_open(path, 0600, &e);
+    assert_true(file_new_write(f, "other", 5, &e));
+    file_new_abort(f);
+    file_new_abort(NULL);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, n);
     assert_int_equal(scratch_count(".hearth-tmp"), 0);
 }
 
@@ -275,8 +313,8 @@ static void test_home(void **state) {
     setenv("XDG_DATA_HOME", "/data", 1);
     assert_string_equal(file_home(), "/data/hearth");
     setenv("XDG_DATA_HOME", "relative", 1); /* the XDG specification says to ignore it */
-    setenv("HOME", "/home/someone", 1);
-    assert_string_equal(file_home(), "/home/someone/.local/share/hearth");
+    setenv("HOME", "/people/someone", 1);
+    assert_string_equal(file_home(), "/people/someone/.local/share/hearth");
     unsetenv("HEARTH_HOME");
     unsetenv("XDG_DATA_HOME");
     unsetenv("HOME");
@@ -299,6 +337,7 @@ int main(void) {
         cmocka_unit_test(test_replace),
         cmocka_unit_test(test_replace_is_not_overwrite),
         cmocka_unit_test(test_replace_fails_clean),
+        cmocka_unit_test(test_new_in_pieces),
         cmocka_unit_test(test_denied),
         cmocka_unit_test(test_make_dirs),
         cmocka_unit_test(test_home),

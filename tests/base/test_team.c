@@ -55,8 +55,9 @@ typedef struct {
     atomic_int wrong;
 } stages;
 
-/* After each barrier every member sees what all the others wrote before it, and the counter starts at
- * 0 again; the second barrier keeps the writers of the next round from the readers of this one. */
+/* After each barrier every member sees what all the others wrote before it, and the counter starts
+ * at 0 again; the second barrier keeps the writers of the next round from the readers of this
+ * one. */
 static void march(team *t, int me, void *ud) {
     stages *s = ud;
     for (int round = 1; round <= s->rounds; round++) {

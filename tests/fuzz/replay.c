@@ -1,7 +1,7 @@
 /* Runs a fuzz target without a fuzzer: every file of the folders (or files) named as arguments goes
- * through LLVMFuzzerTestOneInput once, in the order of their names, each from a buffer of exactly its
- * size so that a sanitizer sees any read past the end. An empty or missing corpus is a failure: a
- * target that replays nothing proves nothing.
+ * through LLVMFuzzerTestOneInput once, in the order of their names, each from a buffer of exactly
+ * its size so that a sanitizer sees any read past the end. An empty or missing corpus is a failure:
+ * a target that replays nothing proves nothing.
  */
 #include "base/buf.h"
 #include "base/file.h"
