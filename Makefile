@@ -45,11 +45,13 @@ fuzz: packages-dev ## fuzz each parser for FUZZ_SECONDS (30), starting from the 
 	@$(call build_in,$(BUILD)/fuzz,-DCMAKE_C_COMPILER=clang -DHEARTH_FUZZ=ON -DHEARTH_SANITIZE=address$(comma)undefined)
 	@tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS)
 
-bench: build ## tokens per second here, as a share of this machine's own limits
-	@bench/run.sh $(BUILD)/hearth
+bench: build ## tokens per second here, and kernels as shares of this machine's own limits
+	@ninja -C $(BUILD) -j $(JOBS) --quiet benches >&2
+	@bench/run.sh $(BUILD)
 
-peers: packages-dev build ## compare with other programs on the same file (installs them into a cache folder)
-	@tests/peers/run.sh $(BUILD)/hearth "$(CACHE)"
+peers: build ## compare with another program on the same file (installed into a cache folder)
+	@command -v npm >/dev/null || packaging/bootstrap.sh $(BUILD) packaging/debian-packages-peers.txt
+	@tests/peers/run.sh $(abspath $(BUILD))/hearth "$(CACHE)"
 
 install: build ## program, library, man page and completions under PREFIX (/usr/local)
 	@cmake --install $(BUILD) --prefix "$(PREFIX)"
@@ -75,6 +77,6 @@ comma := ,
 define build_in
 mkdir -p $(1) && { \
 	echo '$(2)' | cmp -s - $(1)/.configured && test -e $(1)/build.ninja || { \
-		echo "Configuring $(1)" >&2; $(call configure,$(1),$(2)); echo '$(2)' >$(1)/.configured; }; } && \
+		echo "Configuring $(1)" >&2; rm -f $(1)/CMakeCache.txt; $(call configure,$(1),$(2)); echo '$(2)' >$(1)/.configured; }; } && \
 	{ ninja -C $(1) -j $(JOBS) --quiet >&2 || exit 1; }
 endef
