@@ -66,13 +66,11 @@ static void end_exceptions(tok *t) {
 bool tok_find_ends(tok *t, const gguf *g, err *e) {
     static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
-    for (int32_t i = 0; i < t->n; i++) {
-        if ((t->attr[i] == TOK_CONTROL || t->attr[i] == TOK_USER_DEFINED) && is_end_text(tok_text(t, i)) &&
-            !end_add(t, i, e)) {
-            return false;
-        }
-    }
+    for (int32_t i = 0; i < t->n; i++)
+        if (is_end_text(tok_text(t, i)) && !end_add(t, i, e)) return false;
     end_exceptions(t);
+    /* Some files mark them as text; typed by a person, they are then not the end of anything. */
+    for (size_t i = 0; i < t->n_ends; i++) t->attr[t->ends[i]] = TOK_CONTROL;
     if (t->eos >= 0 && !end_add(t, t->eos, e)) return false;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         int64_t id;

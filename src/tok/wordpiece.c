@@ -1,6 +1,10 @@
 /* WordPiece: BERT's basic tokenizer (clean, lower case, strip accents, cut at white space, punctuation
  * and ideographs), then the longest known piece again and again. GGUF marks the beginning of a word
- * with U+2581 where BERT's own files mark its continuation with ##. */
+ * with U+2581 where BERT's own files mark its continuation with ##.
+ *
+ * Stripping accents is what the format's reference vectors ask for, a little coarser than BERT's own: of
+ * a character's canonical decomposition only the first part stays (so a Hangul syllable becomes its
+ * leading consonant), and marks of every kind go, not only the non-spacing ones. */
 #include "tok/tok_private.h"
 
 #include <utf8proc.h>
@@ -88,13 +92,23 @@ static void word_add(word *w, uint32_t c) {
     w->chars++;
 }
 
-/* One character after decomposition. */
+/* The first character of the canonical decomposition. */
+static uint32_t base_of(uint32_t c) {
+    utf8proc_int32_t part[32];
+    int boundary = 0;
+    if (c < 0x80) return c;
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)c, part, 32, UTF8PROC_DECOMPOSE, &boundary);
+    return n > 0 && n <= 32 ? (uint32_t)part[0] : c;
+}
+
+/* One character, already without its accents. */
 static bool char_add(word *w, uint32_t c) {
     const tok *t = w->x->t;
     utf8proc_category_t cat = utf8proc_category((utf8proc_int32_t)c);
     if (is_space(c)) return word_end(w);
     if (c == 0 || c == 0xfffd || is_control(cat)) return true;
-    if (t->strip_accents && cat == UTF8PROC_CATEGORY_MN) return true;
+    if (t->strip_accents && cat >= UTF8PROC_CATEGORY_MN && cat <= UTF8PROC_CATEGORY_ME) return true;
     uint32_t low = t->lowercase ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)c) : c;
     if (!is_punctuation(c, cat) && !is_ideograph(c)) {
         word_add(w, low);
@@ -113,15 +127,7 @@ bool encode_wordpiece(encoder *x, str text) {
         int len = utf8_decode(text.p + i, text.n - i, &c);
         i += len > 0 ? (size_t)len : 1;
         if (len <= 0) continue; /* BERT drops U+FFFD, which is what broken bytes become there */
-        utf8proc_int32_t part[32] = {(utf8proc_int32_t)c};
-        utf8proc_ssize_t n = 1;
-        if (c >= 0x80 && x->t->strip_accents) {
-            int boundary = 0;
-            n = utf8proc_decompose_char((utf8proc_int32_t)c, part, 32, UTF8PROC_DECOMPOSE, &boundary);
-            if (n < 1 || n > 32) n = 1;
-        }
-        for (utf8proc_ssize_t k = 0; k < n; k++)
-            if (!char_add(&w, (uint32_t)part[k])) return false;
+        if (!char_add(&w, x->t->strip_accents ? base_of(c) : c)) return false;
     }
     return word_end(&w);
 }
