@@ -32,6 +32,8 @@ typedef struct model_options {
     void *progress_ud;
     team *team;       /* packs in parallel when given */
     bool as_f32;      /* dequantise every weight to F32: the reference computation on the same weights */
+    int32_t n_ctx;    /* longest context that will be run, 0: the trained one. Matters only to files with
+                       * long and short rope factors, which have a table for each */
 } model_options;
 
 /* Errors: ERR_NOT_FOUND, ERR_DAMAGED (format, missing tensor, wrong shape, key out of range: the message
@@ -55,7 +57,7 @@ typedef struct model_params {
 } model_params;
 
 const model_params *model_params_of(const model *m);
-const tok *model_tok(const model *m);
+const tok *model_tok(const model *m); /* NULL when the file has no tokenizer */
 /* The file's metadata stays readable while the model is open (chat template, general.*). */
 const gguf *model_gguf(const model *m);
 /* Only the hyper-parameters and checks, no weights: for `show` and `fit`. Works on any opened file whose

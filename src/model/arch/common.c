@@ -1,0 +1,188 @@
+/* The blocks that architectures share: attention, gated feed-forward, experts, embedding and head. */
+#include <math.h>
+
+#include "model/arch/arch.h"
+
+arch_style arch_style_of(void) {
+    return (arch_style){.ffn_norm = "blk.%d.ffn_norm.weight", .glu = GLU_SILU};
+}
+
+void arch_begin(plan *pl, const params *p) {
+    const model_params *m = &p->pub;
+    pl->tied = !plan_has(pl, "output.weight", 0);
+    /* Also checks the shape of an embedding that is only read row by row. */
+    plan_ref embd = plan_add_matrix(pl, "token_embd.weight", 0, m->n_vocab, m->n_embd);
+    if (embd == PLAN_NONE) return;
+    pl->embd = pl->matrix[embd].src;
+    if (pl->tied) {
+        pl->head = embd;
+        return;
+    }
+    pl->n_matrices--; /* it stays in the file */
+    pl->head = plan_add_matrix(pl, "output.weight", 0, m->n_vocab, m->n_embd);
+}
+
+plan_heads arch_heads_of(const params *p, int il) {
+    const model_params *m = &p->pub;
+    plan_heads h = {.n_head = p->n_head[il], .n_head_kv = p->n_head_kv[il], .head_dim_k = m->head_dim_k,
+                    .head_dim_v = m->head_dim_v, .rope = 0};
+    h.scale = p->attn_scale > 0 ? p->attn_scale : (float)(1.0 / sqrt((double)m->head_dim_k));
+    return h;
+}
+
+/* The table of factors that the longrope scheme uses for the context that will be served. */
+static void rope_long(plan *pl, const params *p, plan_rope *r) {
+    int32_t orig = p->rope_ctx_orig > 0 ? p->rope_ctx_orig : p->pub.n_ctx;
+    bool use_long = pl->n_ctx > orig;
+    r->factors = plan_opt_vector(pl, use_long ? "rope_factors_long.weight" : "rope_factors_short.weight", 0,
+                                 r->n_rot / 2);
+    double stretch = (double)p->pub.n_ctx / orig;
+    if (p->rope_attn_factor > 0) r->magnitude = p->rope_attn_factor;
+    else if (stretch > 1 && orig > 1) r->magnitude = sqrt(1 + log(stretch) / log((double)orig));
+    r->scaling = ROPE_PLAIN;
+}
+
+plan_rope arch_rope_of(plan *pl, const params *p, bool neox) {
+    plan_rope r = {.n_rot = p->pub.n_rot, .neox = neox, .scaling = p->scaling, .base = p->rope_base,
+                   .factor = 1, .magnitude = 1, .truncate = true, .factors = PLAN_NONE};
+    r.ctx_orig = p->rope_ctx_orig > 0 ? p->rope_ctx_orig : p->pub.n_ctx;
+    r.beta_fast = p->yarn_beta_fast > 0 ? p->yarn_beta_fast : 32;
+    r.beta_slow = p->yarn_beta_slow > 0 ? p->yarn_beta_slow : 1;
+    r.ext = p->yarn_ext >= 0 ? p->yarn_ext : 1;
+    if (plan_has(pl, "rope_factors_long.weight", 0)) {
+        rope_long(pl, p, &r);
+        return r;
+    }
+    if (p->scaling == ROPE_LINEAR || p->scaling == ROPE_YARN) r.factor = p->rope_factor;
+    if (p->scaling == ROPE_YARN) {
+        r.magnitude = r.factor > 1 ? 1 + 0.1 * log(r.factor) : 1;
+        if (p->rope_attn_factor > 0) r.magnitude *= p->rope_attn_factor;
+        else if (p->yarn_attn > 0) r.magnitude *= p->yarn_attn;
+    }
+    r.factors = plan_opt_vector(pl, "rope_freqs.weight", 0, r.n_rot / 2);
+    return r;
+}
+
+/* x takes in what the last branch gave (normed by `post`), and h is x normed. */
+static void norm(plan *pl, const params *p, int il, const char *w, const char *post, int post_layer) {
+    plan_ref post_ref = post ? plan_add_vector(pl, post, post_layer, p->pub.n_embd) : PLAN_NONE;
+    plan_ref w_ref = plan_add_vector(pl, w, il, p->pub.n_embd);
+    plan_step *s = plan_add_step(pl, PLAN_NORM);
+    s->w = w_ref;
+    s->post = post_ref;
+}
+
+static plan_ref bias(plan *pl, const char *name, int il, int64_t n, bool required) {
+    return required ? plan_add_vector(pl, name, il, n) : plan_opt_vector(pl, name, il, n);
+}
+
+static void attention(plan *pl, const params *p, int il, const plan_heads *h, const arch_style *s) {
+    int64_t k = p->pub.n_embd;
+    int64_t nq = (int64_t)h->n_head * h->head_dim_k, nk = (int64_t)h->n_head_kv * h->head_dim_k;
+    int64_t nv = (int64_t)h->n_head_kv * h->head_dim_v;
+    plan_step *to = plan_add_step(pl, PLAN_QKV);
+    plan_step st = *to;
+    if (s->packed) {
+        const char *name = "blk.%d.attn_qkv.weight";
+        st.w = plan_add_rows(pl, name, il, nq + nk + nv, 0, nq, k);
+        st.wk = plan_add_rows(pl, name, il, nq + nk + nv, nq, nk, k);
+        st.wv = plan_add_rows(pl, name, il, nq + nk + nv, nq + nk, nv, k);
+    } else {
+        st.w = plan_add_matrix(pl, "blk.%d.attn_q.weight", il, nq, k);
+        st.wk = plan_add_matrix(pl, "blk.%d.attn_k.weight", il, nk, k);
+        st.wv = plan_add_matrix(pl, "blk.%d.attn_v.weight", il, nv, k);
+        st.b = bias(pl, "blk.%d.attn_q.bias", il, nq, s->qkv_bias);
+        st.bk = bias(pl, "blk.%d.attn_k.bias", il, nk, s->qkv_bias);
+        st.bv = bias(pl, "blk.%d.attn_v.bias", il, nv, s->qkv_bias);
+    }
+    if (s->head_norm) {
+        st.q_norm = plan_add_vector(pl, "blk.%d.attn_q_norm.weight", il, h->head_dim_k);
+        st.k_norm = plan_add_vector(pl, "blk.%d.attn_k_norm.weight", il, h->head_dim_k);
+    }
+    st.heads = plan_add_heads(pl, *h);
+    *to = st; /* no step has been added meanwhile */
+    plan_ref sinks = s->sinks ? plan_add_vector(pl, "blk.%d.attn_sinks.weight", il, h->n_head) : PLAN_NONE;
+    to = plan_add_step(pl, PLAN_ATTN);
+    to->heads = st.heads;
+    to->sinks = sinks;
+    plan_ref w = plan_add_matrix(pl, "blk.%d.attn_output.weight", il, k, (int64_t)h->n_head * h->head_dim_v);
+    plan_ref b = bias(pl, "blk.%d.attn_output.bias", il, k, s->out_bias);
+    to = plan_add_step(pl, PLAN_OUT);
+    to->w = w;
+    to->b = b;
+}
+
+static void feed_forward(plan *pl, const params *p, int il, const arch_style *s) {
+    int64_t k = p->pub.n_embd, ff = p->n_ff[il];
+    if (ff < 1) plan_fail(pl, "%s.feed_forward_length is missing", p->pub.arch);
+    plan_ref gate, up, bg = PLAN_NONE, bu = PLAN_NONE;
+    if (s->packed) {
+        gate = plan_add_rows(pl, "blk.%d.ffn_up.weight", il, 2 * ff, 0, ff, k);
+        up = plan_add_rows(pl, "blk.%d.ffn_up.weight", il, 2 * ff, ff, ff, k);
+    } else {
+        gate = plan_add_matrix(pl, "blk.%d.ffn_gate.weight", il, ff, k);
+        up = plan_add_matrix(pl, "blk.%d.ffn_up.weight", il, ff, k);
+        bg = plan_opt_vector(pl, "blk.%d.ffn_gate.bias", il, ff);
+        bu = plan_opt_vector(pl, "blk.%d.ffn_up.bias", il, ff);
+    }
+    plan_pair(pl, gate, up);
+    plan_ref down = plan_add_matrix(pl, "blk.%d.ffn_down.weight", il, k, ff);
+    plan_ref bd = plan_opt_vector(pl, "blk.%d.ffn_down.bias", il, k);
+    plan_step *to = plan_add_step(pl, PLAN_GATE_UP);
+    to->w = gate;
+    to->b = bg;
+    to->w2 = up;
+    to->b2 = bu;
+    to->glu = s->glu;
+    to = plan_add_step(pl, PLAN_DOWN);
+    to->w = down;
+    to->b = bd;
+}
+
+static void experts(plan *pl, const params *p, int il, const arch_style *s) {
+    int64_t k = p->pub.n_embd, ff = p->n_ff_expert;
+    int32_t n = p->n_expert;
+    plan_ref router = plan_add_matrix(pl, "blk.%d.ffn_gate_inp.weight", il, n, k);
+    plan_ref br = bias(pl, "blk.%d.ffn_gate_inp.bias", il, n, s->expert_bias);
+    plan_ref gate = plan_add_experts(pl, "blk.%d.ffn_gate_exps.weight", il, n, ff, k);
+    plan_ref up = plan_add_experts(pl, "blk.%d.ffn_up_exps.weight", il, n, ff, k);
+    plan_ref down = plan_add_experts(pl, "blk.%d.ffn_down_exps.weight", il, n, k, ff);
+    plan_pair(pl, gate, up);
+    plan_ref bg = plan_opt_expert_vector(pl, "blk.%d.ffn_gate_exps.bias", il, n, ff);
+    plan_ref bu = plan_opt_expert_vector(pl, "blk.%d.ffn_up_exps.bias", il, n, ff);
+    plan_ref bd = plan_opt_expert_vector(pl, "blk.%d.ffn_down_exps.bias", il, n, k);
+    if (s->expert_bias && (bg == PLAN_NONE || bu == PLAN_NONE || bd == PLAN_NONE))
+        plan_fail(pl, "biases of the experts of layer %d are missing", il);
+    plan_step *to = plan_add_step(pl, PLAN_ROUTE);
+    to->w = router;
+    to->b = br;
+    to->n_used = p->n_expert_used;
+    to = plan_add_step(pl, PLAN_EXP_UP);
+    to->w = gate;
+    to->b = bg;
+    to->w2 = up;
+    to->b2 = bu;
+    to->glu = s->glu;
+    to = plan_add_step(pl, PLAN_EXP_DOWN);
+    to->w = down;
+    to->b = bd;
+}
+
+void arch_layer(plan *pl, const params *p, int il, const plan_heads *h, const arch_style *s) {
+    norm(pl, p, il, "blk.%d.attn_norm.weight", il ? s->ffn_post : NULL, il - 1);
+    if (il == 0 && !pl->failed) pl->step[pl->n_steps - 1].first = true;
+    attention(pl, p, il, h, s);
+    norm(pl, p, il, s->ffn_norm, s->attn_post, il);
+    if (p->n_expert > 0) experts(pl, p, il, s);
+    else feed_forward(pl, p, il, s);
+}
+
+void arch_end(plan *pl, const params *p, const arch_style *s) {
+    norm(pl, p, 0, "output_norm.weight", s->ffn_post, p->pub.n_layer - 1);
+    plan_ref b = plan_opt_vector(pl, "output.bias", 0, p->pub.n_vocab);
+    plan_step *to = plan_add_step(pl, PLAN_HEAD);
+    to->w = pl->head;
+    to->b = b;
+    to->scale = p->logit_scale > 0 ? p->logit_scale : 1;
+    to->cap = p->final_softcap > 0 ? p->final_softcap : 0;
+}

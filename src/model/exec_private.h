@@ -1,0 +1,134 @@
+/* An executor from the inside: its buffers, and what one thread carries through a run.
+ *
+ * All members of the team walk the plan's steps side by side (exec.c). Within a step they share work
+ * items by the team's counter; between steps they meet. Few rows (`small`) change two things and no
+ * value: every member keeps a copy of the residual stream and of h, so that a NORM needs no meeting.
+ *
+ * Rows are numbered twice: r is the row's place in the batch, i its place among the rows still alive.
+ * After the last layer's keys and values are written, only rows that want an output are alive.
+ */
+#ifndef HEARTH_MODEL_EXEC_PRIVATE_H
+#define HEARTH_MODEL_EXEC_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "model/model_private.h"
+
+#define EXEC_SMALL 4          /* rows up to which every member norms for itself */
+#define EXEC_TILE_FLOATS 32768 /* of matmul output a member holds: 128 KiB, a part of its second-level cache */
+#define EXEC_ATTN_ROWS 64     /* query rows of one attention item */
+
+/* Rows of one sequence, among those alive. */
+typedef struct exec_seg {
+    int32_t seq, i0, n;
+} exec_seg;
+
+/* What one member needs for itself. */
+typedef struct exec_local {
+    float *c;             /* [EXEC_TILE_FLOATS] output of matmul */
+    float *x;             /* [EXEC_SMALL][n_embd] */
+    float *tmp;           /* [n_embd]; also one head of K and one of V */
+    kern_act h;           /* [EXEC_SMALL] rows */
+    const float **attn_q; /* [attn_rows] each, the arrays of a kern_attn */
+    int32_t *attn_lo, *attn_hi;
+    float **attn_acc;
+    float *merge_m, *merge_l;    /* [max_chunks] */
+    const float **merge_acc;
+    float *part_m, *part_l;      /* [part_slots] */
+    float *part_acc;             /* [part_slots][head_dim_v] */
+    int32_t *top;                /* [EXEC_SMALL][n_used] chosen experts */
+    float *top_w;
+    float *scores;               /* [n_expert] */
+    int32_t *pair_first;         /* [n_expert + 1] first pair of each expert */
+    int32_t *pair_row;           /* [rows * n_used] row i of each pair, sorted by expert, then row */
+    float *pair_w;               /* its weight */
+    int32_t *active;             /* [n_expert] experts that have pairs */
+    int32_t n_active;
+} exec_local;
+
+struct model_exec {
+    model *m;
+    team *t;
+    const kern *k;
+    kern_kv_type kv;
+    kern_kv_shape shape[MODEL_MAX_KV_GROUPS];
+    size_t block_bytes[MODEL_MAX_KV_GROUPS];
+    int max_rows, n_threads;
+    int32_t max_chunks, attn_rows; /* attention: chunks of the longest context, rows of an item */
+    int64_t part_slots, shared_slots;
+    int trim_step;    /* the last layer's ATTN: from here on only rows with an output are alive */
+
+    void *map;
+    size_t map_bytes, attn_bytes; /* the latter: partial results, touched only by long contexts */
+    float *x, *y, *q;
+    kern_act h, a, f;
+    float *cos[PLAN_MAX_ROPES], *sin[PLAN_MAX_ROPES]; /* [row][n_rot/2] */
+    float *part_m, *part_l, *part_acc;                /* [shared_slots] */
+    float *scores;                                    /* [row][n_expert] */
+    int32_t *top;
+    float *top_w;
+    exec_local *local; /* [n_threads] */
+
+    /* The present run. */
+    const model_batch *b;
+    float *logits, *hidden;
+    int32_t *all, *want; /* batch rows alive before and after trim_step */
+    int32_t *out_row;    /* i of the rows that want logits, after trim_step */
+    int n_want, n_out;
+    exec_seg *seg_all, *seg_want;
+    int n_seg_all, n_seg_want;
+    bool stop[2]; /* see sync() */
+    _Atomic int64_t bad; /* a logit that is not finite: place + 1, or 0 */
+
+    double seconds[PLAN_OPS + 1];
+};
+
+/* One member's walk over the steps. */
+typedef struct exec_walk {
+    model_exec *x;
+    exec_local *l;
+    int me;
+    unsigned phase;
+    const int32_t *live; /* batch row of each row alive */
+    int n;               /* rows alive */
+    const exec_seg *seg;
+    int n_seg;
+    bool small;
+    float *xrow[EXEC_SMALL]; /* small: this member's residual rows */
+} exec_walk;
+
+static inline const float *exec_vec(const model_exec *x, plan_ref r) {
+    return r == PLAN_NONE ? NULL : x->m->w.v[r];
+}
+static inline const weight_matrix *exec_mat(const model_exec *x, plan_ref r) {
+    return &x->m->w.m[r];
+}
+/* h as this member sees it. */
+static inline const kern_act *exec_h(const exec_walk *w) {
+    return w->small ? &w->l->h : &w->x->h;
+}
+/* Rows of a matmul call when an item has n_panels of output. */
+int exec_block_rows(const model_exec *x, int n_panels);
+
+/* Meets the others; false when the run has been cancelled (the same for all). */
+bool exec_sync(exec_walk *w);
+
+/* The steps. Each returns when this member finds no more work; the caller meets the others, except
+ * where a step that needs more than one round has met them itself (false: cancelled). */
+void exec_norm(exec_walk *w, const plan_step *s, const plan_step *next);
+void exec_qkv(exec_walk *w, const plan_step *s);
+bool exec_attn(exec_walk *w, const plan_step *s, bool reads_q);
+void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in);
+void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down);
+void exec_head(exec_walk *w, const plan_step *s);
+bool exec_route(exec_walk *w, const plan_step *s);
+void exec_experts_up(exec_walk *w, const plan_step *s, const plan_step *down);
+void exec_experts_down(exec_walk *w, const plan_step *s);
+
+/* gate and up of n rows, [n][64] each, become f(gate) * up in gate. */
+void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, int n);
+/* Writes n rows of 64 (the first `width` count) to rows row0.. of an activation at column col. */
+void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width, const float *c, int n,
+                  bool reads_q);
+
+#endif
