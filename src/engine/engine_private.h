@@ -44,6 +44,19 @@ struct token_item {
     hearth_token token;
 };
 
+typedef struct request_list {
+    hearth_request *first, *last;
+} request_list;
+
+/* An owner with requests here, and when one of them was last admitted: turns go round. */
+typedef struct engine_owner engine_owner;
+struct engine_owner {
+    engine_owner *next;
+    char *name;
+    int32_t n_requests;
+    uint64_t served;
+};
+
 struct hearth_request {
     /* set at submit, constant afterwards */
     hearth_engine *g;
@@ -72,26 +85,18 @@ struct hearth_request {
     int32_t computed;
     kv_seq *seq; /* while running */
     sampler *sampler;
-    text text;
-    uint64_t rank; /* order of first admission; 0: never admitted */
-    bool preempted;
-    bool joined; /* waits in this step for a page that another request computes */
-    int32_t step_rows;
+    text_out text;
+    uint64_t rank;  /* order of first admission; 0: never admitted */
+    bool preempted; /* at some time: what it finds in the tree may be its own work */
+    engine_owner *turns;
+    uint64_t served;      /* step in which it last took part */
+    int32_t step_rows;    /* of this step; 0: it does not take part */
+    float *logits;        /* of its last row in this step; NULL: none are wanted */
+    float *raw;           /* [n_vocab] when log-probabilities are wanted */
     hearth_finish finish; /* what it will end with; NONE while it goes on */
     double submitted_s, admitted_s, first_token_s;
     hearth_usage account; /* as usage, the engine's copy */
 };
-
-typedef struct request_list {
-    hearth_request *first, *last;
-} request_list;
-
-/* An owner with requests here, and when it was last served: turns go round. */
-typedef struct engine_owner {
-    char *name;
-    int32_t n_requests;
-    uint64_t served;
-} engine_owner;
 
 struct hearth_engine {
     /* constant */
@@ -115,8 +120,8 @@ struct hearth_engine {
     int32_t n_running;
     hearth_request **waiting; /* [max_requests] preempted, by rank; go before the queue */
     int32_t n_waiting;
+    bool full; /* the next one does not fit before somebody leaves */
     engine_owner *owners;
-    int32_t n_owners, cap_owners;
     uint64_t n_admitted; /* gives ranks, and the time by which owners take turns */
     uint64_t n_steps, n_preempted;
     /* one step */
@@ -142,7 +147,7 @@ void request_fail(hearth_request *r, const err *e);
 
 /* engine.c */
 void engine_poke(hearth_engine *g);
-void engine_preempt(hearth_engine *g, hearth_request *r); /* from running to waiting */
+void engine_preempt(hearth_engine *g); /* the youngest goes from running to waiting */
 
 /* step.c */
 void engine_step(hearth_engine *g);

@@ -23,7 +23,7 @@ bool text_stops_check(const char *const *stop, err *e) {
     return true;
 }
 
-static bool stops_copy(text *x, const char *const *stop) {
+static bool stops_copy(text_out *x, const char *const *stop) {
     size_t n = 0;
     while (stop && stop[n]) n++;
     if (n == 0) return true;
@@ -34,8 +34,8 @@ static bool stops_copy(text *x, const char *const *stop) {
     return true;
 }
 
-bool text_init(text *x, const tok *t, bool special, const char *const *stop, err *e) {
-    *x = (text){0};
+bool text_init(text_out *x, const tok *t, bool special, const char *const *stop, err *e) {
+    *x = (text_out){0};
     tok_stream_init(&x->stream, t, special, false);
     buf_init(&x->held, LIMIT_TEXT_BYTES);
     buf_init(&x->out, LIMIT_TEXT_BYTES);
@@ -44,16 +44,16 @@ bool text_init(text *x, const tok *t, bool special, const char *const *stop, err
     return err_set(e, ERR_FAILED, "out of memory");
 }
 
-void text_deinit(text *x) {
+void text_deinit(text_out *x) {
     for (size_t i = 0; x->stop && x->stop[i]; i++) free(x->stop[i]);
     free(x->stop);
     buf_deinit(&x->held);
     buf_deinit(&x->out);
-    *x = (text){0};
+    *x = (text_out){0};
 }
 
 /* Where the first stop string begins in the held text; its length when there is none. */
-static size_t stop_find(const text *x) {
+static size_t stop_find(const text_out *x) {
     size_t first = x->held.len;
     for (size_t i = 0; x->stop[i]; i++) {
         str hay = {x->held.data, x->held.len};
@@ -64,7 +64,7 @@ static size_t stop_find(const text *x) {
 }
 
 /* Length of the longest end of the held text that begins a stop string. */
-static size_t stop_open(const text *x) {
+static size_t stop_open(const text_out *x) {
     size_t longest = 0;
     for (size_t i = 0; x->stop[i]; i++) {
         size_t n = strlen(x->stop[i]) - 1;
@@ -75,12 +75,12 @@ static size_t stop_open(const text *x) {
     return longest;
 }
 
-static void held_show(text *x, size_t n) {
+static void held_show(text_out *x, size_t n) {
     buf_append(&x->out, x->held.data, n);
     buf_remove_front(&x->held, n);
 }
 
-static bool held_decide(text *x) {
+static bool held_decide(text_out *x) {
     if (x->held.len > 0 && !x->stop) held_show(x, x->held.len);
     if (x->held.len > 0) {
         size_t at = stop_find(x);
@@ -90,13 +90,13 @@ static bool held_decide(text *x) {
     return !x->held.failed && !x->out.failed;
 }
 
-bool text_push(text *x, int32_t id) {
+bool text_push(text_out *x, int32_t id) {
     buf_clear(&x->out);
     return tok_stream_push(&x->stream, id, &x->held) && held_decide(x);
 }
 
-bool text_flush(text *x, bool broken) {
-    buf_clear(&x->out);
+bool text_flush(text_out *x, bool broken) {
+    if (x->stopped) return true;
     if (broken && !tok_stream_end(&x->stream, &x->held)) return false;
     if (!held_decide(x)) return false;
     if (!x->stopped) held_show(x, x->held.len);

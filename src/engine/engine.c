@@ -1,0 +1,397 @@
+/* The engine's thread: who is queued, who runs, who is settled. What a step does is in step.c.
+ *
+ * Admission: those preempted first, oldest first; then the queue, owner by owner in turns, within an owner
+ * in order of arrival. One is let in when what it needs for its tokens so far, and what those that run
+ * still need for theirs, can be had without taking from anybody. Whoever is alone is always let in: a
+ * request that could not run alone was refused at submit, since the context in force fits the budget.
+ */
+#include "engine/engine_private.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "model/memory.h"
+
+void engine_poke(hearth_engine *g) {
+    pthread_mutex_lock(&g->lock);
+    g->poked = true;
+    pthread_cond_signal(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- owners ---- */
+
+static bool owner_join(hearth_engine *g, hearth_request *r) {
+    engine_owner *o = g->owners;
+    while (o && strcmp(o->name, r->owner) != 0) o = o->next;
+    if (!o) {
+        o = calloc(1, sizeof *o);
+        if (!o || !(o->name = strdup(r->owner))) {
+            free(o);
+            return false;
+        }
+        o->served = g->n_admitted; /* behind those who wait already */
+        o->next = g->owners;
+        g->owners = o;
+    }
+    o->n_requests++;
+    r->turns = o;
+    return true;
+}
+
+static void owner_leave(hearth_engine *g, hearth_request *r) {
+    engine_owner *o = r->turns;
+    r->turns = NULL;
+    if (!o || --o->n_requests > 0) return;
+    engine_owner **at = &g->owners;
+    while (*at != o) at = &(*at)->next;
+    *at = o->next;
+    free(o->name);
+    free(o);
+}
+
+/* ---- opening and settling ---- */
+
+static void request_settle(hearth_engine *g, hearth_request *r) {
+    double now = clock_now_s();
+    hearth_usage *u = &r->account;
+    u->finish = r->finish;
+    u->queued_s = (r->rank ? r->admitted_s : now) - r->submitted_s;
+    if (r->rank) u->prefill_s = (u->n_generated ? r->first_token_s : now) - r->admitted_s;
+    if (u->n_generated) u->decode_s = now - r->first_token_s;
+    kv_seq_free(g->kv, r->seq, r->tokens);
+    r->seq = NULL;
+    owner_leave(g, r);
+    g->full = false;
+    if (r->finish == HEARTH_FINISH_CANCELLED) {
+        buf_clear(&r->text.out);
+        if (text_flush(&r->text, false) && r->text.out.len > 0) request_emit(r, -1, NAN, NULL, 0);
+    }
+    if (g->hooks.settled) g->hooks.settled(g->hooks.ud, r->tag, u);
+    request_end(r);
+    request_release(r);
+}
+
+static void request_open(hearth_engine *g, hearth_request *r) {
+    if (g->hooks.opened) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
+    if (owner_join(g, r)) {
+        request_list_add(&g->queue, r);
+        return;
+    }
+    err e;
+    err_set(&e, ERR_FAILED, "out of memory");
+    request_fail(r, &e);
+    request_settle(g, r);
+}
+
+/* Those that were cancelled leave a list of requests, and are settled. */
+static void list_sweep(hearth_engine *g, request_list *l, bool all) {
+    request_list keep = {0};
+    for (hearth_request *r = l->first, *next; r; r = next) {
+        next = r->next;
+        if (!all && !atomic_load(&r->cancel)) {
+            request_list_add(&keep, r);
+            continue;
+        }
+        r->finish = HEARTH_FINISH_CANCELLED;
+        request_settle(g, r);
+    }
+    *l = keep;
+}
+
+static void array_sweep(hearth_engine *g, hearth_request **a, int32_t *n, bool all) {
+    int32_t kept = 0;
+    for (int32_t i = 0; i < *n; i++) {
+        hearth_request *r = a[i];
+        if (r->finish == HEARTH_FINISH_NONE && (all || atomic_load(&r->cancel)))
+            r->finish = HEARTH_FINISH_CANCELLED;
+        if (r->finish == HEARTH_FINISH_NONE) a[kept++] = r;
+        else request_settle(g, r);
+    }
+    *n = kept;
+}
+
+static void sweep(hearth_engine *g, bool all) {
+    list_sweep(g, &g->queue, all);
+    array_sweep(g, g->waiting, &g->n_waiting, all);
+    array_sweep(g, g->running, &g->n_running, all);
+}
+
+/* ---- admission ---- */
+
+/* Keeps an array in order of rank. */
+static void ranked_insert(hearth_request **a, int32_t *n, hearth_request *r) {
+    int32_t i = (*n)++;
+    for (; i > 0 && a[i - 1]->rank > r->rank; i--) a[i] = a[i - 1];
+    a[i] = r;
+}
+
+void engine_preempt(hearth_engine *g) {
+    hearth_request *r = g->running[--g->n_running];
+    kv_seq_drop(g->kv, r->seq);
+    r->computed = 0;
+    r->step_rows = 0;
+    r->preempted = true;
+    g->n_preempted++;
+    g->full = false;
+    ranked_insert(g->waiting, &g->n_waiting, r);
+}
+
+/* The first in the queue of the owner whose turn it is. */
+static hearth_request *queue_next(const hearth_engine *g) {
+    hearth_request *best = g->queue.first;
+    for (hearth_request *r = best; r; r = r->next)
+        if (r->turns->served < best->turns->served) best = r;
+    return best;
+}
+
+static void queue_remove(hearth_engine *g, hearth_request *gone) {
+    request_list keep = {0};
+    for (hearth_request *r = g->queue.first, *next; r; r = next) {
+        next = r->next;
+        if (r != gone) request_list_add(&keep, r);
+    }
+    g->queue = keep;
+}
+
+/* Bytes that r still needs for its tokens so far and a little more. */
+static uint64_t request_needs(const hearth_engine *g, const hearth_request *r) {
+    int32_t n = r->n_tokens + KV_PAGE;
+    return kv_seq_missing_bytes(g->kv, r->seq, n < g->n_ctx ? n : g->n_ctx, g->batch_tokens);
+}
+
+static bool request_fits(hearth_engine *g, hearth_request *r) {
+    if (g->n_running == 0) return true;
+    uint64_t need = request_needs(g, r);
+    for (int32_t i = 0; i < g->n_running; i++) need += request_needs(g, g->running[i]);
+    return need <= kv_free_bytes(g->kv);
+}
+
+static bool request_admit(hearth_engine *g, hearth_request *r) {
+    if (!r->seq && !(r->seq = kv_seq_new(g->kv, r->owner))) {
+        err e;
+        err_set(&e, ERR_FAILED, "out of memory");
+        request_fail(r, &e);
+    } else {
+        r->computed = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
+        if (!request_fits(g, r)) {
+            kv_seq_drop(g->kv, r->seq);
+            r->computed = 0;
+            return false;
+        }
+        if (!r->preempted) r->account.n_cached = r->computed;
+    }
+    if (r->rank == 0) {
+        r->rank = ++g->n_admitted;
+        r->admitted_s = clock_now_s();
+    }
+    r->turns->served = g->n_admitted;
+    return true;
+}
+
+static void admit(hearth_engine *g) {
+    while (g->n_running < g->max_requests && !(g->full && g->n_running > 0)) {
+        hearth_request *r = g->n_waiting ? g->waiting[0] : queue_next(g);
+        if (!r) return;
+        g->full = !request_admit(g, r);
+        if (g->full) return;
+        if (g->n_waiting)
+            memmove(g->waiting, g->waiting + 1, (size_t)--g->n_waiting * sizeof *g->waiting);
+        else queue_remove(g, r);
+        ranked_insert(g->running, &g->n_running, r);
+    }
+}
+
+/* ---- the thread ---- */
+
+/* Waits for something to do. False: the engine is to stop. */
+static bool work_wait(hearth_engine *g) {
+    bool busy = g->n_running > 0 || g->n_waiting > 0 || g->queue.first;
+    pthread_mutex_lock(&g->lock);
+    while (!busy && !g->stop && !g->poked && !g->inbox.first) pthread_cond_wait(&g->wake, &g->lock);
+    request_list arrived = g->inbox;
+    bool stop = g->stop, poked = g->poked;
+    g->inbox = (request_list){0};
+    g->poked = false;
+    pthread_mutex_unlock(&g->lock);
+    for (hearth_request *r = arrived.first, *next; r; r = next) {
+        next = r->next;
+        request_open(g, r);
+    }
+    if (stop || poked) sweep(g, stop);
+    return !stop;
+}
+
+static void *engine_main(void *ud) {
+    hearth_engine *g = ud;
+    while (work_wait(g)) {
+        admit(g);
+        engine_step(g);
+        array_sweep(g, g->running, &g->n_running, false);
+    }
+    return NULL;
+}
+
+/* ---- new and free ---- */
+
+static bool options_check(const hearth_engine_options *o, err *e) {
+    if (o->n_threads < 0 || o->n_threads > 256)
+        return err_set(e, ERR_USAGE, "n_threads is %d; it must lie between 0 (automatic) and 256",
+                       o->n_threads);
+    if (o->n_ctx < 0 || o->n_ctx > LIMIT_CONTEXT)
+        return err_set(e, ERR_USAGE, "n_ctx is %d; it must lie between 0 (the model's own) and %d",
+                       o->n_ctx, LIMIT_CONTEXT);
+    if (o->batch_tokens < 0 || o->batch_tokens > LIMIT_BATCH_TOKENS)
+        return err_set(e, ERR_USAGE, "batch_tokens is %d; it must lie between 0 (automatic) and %d",
+                       o->batch_tokens, LIMIT_BATCH_TOKENS);
+    if (o->max_requests < 0 || o->max_requests > LIMIT_RUNNING)
+        return err_set(e, ERR_USAGE, "max_requests is %d; it must lie between 0 (automatic) and %d",
+                       o->max_requests, LIMIT_RUNNING);
+    if (o->kv != HEARTH_KV_F16 && o->kv != HEARTH_KV_Q8 && o->kv != HEARTH_KV_F32)
+        return err_set(e, ERR_USAGE, "kv is %d; there is no such type of KV cache", (int)o->kv);
+    return true;
+}
+
+static kern_kv_type kv_type_of(hearth_kv kv_type) {
+    return kv_type == HEARTH_KV_F16  ? KERN_KV_F16
+           : kv_type == HEARTH_KV_Q8 ? KERN_KV_Q8
+                                     : KERN_KV_F32;
+}
+
+/* The largest context that fits the budget; 0 when not even two tokens do. */
+static int32_t ctx_fitting(const kv_options *ko, int32_t most, int32_t chunk) {
+    int32_t low = 0, high = most; /* low fits */
+    while (low < high) {
+        int32_t mid = low + (high - low + 1) / 2;
+        if (kv_need_bytes(ko, mid, chunk) <= ko->budget_bytes) low = mid;
+        else high = mid - 1;
+    }
+    return low < 2 ? 0 : low;
+}
+
+/* Settles the budget and the context: asked for, it must fit; the model's own is cut to what fits, and
+ * whoever made the engine reads from it what came out. */
+static bool ctx_settle(hearth_engine *g, const hearth_engine_options *o, kv_options *ko, err *e) {
+    int32_t want = o->n_ctx > 0 ? o->n_ctx : model_params_of(g->model->inner)->n_ctx;
+    uint64_t one = kv_need_bytes(ko, want, g->batch_tokens), all, available = memory_available();
+    ko->budget_bytes = o->kv_bytes;
+    if (o->kv_bytes == 0) {
+        if (!mul_u64(one, (uint64_t)g->max_requests, &all)) all = UINT64_MAX / 2;
+        uint64_t most = available / 4 * 3;
+        ko->budget_bytes = all < most ? all : most;
+    }
+    g->n_ctx = ctx_fitting(ko, want, g->batch_tokens);
+    if (g->n_ctx == want) return true;
+    if (o->n_ctx > 0 || g->n_ctx == 0)
+        return err_set(e, ERR_NO_FIT,
+                       "a context of %d tokens needs %.1f MiB for keys and values; %.1f MiB %s, "
+                       "which hold %d tokens",
+                       want, (double)one / 1048576.0, (double)ko->budget_bytes / 1048576.0,
+                       o->kv_bytes ? "were given" : "can be had", g->n_ctx);
+    log_msg(LOG_INFO, "the context is %d tokens, not %d: %.1f MiB hold no more", g->n_ctx, want,
+            (double)ko->budget_bytes / 1048576.0);
+    return true;
+}
+
+static bool kv_make(hearth_engine *g, const hearth_engine_options *o, err *e) {
+    const model *m = g->model->inner;
+    kv_options ko = {.n_groups = model_n_kv_groups(m), .no_reuse = o->no_prefix_reuse};
+    for (int i = 0; i < ko.n_groups; i++) {
+        const model_kv_group *group = model_kv_group_at(m, i);
+        ko.page_bytes[i] = model_kv_page_bytes(group, kv_type_of(o->kv));
+        ko.window[i] = group->window;
+    }
+    return ctx_settle(g, o, &ko, e) && (g->kv = kv_new(&ko, e)) != NULL;
+}
+
+static bool buffers_make(hearth_engine *g, err *e) {
+    size_t n = (size_t)g->max_requests;
+    g->running = calloc(n, sizeof *g->running);
+    g->waiting = calloc(n, sizeof *g->waiting);
+    g->batch = calloc(n, sizeof *g->batch);
+    g->seqs = calloc(n, sizeof *g->seqs);
+    g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
+    g->logits = malloc(n * (size_t)g->n_vocab * sizeof *g->logits);
+    if (g->running && g->waiting && g->batch && g->seqs && g->rows && g->logits) return true;
+    return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
+}
+
+static void engine_delete(hearth_engine *g) {
+    kv_free(g->kv);
+    model_exec_free(g->exec);
+    team_free(g->team);
+    free(g->running);
+    free(g->waiting);
+    free(g->batch);
+    free(g->seqs);
+    free(g->rows);
+    free(g->logits);
+    pthread_cond_destroy(&g->wake);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+/* Everything but the thread. */
+static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *e) {
+    if (!options_check(o, e)) return false;
+    const model_params *p = model_params_of(g->model->inner);
+    g->tok = model_tok(g->model->inner);
+    g->n_vocab = p->n_vocab;
+    g->hooks = o->hooks;
+    g->batch_tokens = o->batch_tokens ? o->batch_tokens : 512;
+    g->max_requests = o->max_requests ? o->max_requests : 16;
+    g->team = team_new(o->n_threads ? o->n_threads : team_default_size(), e);
+    if (!g->team || !buffers_make(g, e)) return false;
+    g->exec = model_exec_new(g->model->inner, g->team, kv_type_of(o->kv), g->batch_tokens, e);
+    return g->exec && kv_make(g, o, e);
+}
+
+hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e) {
+    err inner = {0};
+    hearth_engine_options none = {0};
+    hearth_engine *g = calloc(1, sizeof *g);
+    if (!g) {
+        err_set(&inner, ERR_NO_FIT, "out of memory");
+        engine_err_out(e, &inner);
+        return NULL;
+    }
+    g->model = m;
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->wake, NULL);
+    /* Signals are for the program's own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    bool ok = engine_build(g, o ? o : &none, &inner);
+    if (ok && pthread_create(&g->thread, NULL, engine_main, g) != 0)
+        ok = err_set(&inner, ERR_FAILED, "cannot start a thread");
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ok) return g;
+    engine_delete(g);
+    engine_err_out(e, &inner);
+    return NULL;
+}
+
+void hearth_engine_free(hearth_engine *g) {
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    g->stop = true;
+    pthread_cond_signal(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    pthread_join(g->thread, NULL);
+    engine_delete(g);
+}
+
+int32_t hearth_engine_ctx(const hearth_engine *g) {
+    return g->n_ctx;
+}
+
+int hearth_engine_threads(const hearth_engine *g) {
+    return team_size(g->team);
+}

@@ -1,0 +1,255 @@
+/* A request as its client sees it, and the way of its tokens from the engine's thread to the client. */
+#include "engine/engine_private.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+void request_list_add(request_list *l, hearth_request *r) {
+    r->next = NULL;
+    if (l->last) l->last->next = r;
+    else l->first = r;
+    l->last = r;
+}
+
+/* ---- birth and death ---- */
+
+static bool prompt_check(const hearth_engine *g, const hearth_params *p, err *e) {
+    if (!p->prompt || p->n_prompt == 0)
+        return err_set(e, ERR_USAGE, "the prompt is empty: at least one token is wanted");
+    size_t room = (size_t)g->n_ctx - (p->max_tokens != 0);
+    if (p->n_prompt > room)
+        return err_set(e, ERR_NO_FIT,
+                       "the prompt has %zu tokens; the context of %d leaves room for %zu",
+                       p->n_prompt, g->n_ctx, room);
+    for (size_t i = 0; i < p->n_prompt; i++)
+        if (p->prompt[i] < 0 || p->prompt[i] >= g->n_vocab)
+            return err_set(
+                e, ERR_USAGE,
+                "prompt: there is no token %d (at index %zu); the vocabulary has 0 to %d",
+                p->prompt[i], i, g->n_vocab - 1);
+    if (!g->tok && p->stop && p->stop[0])
+        return err_set(e, ERR_USAGE, "stop strings: this model has no tokenizer");
+    return text_stops_check(p->stop, e) && sampler_check(p, g->n_vocab, e);
+}
+
+static str piece_of(const void *ud, int32_t id) {
+    return tok_piece(ud, id, true);
+}
+
+static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err *e) {
+    hearth_request *r = calloc(1, sizeof *r);
+    if (!r) goto no_memory;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    atomic_init(&r->cancel, false);
+    atomic_init(&r->holders, 1);
+    r->g = g;
+    r->tag = p->tag;
+    r->n_prompt = r->n_tokens = (int32_t)p->n_prompt;
+    r->max_tokens = p->max_tokens;
+    r->n_logprobs = p->n_logprobs;
+    r->ignore_eos = p->ignore_eos;
+    r->special_text = p->special_text;
+    r->cap_tokens = r->n_tokens + 64;
+    r->account.n_prompt = r->usage.n_prompt = r->n_prompt;
+    r->owner = strdup(p->owner ? p->owner : "");
+    r->tokens = malloc((size_t)r->cap_tokens * sizeof *r->tokens);
+    if (p->n_logprobs >= 0) r->raw = malloc((size_t)g->n_vocab * sizeof *r->raw);
+    if (!r->owner || !r->tokens || (p->n_logprobs >= 0 && !r->raw)) goto no_memory;
+    memcpy(r->tokens, p->prompt, p->n_prompt * sizeof *r->tokens);
+    r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
+    if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e)) {
+        request_release(r);
+        return NULL;
+    }
+    return r;
+no_memory:
+    if (r) request_release(r);
+    err_set(e, ERR_FAILED, "out of memory");
+    return NULL;
+}
+
+void request_release(hearth_request *r) {
+    if (atomic_fetch_sub(&r->holders, 1) != 1) return;
+    for (token_item *i = r->first, *next; i; i = next) {
+        next = i->next;
+        free(i);
+    }
+    free(r->current);
+    sampler_free(r->sampler);
+    text_deinit(&r->text);
+    free(r->owner);
+    free(r->tokens);
+    free(r->raw);
+    pthread_cond_destroy(&r->news);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e) {
+    err inner = {0};
+    hearth_request *r = prompt_check(g, p, &inner) ? request_new(g, p, &inner) : NULL;
+    if (!r) {
+        engine_err_out(e, &inner);
+        return NULL;
+    }
+    r->submitted_s = clock_now_s();
+    atomic_store(&r->holders, 2);
+    pthread_mutex_lock(&g->lock);
+    request_list_add(&g->inbox, r);
+    pthread_cond_signal(&g->wake);
+    pthread_mutex_unlock(&g->lock);
+    return r;
+}
+
+void hearth_cancel(hearth_request *r) {
+    pthread_mutex_lock(&r->lock);
+    bool ended = r->ended;
+    pthread_mutex_unlock(&r->lock);
+    if (ended || atomic_exchange(&r->cancel, true)) return;
+    engine_poke(r->g);
+}
+
+void hearth_request_free(hearth_request *r) {
+    if (!r) return;
+    hearth_cancel(r);
+    request_release(r);
+}
+
+hearth_params hearth_params_default(void) {
+    return (hearth_params){.max_tokens = -1,
+                           .temperature = 0.8f,
+                           .top_k = 40,
+                           .top_p = 0.95f,
+                           .min_p = 0.05f,
+                           .typical_p = 1.0f,
+                           .xtc_threshold = 0.1f,
+                           .repeat_penalty = 1.0f,
+                           .penalty_last_n = 64,
+                           .dry_base = 1.75f,
+                           .dry_allowed_length = 2,
+                           .dry_last_n = -1,
+                           .mirostat_tau = 5.0f,
+                           .mirostat_eta = 0.1f,
+                           .n_logprobs = -1};
+}
+
+/* ---- reading ---- */
+
+/* False when the time was up first. until NULL: no limit. */
+static bool news_wait(hearth_request *r, const struct timespec *until) {
+    while (!r->first && !r->ended) {
+        if (!until) pthread_cond_wait(&r->news, &r->lock);
+        else if (pthread_cond_timedwait(&r->news, &r->lock, until) == ETIMEDOUT)
+            return r->first || r->ended;
+    }
+    return true;
+}
+
+static int next_until(hearth_request *r, hearth_token *out, const struct timespec *until,
+                      hearth_err *e) {
+    int got = 1;
+    free(r->current);
+    r->current = NULL;
+    pthread_mutex_lock(&r->lock);
+    if (!news_wait(r, until)) {
+        got = 2;
+    } else if (r->first) {
+        r->current = r->first;
+        r->first = r->current->next;
+        if (!r->first) r->last = NULL;
+        *out = r->current->token;
+    } else if (r->usage.finish == HEARTH_FINISH_ERROR) {
+        engine_err_out(e, &r->failure);
+        got = -1;
+    } else {
+        got = 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return got;
+}
+
+int hearth_next(hearth_request *r, hearth_token *out, hearth_err *e) {
+    return next_until(r, out, NULL, e);
+}
+
+int hearth_next_timeout(hearth_request *r, hearth_token *out, int timeout_ms, hearth_err *e) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (timeout_ms < 0) timeout_ms = 0;
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return next_until(r, out, &until, e);
+}
+
+void hearth_request_usage(const hearth_request *r, hearth_usage *out) {
+    pthread_mutex_t *lock = (pthread_mutex_t *)&r
+                                ->lock; /* locking is no change that a reader sees */
+    pthread_mutex_lock(lock);
+    *out = r->usage;
+    pthread_mutex_unlock(lock);
+}
+
+/* ---- what the engine tells ---- */
+
+bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_logprob *top,
+                  int n_top) {
+    size_t top_bytes = (size_t)n_top * sizeof *top, n = r->text.out.len;
+    token_item *i = malloc(sizeof *i + top_bytes + n + 1);
+    if (!i) return false;
+    char *at = (char *)(i + 1);
+    if (n_top > 0) memcpy(at, top, top_bytes);
+    char *words = at + top_bytes;
+    memcpy(words, n ? r->text.out.data : "", n);
+    words[n] = 0;
+    i->next = NULL;
+    i->token = (hearth_token){.id = id,
+                              .text = words,
+                              .text_len = n,
+                              .logprob = logprob,
+                              .top = n_top > 0 ? (const hearth_logprob *)(void *)at : NULL,
+                              .n_top = n_top};
+    pthread_mutex_lock(&r->lock);
+    if (r->last) r->last->next = i;
+    else r->first = i;
+    r->last = i;
+    pthread_cond_signal(&r->news);
+    pthread_mutex_unlock(&r->lock);
+    return true;
+}
+
+void request_usage_publish(hearth_request *r) {
+    pthread_mutex_lock(&r->lock);
+    r->usage = r->account;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void request_end(hearth_request *r) {
+    pthread_mutex_lock(&r->lock);
+    r->usage = r->account;
+    r->ended = true;
+    pthread_cond_broadcast(&r->news);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void request_fail(hearth_request *r, const err *e) {
+    if (r->finish == HEARTH_FINISH_ERROR) return;
+    r->finish = HEARTH_FINISH_ERROR;
+    pthread_mutex_lock(&r->lock);
+    r->failure = *e;
+    pthread_mutex_unlock(&r->lock);
+}

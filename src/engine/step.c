@@ -1,0 +1,243 @@
+/* One step: every decode that is ready, and as much prefill as fits beside them.
+ *
+ * Who takes part is planned by counts of rows first, then pages are had for them, oldest request first; if
+ * there is no room, the youngest of all leaves until there is. So the oldest always moves on, and nothing
+ * can wait in a circle.
+ */
+#include "engine/engine_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+static int32_t rest_of(const hearth_request *r) {
+    return r->n_tokens - r->computed;
+}
+
+/* ---- who takes part ---- */
+
+/* True when an older request is about to compute the very page that r needs next. */
+static bool waits_for_older(const hearth_engine *g, const hearth_request *r) {
+    int32_t pos = r->computed, end = pos + KV_PAGE;
+    if (pos % KV_PAGE != 0 || r->n_tokens - 1 < end) return false;
+    for (int32_t i = 0; i < g->n_running && g->running[i] != r; i++) {
+        const hearth_request *a = g->running[i];
+        if (a->computed < pos || a->computed >= end || a->n_tokens < end) continue;
+        if (!kv_seq_same_until(a->seq, r->seq, pos)) continue;
+        if (memcmp(a->tokens + pos, r->tokens + pos, KV_PAGE * sizeof *r->tokens) == 0) return true;
+    }
+    return false;
+}
+
+/* Takes what others have put into the tree since. */
+static void reuse_more(hearth_engine *g, hearth_request *r) {
+    if (rest_of(r) < 2) return;
+    int32_t have = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
+    if (!r->preempted) r->account.n_cached += have - r->computed;
+    r->computed = have;
+}
+
+/* Rows of a prefill chunk: up to a multiple of the unit in absolute position, where the budget allows. */
+static int32_t chunk_rows(const hearth_engine *g, const hearth_request *r, int32_t budget) {
+    int32_t unit = KV_PAGE;
+    while (unit > g->batch_tokens) unit /= 2;
+    if (rest_of(r) <= budget) return rest_of(r);
+    int32_t end = (r->computed + budget) / unit * unit;
+    return end > r->computed ? end - r->computed : budget;
+}
+
+/* Decodes may take everything but one row when somebody prefills; of a single row, every other turn. */
+static int32_t decode_limit(const hearth_engine *g, int32_t n_decode, int32_t n_prefill) {
+    if (n_prefill == 0 || n_decode < g->batch_tokens) return g->batch_tokens;
+    return g->batch_tokens > 1 ? g->batch_tokens - 1 : (int32_t)(g->n_steps & 1);
+}
+
+/* Sets step_rows of all that run; leaves in g->batch those that could take part, the longest unserved
+ * first. */
+static void plan_rows(hearth_engine *g) {
+    int32_t n = 0, n_decode = 0, n_prefill = 0;
+    for (int32_t i = 0; i < g->n_running; i++) {
+        hearth_request *r = g->running[i];
+        r->step_rows = 0;
+        reuse_more(g, r);
+        if (waits_for_older(g, r)) continue;
+        if (rest_of(r) == 1) n_decode++;
+        else n_prefill++;
+        int32_t at = n++;
+        for (; at > 0 && g->batch[at - 1]->served > r->served; at--)
+            g->batch[at] = g->batch[at - 1];
+        g->batch[at] = r;
+    }
+    int32_t budget = g->batch_tokens, decodes = decode_limit(g, n_decode, n_prefill);
+    for (int32_t i = 0; i < n && decodes > 0; i++) {
+        if (rest_of(g->batch[i]) != 1) continue;
+        g->batch[i]->step_rows = 1;
+        decodes--;
+        budget--;
+    }
+    for (int32_t i = 0; i < n && budget > 0; i++) {
+        if (rest_of(g->batch[i]) == 1) continue;
+        g->batch[i]->step_rows = chunk_rows(g, g->batch[i], budget);
+        budget -= g->batch[i]->step_rows;
+    }
+}
+
+static void plan_pages(hearth_engine *g) {
+    for (int32_t i = 0; i < g->n_running; i++) {
+        hearth_request *r = g->running[i];
+        while (r->step_rows > 0 && !kv_seq_extend(g->kv, r->seq, r->computed + r->step_rows)) {
+            if (g->n_running > 1) {
+                engine_preempt(g); /* it may be r itself */
+                continue;
+            }
+            err e;
+            err_set(&e, ERR_NO_FIT, "no memory for the keys and values of position %d",
+                    r->computed + r->step_rows - 1);
+            request_fail(r, &e);
+            r->step_rows = 0;
+        }
+    }
+}
+
+/* ---- the model ---- */
+
+static int32_t batch_build(hearth_engine *g) {
+    int32_t n_rows = 0, n_logits = 0;
+    g->n_batch = 0;
+    for (int32_t i = 0; i < g->n_running; i++) {
+        hearth_request *r = g->running[i];
+        if (r->step_rows == 0) continue;
+        int32_t end = r->computed + r->step_rows, s = g->n_batch++;
+        bool draws = end == r->n_tokens && r->max_tokens != 0;
+        g->batch[s] = r;
+        r->served = g->n_steps;
+        for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
+        r->logits = draws ? g->logits + (size_t)n_logits++ * (size_t)g->n_vocab : NULL;
+        for (int32_t pos = r->computed; pos < end; pos++)
+            g->rows[n_rows++] = (model_row){r->tokens[pos], pos, s, draws && pos == end - 1};
+    }
+    return n_rows;
+}
+
+/* The rows of one request alone: who is to blame when a batch fails? */
+static void run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
+    err e = {0};
+    model_batch b = {g->seqs, g->n_batch, rows, r->step_rows, &r->cancel};
+    if (model_exec_run(g->exec, &b, r->logits ? r->logits : g->logits, NULL, &e)) return;
+    if (e.code == ERR_INTERRUPTED) r->finish = HEARTH_FINISH_CANCELLED;
+    else request_fail(r, &e);
+}
+
+static void batch_run(hearth_engine *g, int32_t n_rows) {
+    if (g->n_batch == 1) {
+        run_alone(g, g->batch[0], g->rows);
+        return;
+    }
+    err e = {0};
+    model_batch b = {g->seqs, g->n_batch, g->rows, n_rows, NULL};
+    if (model_exec_run(g->exec, &b, g->logits, NULL, &e)) return;
+    const model_row *rows = g->rows;
+    for (int32_t i = 0; i < g->n_batch; i++) {
+        run_alone(g, g->batch[i], rows);
+        rows += g->batch[i]->step_rows;
+    }
+}
+
+static void batch_commit(hearth_engine *g) {
+    for (int32_t i = 0; i < g->n_batch; i++) {
+        hearth_request *r = g->batch[i];
+        if (r->finish != HEARTH_FINISH_NONE) continue;
+        r->computed += r->step_rows;
+        kv_seq_commit(g->kv, r->seq, r->tokens, r->computed);
+        if (r->max_tokens == 0 && r->computed == r->n_tokens) r->finish = HEARTH_FINISH_LENGTH;
+    }
+}
+
+/* ---- the next token ---- */
+
+static bool token_append(hearth_request *r, int32_t id) {
+    if (r->n_tokens == r->cap_tokens) {
+        int32_t cap = r->cap_tokens + r->cap_tokens / 2 + 64;
+        int32_t *tokens = realloc(r->tokens, (size_t)cap * sizeof *tokens);
+        if (!tokens) return false;
+        r->tokens = tokens;
+        r->cap_tokens = cap;
+    }
+    r->tokens[r->n_tokens++] = id;
+    if (r->account.n_generated++ == 0) r->first_token_s = clock_now_s();
+    return true;
+}
+
+/* Text of the token, and whether it is the last. */
+static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
+    bool end = g->tok && !r->ignore_eos && tok_is_end(g->tok, id);
+    bool ok = true;
+    if (g->tok && (!end || r->special_text)) ok = text_push(&r->text, id);
+    else buf_clear(&r->text.out);
+    if (r->text.stopped) r->finish = HEARTH_FINISH_STOP;
+    else if (end) r->finish = HEARTH_FINISH_END;
+    else if (r->account.n_generated == r->max_tokens || r->n_tokens == g->n_ctx)
+        r->finish = HEARTH_FINISH_LENGTH;
+    if (!g->tok || r->finish == HEARTH_FINISH_NONE) return ok;
+    ok = ok && text_flush(&r->text, true);
+    if (r->text.stopped) r->finish = HEARTH_FINISH_STOP;
+    return ok;
+}
+
+static void token_draw(const hearth_engine *g, hearth_request *r) {
+    err e = {0};
+    hearth_logprob top[LIMIT_TOP_LOGPROBS];
+    float logprob = NAN;
+    int n_top = r->n_logprobs > 0 ? r->n_logprobs : 0;
+    if (r->raw) memcpy(r->raw, r->logits, (size_t)g->n_vocab * sizeof *r->raw);
+    int32_t id = sampler_draw(r->sampler, r->logits, r->tokens, r->n_tokens, &e);
+    if (id < 0) {
+        request_fail(r, &e);
+        return;
+    }
+    bool ok = !r->raw || sample_logprobs(r->raw, g->n_vocab, id, &logprob, top, n_top);
+    ok = ok && token_append(r, id) && token_say(g, r, id) &&
+         request_emit(r, id, logprob, top, n_top);
+    if (ok) return;
+    err_set(&e, ERR_FAILED, "out of memory");
+    request_fail(r, &e);
+}
+
+static void draw_some(team *t, int me, void *ud) {
+    (void)me;
+    hearth_engine *g = ud;
+    for (int i; (i = team_next(t)) < g->n_batch;) {
+        hearth_request *r = g->batch[i];
+        if (r->finish == HEARTH_FINISH_NONE && r->logits) token_draw(g, r);
+    }
+}
+
+static void batch_report(hearth_engine *g) {
+    for (int32_t i = 0; i < g->n_batch; i++) {
+        hearth_request *r = g->batch[i];
+        int32_t prefilled = r->computed < r->n_prompt ? r->computed : r->n_prompt;
+        request_usage_publish(r);
+        if (g->hooks.progress)
+            g->hooks.progress(g->hooks.ud, r->tag, prefilled, r->account.n_generated);
+    }
+}
+
+void engine_step(hearth_engine *g) {
+    g->n_steps++;
+    plan_rows(g);
+    plan_pages(g);
+    int32_t n_rows = batch_build(g);
+    if (n_rows == 0) return;
+    batch_run(g, n_rows);
+    batch_commit(g);
+    if (g->n_batch == 1) {
+        if (g->batch[0]->finish == HEARTH_FINISH_NONE && g->batch[0]->logits)
+            token_draw(g, g->batch[0]);
+    } else {
+        team_run(g->team, draw_some, g);
+    }
+    batch_report(g);
+}
