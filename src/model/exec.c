@@ -128,7 +128,8 @@ static void place_all(model_exec *x, carver *c) {
 
 model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err *e) {
     if (max_rows < 1 || max_rows > LIMIT_CONTEXT) {
-        err_set(e, ERR_USAGE, "a batch of %d rows; it must lie in 1 .. %d", max_rows, LIMIT_CONTEXT);
+        err_set(e, ERR_USAGE, "a batch of %d rows; it must lie in 1 .. %d", max_rows,
+                LIMIT_CONTEXT);
         return NULL;
     }
     model_exec *x = calloc(1, sizeof *x);
@@ -164,8 +165,8 @@ model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err
     place_all(x, &c);
     return x;
 no_memory:
-    err_set(e, ERR_NO_FIT, "a batch of %d rows needs %.1f MB of working memory, which is not there", max_rows,
-            x ? (double)x->map_bytes / 1e6 : 0.0);
+    err_set(e, ERR_NO_FIT, "a batch of %d rows needs %.1f MB of working memory, which is not there",
+            max_rows, x ? (double)x->map_bytes / 1e6 : 0.0);
     model_exec_free(x);
     return NULL;
 }
@@ -196,16 +197,17 @@ static bool row_check(const model_exec *x, int r, err *e) {
         return err_set(e, ERR_USAGE, "token %d is not in the vocabulary of %d", row->token,
                        x->m->p.pub.n_vocab);
     if (row->pos < 0 || row->pos >= x->m->p.pub.n_ctx)
-        return err_set(e, ERR_NO_FIT, "position %d is past the model's context of %d tokens", row->pos,
-                       x->m->p.pub.n_ctx);
+        return err_set(e, ERR_NO_FIT, "position %d is past the model's context of %d tokens",
+                       row->pos, x->m->p.pub.n_ctx);
     if (row->seq < 0 || row->seq >= b->n_seqs)
         return err_set(e, ERR_USAGE, "row %d names sequence %d of %d", r, row->seq, b->n_seqs);
     if (before && before->seq == row->seq && before->pos + 1 != row->pos)
-        return err_set(e, ERR_USAGE, "row %d is at position %d, the one before it at %d", r, row->pos,
-                       before->pos);
+        return err_set(e, ERR_USAGE, "row %d is at position %d, the one before it at %d", r,
+                       row->pos, before->pos);
     for (int g = 0; g < pl->n_groups; g++)
         if (!b->seqs[row->seq].page[g] || !b->seqs[row->seq].page[g][row->pos / KERN_PAGE])
-            return err_set(e, ERR_USAGE, "sequence %d has no page for position %d", row->seq, row->pos);
+            return err_set(e, ERR_USAGE, "sequence %d has no page for position %d", row->seq,
+                           row->pos);
     return true;
 }
 
@@ -221,7 +223,8 @@ static int segments(const model_exec *x, const int32_t *live, int n, exec_seg *s
 
 static bool run_begin(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e) {
     if (b->n_rows < 1 || b->n_rows > x->max_rows)
-        return err_set(e, ERR_USAGE, "a batch of %d rows; this executor takes 1 .. %d", b->n_rows, x->max_rows);
+        return err_set(e, ERR_USAGE, "a batch of %d rows; this executor takes 1 .. %d", b->n_rows,
+                       x->max_rows);
     x->b = b;
     x->logits = logits;
     x->hidden = hidden;
@@ -241,12 +244,14 @@ static bool run_begin(model_exec *x, const model_batch *b, float *logits, float 
 
 /* ---- the walk ---- */
 
-/* Member 0 reads the cancel flag before the meeting and the others read its verdict after it. Two slots
- * take turns: a slot is written again only when everyone has passed the next meeting, so all agree. */
+/* Member 0 reads the cancel flag before the meeting and the others read its verdict after it. Two
+ * slots take turns: a slot is written again only when everyone has passed the next meeting, so all
+ * agree. */
 bool exec_sync(exec_walk *w) {
     model_exec *x = w->x;
     bool *slot = &x->stop[w->phase++ & 1];
-    if (w->me == 0 && x->b->cancel && atomic_load_explicit(x->b->cancel, memory_order_relaxed)) *slot = true;
+    if (w->me == 0 && x->b->cancel && atomic_load_explicit(x->b->cancel, memory_order_relaxed))
+        *slot = true;
     team_barrier(x->t, w->me);
     return !*slot;
 }
@@ -339,8 +344,14 @@ static void walk_steps(team *t, int me, void *ud) {
     model_exec *x = ud;
     const plan *pl = &x->m->pl;
     uint64_t since = clock_now_ns();
-    exec_walk w = {.x = x, .l = &x->local[me], .me = me, .live = x->all, .n = x->b->n_rows, .seg = x->seg_all,
-                   .n_seg = x->n_seg_all, .small = x->b->n_rows <= EXEC_SMALL};
+    exec_walk w = {.x = x,
+                   .l = &x->local[me],
+                   .me = me,
+                   .live = x->all,
+                   .n = x->b->n_rows,
+                   .seg = x->seg_all,
+                   .n_seg = x->n_seg_all,
+                   .small = x->b->n_rows <= EXEC_SMALL};
     (void)t;
     if (!walk_begin(&w)) return;
     lap(x, me, PLAN_OPS, &since);
@@ -366,16 +377,17 @@ bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *h
     int64_t bad = atomic_load_explicit(&x->bad, memory_order_relaxed);
     if (!bad) return true;
     int64_t n = x->m->p.pub.n_vocab;
-    return err_set(e, ERR_FAILED, "%s: logit %lld of output row %lld is not a finite number: damaged weights",
+    return err_set(e, ERR_FAILED,
+                   "%s: logit %lld of output row %lld is not a finite number: damaged weights",
                    gguf_path(x->m->g), (long long)((bad - 1) % n), (long long)((bad - 1) / n));
 }
 
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset) {
     static const char *const kinds[PLAN_OPS + 1] = {
-        [PLAN_NORM] = "norm",       [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
-        [PLAN_OUT] = "output",      [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
-        [PLAN_ROUTE] = "route",     [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
-        [PLAN_HEAD] = "head",       [PLAN_OPS] = "embedding"};
+        [PLAN_NORM] = "norm",   [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
+        [PLAN_OUT] = "output",  [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
+        [PLAN_ROUTE] = "route", [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
+        [PLAN_HEAD] = "head",   [PLAN_OPS] = "embedding"};
     for (int i = 0; i <= PLAN_OPS && i < cap; i++) {
         names[i] = kinds[i];
         seconds[i] = x->seconds[i];

@@ -1,11 +1,13 @@
 /* An executor from the inside: its buffers, and what one thread carries through a run.
  *
- * All members of the team walk the plan's steps side by side (exec.c). Within a step they share work
- * items by the team's counter; between steps they meet. Few rows (`small`) change two things and no
- * value: every member keeps a copy of the residual stream and of h, so that a NORM needs no meeting.
+ * All members of the team walk the plan's steps side by side (exec.c). Within a step they share
+ * work items by the team's counter; between steps they meet. Few rows (`small`) change two things
+ * and no value: every member keeps a copy of the residual stream and of h, so that a NORM needs no
+ * meeting.
  *
- * Rows are numbered twice: r is the row's place in the batch, i its place among the rows still alive.
- * After the last layer's keys and values are written, only rows that want an output are alive.
+ * Rows are numbered twice: r is the row's place in the batch, i its place among the rows still
+ * alive. After the last layer's keys and values are written, only rows that want an output are
+ * alive.
  */
 #ifndef HEARTH_MODEL_EXEC_PRIVATE_H
 #define HEARTH_MODEL_EXEC_PRIVATE_H
@@ -14,9 +16,11 @@
 
 #include "model/model_private.h"
 
-#define EXEC_SMALL 4          /* rows up to which every member norms for itself */
-#define EXEC_TILE_FLOATS 32768 /* of matmul output a member holds: 128 KiB, a part of its second-level cache */
-#define EXEC_ATTN_ROWS 64     /* query rows of one attention item */
+/* Rows up to which every member norms for itself. */
+#define EXEC_SMALL 4
+/* Matmul output that a member holds: 128 KiB, a part of its second-level cache. */
+#define EXEC_TILE_FLOATS 32768
+#define EXEC_ATTN_ROWS 64 /* query rows of one attention item */
 
 /* Rows of one sequence, among those alive. */
 typedef struct exec_seg {
@@ -32,17 +36,17 @@ typedef struct exec_local {
     const float **attn_q; /* [attn_rows] each, the arrays of a kern_attn */
     int32_t *attn_lo, *attn_hi;
     float **attn_acc;
-    float *merge_m, *merge_l;    /* [max_chunks] */
+    float *merge_m, *merge_l; /* [max_chunks] */
     const float **merge_acc;
-    float *part_m, *part_l;      /* [part_slots] */
-    float *part_acc;             /* [part_slots][head_dim_v] */
-    int32_t *top;                /* [EXEC_SMALL][n_used] chosen experts */
+    float *part_m, *part_l; /* [part_slots] */
+    float *part_acc;        /* [part_slots][head_dim_v] */
+    int32_t *top;           /* [EXEC_SMALL][n_used] chosen experts */
     float *top_w;
-    float *scores;               /* [n_expert] */
-    int32_t *pair_first;         /* [n_expert + 1] first pair of each expert */
-    int32_t *pair_row;           /* [rows * n_used] row i of each pair, sorted by expert, then row */
-    float *pair_w;               /* its weight */
-    int32_t *active;             /* [n_expert] experts that have pairs */
+    float *scores;       /* [n_expert] */
+    int32_t *pair_first; /* [n_expert + 1] first pair of each expert */
+    int32_t *pair_row;   /* [rows * n_used] row i of each pair, sorted by expert, then row */
+    float *pair_w;       /* its weight */
+    int32_t *active;     /* [n_expert] experts that have pairs */
     int32_t n_active;
 } exec_local;
 
@@ -56,7 +60,7 @@ struct model_exec {
     int max_rows, n_threads;
     int32_t max_chunks, attn_rows; /* attention: chunks of the longest context, rows of an item */
     int64_t part_slots, shared_slots;
-    int trim_step;    /* the last layer's ATTN: from here on only rows with an output are alive */
+    int trim_step; /* the last layer's ATTN: from here on only rows with an output are alive */
 
     void *map;
     size_t map_bytes, attn_bytes; /* the latter: partial results, touched only by long contexts */
@@ -77,7 +81,7 @@ struct model_exec {
     int n_want, n_out;
     exec_seg *seg_all, *seg_want;
     int n_seg_all, n_seg_want;
-    bool stop[2]; /* see sync() */
+    bool stop[2];        /* see exec_sync */
     _Atomic int64_t bad; /* a logit that is not finite: place + 1, or 0 */
 
     double seconds[PLAN_OPS + 1];
@@ -128,7 +132,7 @@ void exec_experts_down(exec_walk *w, const plan_step *s);
 /* gate and up of n rows, [n][64] each, become f(gate) * up in gate. */
 void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, int n);
 /* Writes n rows of 64 (the first `width` count) to rows row0.. of an activation at column col. */
-void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width, const float *c, int n,
-                  bool reads_q);
+void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width,
+                  const float *c, int n, bool reads_q);
 
 #endif

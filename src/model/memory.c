@@ -33,7 +33,8 @@ static bool field(const char *text, const char *name, uint64_t *out) {
 static uint64_t machine_available(void) {
     char text[4096];
     uint64_t kib;
-    if (!slurp("/proc/meminfo", text, sizeof text) || !field(text, "MemAvailable", &kib)) return UINT64_MAX;
+    if (!slurp("/proc/meminfo", text, sizeof text) || !field(text, "MemAvailable", &kib))
+        return UINT64_MAX;
     return kib * 1024;
 }
 
@@ -44,10 +45,12 @@ static bool number_of(const char *folder, const char *name, uint64_t *out) {
 }
 
 /* What one group leaves: its limit less what it uses, file pages not counted since they can go. */
-static uint64_t group_available(const char *folder, const char *limit_name, const char *usage_name) {
+static uint64_t group_available(const char *folder, const char *limit_name,
+                                const char *usage_name) {
     char path[600], text[8192];
     uint64_t limit, used, file = 0, active = 0;
-    if (!number_of(folder, limit_name, &limit) || !number_of(folder, usage_name, &used)) return UINT64_MAX;
+    if (!number_of(folder, limit_name, &limit) || !number_of(folder, usage_name, &used))
+        return UINT64_MAX;
     snprintf(path, sizeof path, "%s/memory.stat", folder);
     if (slurp(path, text, sizeof text)) {
         field(text, "inactive_file", &file);
@@ -95,7 +98,8 @@ uint64_t memory_available(void) {
 
 void *memory_map(size_t n) {
     if (n == 0) n = 1;
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                   0);
     if (p == MAP_FAILED) return NULL;
     madvise(p, n, MADV_HUGEPAGE);
     return p;

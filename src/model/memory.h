@@ -5,11 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes that can still be used without swapping: the smaller of what the machine has available and what
- * the control groups of this process leave. UINT64_MAX when nothing says. */
+/* Bytes that can still be used without swapping: the smaller of what the machine has available and
+ * what the control groups of this process leave. UINT64_MAX when nothing says. */
 uint64_t memory_available(void);
 
-/* Zeroed pages, huge where the kernel gives them, resident when first touched. NULL when refused. */
+/* Zeroed pages, huge where the kernel gives them, resident when touched. NULL when refused. */
 void *memory_map(size_t n);
 void memory_unmap(void *p, size_t n); /* NULL is fine */
 

@@ -31,10 +31,12 @@ uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type, err 
         return 0;
     }
     if (n_ctx < 1 || n_ctx > LIMIT_CONTEXT) {
-        err_set(e, ERR_USAGE, "a context of %d tokens; it must lie in 1 .. %d", n_ctx, LIMIT_CONTEXT);
+        err_set(e, ERR_USAGE, "a context of %d tokens; it must lie in 1 .. %d", n_ctx,
+                LIMIT_CONTEXT);
     } else if (params_read(p, g, e) && plan_build(&pl, p, 0, e)) {
         uint64_t pages = ((uint64_t)n_ctx + KERN_PAGE - 1) / KERN_PAGE;
-        for (int i = 0; i < pl.n_groups; i++) total += pages * model_kv_page_bytes(&pl.group[i], type);
+        for (int i = 0; i < pl.n_groups; i++)
+            total += pages * model_kv_page_bytes(&pl.group[i], type);
         plan_deinit(&pl);
     }
     free(p);
@@ -83,7 +85,8 @@ model *model_open(const char *path, const model_options *o, err *e) {
     return open_gguf(gguf_open(path, e), o, e);
 }
 
-model *model_open_memory(const void *data, size_t n, const char *name, const model_options *o, err *e) {
+model *model_open_memory(const void *data, size_t n, const char *name, const model_options *o,
+                         err *e) {
     return open_gguf(gguf_open_memory(data, n, name, e), o, e);
 }
 

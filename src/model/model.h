@@ -1,14 +1,14 @@
 /* A model: hyper-parameters, packed weights, and the plan of its forward pass. Immutable once open,
  * shared by any number of threads, outlives every request.
  *
- * An architecture (arch/<name>.c) describes its layers as data: a list of fused steps on opaque buffers
- * (plan.h). A model_exec runs the list over a batch of rows on a team of threads. One exec belongs to one
- * thread at a time; several may share a model.
+ * An architecture (arch/<name>.c) describes its layers as data: a list of fused steps on opaque
+ * buffers (plan.h). A model_exec runs the list over a batch of rows on a team of threads. One exec
+ * belongs to one thread at a time; several may share a model.
  *
- * Rows: every row is one token of one sequence at one position. Rows of one sequence are contiguous and
- * ascending; keys and values of all rows are written before any is read, so a chunk of prefill, single
- * tokens of many sequences, and drafts are all the same call. A row's result does not depend on the
- * other rows of the batch.
+ * Rows: every row is one token of one sequence at one position. Rows of one sequence are contiguous
+ * and ascending; keys and values of all rows are written before any is read, so a chunk of prefill,
+ * single tokens of many sequences, and drafts are all the same call. A row's result does not depend
+ * on the other rows of the batch.
  *
  *     model *m = model_open("x.gguf", NULL, &e);
  *     model_exec *x = model_exec_new(m, team, KERN_KV_F16, 512, &e);
@@ -30,28 +30,30 @@ typedef struct model_options {
     /* Told of loading: done of total bytes packed so far; from one thread at a time. May be NULL. */
     void (*progress)(void *ud, uint64_t done, uint64_t total);
     void *progress_ud;
-    team *team;       /* packs in parallel when given */
-    bool as_f32;      /* dequantise every weight to F32: the reference computation on the same weights */
-    int32_t n_ctx;    /* longest context that will be run, 0: the trained one. Matters only to files with
+    team *team;  /* packs in parallel when given */
+    bool as_f32; /* dequantise every weight to F32: the reference computation on the same weights */
+    int32_t
+        n_ctx; /* longest context that will be run, 0: the trained one. Matters only to files with
                        * long and short rope factors, which have a table for each */
 } model_options;
 
-/* Errors: ERR_NOT_FOUND, ERR_DAMAGED (format, missing tensor, wrong shape, key out of range: the message
- * names it), ERR_FAILED (architecture not known; the message lists those that are), ERR_NO_FIT (weights
- * need more memory than there is; both sizes). */
+/* Errors: ERR_NOT_FOUND, ERR_DAMAGED (format, missing tensor, wrong shape, key out of range: the
+ * message names it), ERR_FAILED (architecture not known; the message lists those that are),
+ * ERR_NO_FIT (weights need more memory than there is; both sizes). */
 model *model_open(const char *path, const model_options *o, err *e);
-model *model_open_memory(const void *data, size_t n, const char *name, const model_options *o, err *e);
+model *model_open_memory(const void *data, size_t n, const char *name, const model_options *o,
+                         err *e);
 void model_close(model *m);
 
 /* What the model is, read from the file and checked against ranges. */
 typedef struct model_params {
     char arch[64];
-    char name[256];       /* general.name or the file's stem */
-    int32_t n_vocab, n_embd, n_layer, n_ctx; /* n_ctx: trained context */
+    char name[256];                                           /* general.name or the file's stem */
+    int32_t n_vocab, n_embd, n_layer, n_ctx;                  /* n_ctx: trained context */
     int32_t n_head, n_head_kv, head_dim_k, head_dim_v, n_rot; /* of layer 0 */
     int32_t n_ff, n_expert, n_expert_used, n_ff_expert;
-    int32_t window;       /* sliding window in tokens, 0 when no layer has one */
-    uint64_t n_params;    /* elements of all tensors */
+    int32_t window;    /* sliding window in tokens, 0 when no layer has one */
+    uint64_t n_params; /* elements of all tensors */
     uint64_t file_bytes;
     uint64_t weight_bytes; /* packed, in memory; in model_params_read: the estimate */
 } model_params;
@@ -60,15 +62,16 @@ const model_params *model_params_of(const model *m);
 const tok *model_tok(const model *m); /* NULL when the file has no tokenizer */
 /* The file's metadata stays readable while the model is open (chat template, general.*). */
 const gguf *model_gguf(const model *m);
-/* Only the hyper-parameters and checks, no weights: for `show` and `fit`. Works on any opened file whose
- * architecture Hearth knows. */
+/* Only the hyper-parameters and checks, no weights: for `show` and `fit`. Works on any opened file
+ * whose architecture Hearth knows. */
 bool model_params_read(const gguf *g, model_params *out, err *e);
 /* Names of the architectures known, NULL-terminated. */
 const char *const *model_arch_names(void);
 
 /* ---- KV cache shape ----
- * Layers with the same KV shape and window form a group; a page of a group holds 64 positions for all its
- * layers. The engine owns pages (who, how many, sharing); the model says how large they are. */
+ * Layers with the same KV shape and window form a group; a page of a group holds 64 positions for
+ * all its layers. The engine owns pages (who, how many, sharing); the model says how large they
+ * are. */
 #define MODEL_MAX_KV_GROUPS 4
 
 typedef struct model_kv_group {
@@ -80,7 +83,8 @@ int model_n_kv_groups(const model *m);
 const model_kv_group *model_kv_group_at(const model *m, int g);
 size_t model_kv_page_bytes(const model_kv_group *g, kern_kv_type type); /* multiple of 64 */
 /* The same from parameters alone, for estimates: bytes of KV for n_ctx positions of one sequence. */
-uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type, err *e); /* 0 on error */
+uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type,
+                           err *e); /* 0 on error */
 
 /* ---- running ---- */
 typedef struct model_seq {
@@ -101,8 +105,8 @@ typedef struct model_batch {
     int n_seqs;
     const model_row *rows;
     int n_rows; /* 1 .. max_rows */
-    /* Read between steps; when it becomes true the run stops with ERR_INTERRUPTED and the pages of these
-     * rows hold nothing of use. May be NULL. */
+    /* Read between steps; when it becomes true the run stops with ERR_INTERRUPTED and the pages of
+     * these rows hold nothing of use. May be NULL. */
     const _Atomic bool *cancel;
 } model_batch;
 
@@ -111,12 +115,12 @@ model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err
 void model_exec_free(model_exec *x);
 size_t model_exec_bytes(const model_exec *x); /* working memory */
 /* logits: [number of rows with want_logits][n_vocab], in row order, caller's. hidden: NULL, or
- * [n_rows][n_embd]: the final normed state of every row (embeddings). ERR_FAILED when a value is not
- * finite (damaged weights). */
+ * [n_rows][n_embd]: the final normed state of every row (embeddings). ERR_FAILED when a value is
+ * not finite (damaged weights). */
 bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e);
 
-/* Time by step kind since the last reset, in seconds, for `hearth bench --profile`; returns the number of
- * kinds and sets names[i], seconds[i] (up to cap). */
+/* Time by step kind since the last reset, in seconds, for `hearth bench --profile`; returns the
+ * number of kinds and sets names[i], seconds[i] (up to cap). */
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset);
 
 #endif

@@ -8,8 +8,8 @@
 
 typedef enum { KEY_INT, KEY_FLOAT, KEY_DOUBLE, KEY_PER_LAYER } key_kind;
 
-/* One hyper-parameter: where it goes, what it may be. A key that is absent gets `fallback`, unless it
- * is required. Ranges are those of base/limits.h where a size follows from the value. */
+/* One hyper-parameter: where it goes, what it may be. A key that is absent gets `fallback`, unless
+ * it is required. Ranges are those of base/limits.h where a size follows from the value. */
 typedef struct key_rule {
     const char *key; /* after "<arch>." */
     key_kind kind;
@@ -150,13 +150,15 @@ static bool scaling_read(params *p, err *e) {
         }
         return true;
     }
-    if (!gguf_get_str(p->g, full, &s)) return params_fail(p, "rope.scaling.type", e, "is no string");
+    if (!gguf_get_str(p->g, full, &s))
+        return params_fail(p, "rope.scaling.type", e, "is no string");
     if (str_eq(s, STR("linear"))) p->scaling = ROPE_LINEAR;
     else if (str_eq(s, STR("yarn"))) p->scaling = ROPE_YARN;
     else if (str_eq(s, STR("longrope"))) p->scaling = ROPE_LONG;
     else if (!str_eq(s, STR("none")) && s.n) {
         char name[64];
-        return params_fail(p, "rope.scaling.type", e, "is \"%s\"; known: none, linear, yarn, longrope",
+        return params_fail(p, "rope.scaling.type", e,
+                           "is \"%s\"; known: none, linear, yarn, longrope",
                            str_printable(s, name, sizeof name));
     }
     if ((p->scaling == ROPE_LINEAR || p->scaling == ROPE_YARN) && p->rope_factor <= 0)
@@ -168,7 +170,8 @@ static bool scaling_read(params *p, err *e) {
 /* The smallest multiple of a panel that the kernels take; both are kern.h's limits. */
 static bool head_dim_check(const params *p, const char *key, int32_t dim, err *e) {
     if (dim >= 16 && dim <= 512 && dim % 16 == 0) return true;
-    return params_fail(p, key, e, "gives heads of %d; a head is a multiple of 16, at most 512", dim);
+    return params_fail(p, key, e, "gives heads of %d; a head is a multiple of 16, at most 512",
+                       dim);
 }
 
 static bool heads_check(params *p, err *e) {
@@ -176,16 +179,17 @@ static bool heads_check(params *p, err *e) {
     for (int i = 0; i < m->n_layer; i++) {
         if (p->n_head_kv[i] == PARAM_ABSENT) p->n_head_kv[i] = p->n_head[i];
         if (p->n_head[i] % p->n_head_kv[i])
-            return params_fail(p, "attention.head_count_kv", e, "is %d, which does not divide %d heads",
-                               p->n_head_kv[i], p->n_head[i]);
+            return params_fail(p, "attention.head_count_kv", e,
+                               "is %d, which does not divide %d heads", p->n_head_kv[i],
+                               p->n_head[i]);
     }
     m->n_head = p->n_head[0];
     m->n_head_kv = p->n_head_kv[0];
     m->n_ff = p->n_ff[0];
     if (m->head_dim_k == PARAM_ABSENT) {
         if (m->n_embd % m->n_head)
-            return params_fail(p, "attention.head_count", e, "is %d, which does not divide a width of %d",
-                               m->n_head, m->n_embd);
+            return params_fail(p, "attention.head_count", e,
+                               "is %d, which does not divide a width of %d", m->n_head, m->n_embd);
         m->head_dim_k = m->n_embd / m->n_head;
     }
     if (m->head_dim_v == PARAM_ABSENT)
@@ -195,8 +199,8 @@ static bool heads_check(params *p, err *e) {
         return false;
     if (m->n_rot == PARAM_ABSENT) m->n_rot = m->head_dim_k;
     if (m->n_rot > m->head_dim_k || m->n_rot % 2)
-        return params_fail(p, "rope.dimension_count", e, "is %d; it must be even and at most %d", m->n_rot,
-                           m->head_dim_k);
+        return params_fail(p, "rope.dimension_count", e, "is %d; it must be even and at most %d",
+                           m->n_rot, m->head_dim_k);
     return true;
 }
 
@@ -205,7 +209,8 @@ static bool experts_check(params *p, err *e) {
     p->pub.n_expert_used = p->n_expert_used;
     if (p->n_expert == 0) return true;
     if (p->n_expert_used < 1 || p->n_expert_used > p->n_expert)
-        return params_fail(p, "expert_used_count", e, "is %d of %d experts", p->n_expert_used, p->n_expert);
+        return params_fail(p, "expert_used_count", e, "is %d of %d experts", p->n_expert_used,
+                           p->n_expert);
     if (p->n_ff_expert == 0) p->n_ff_expert = p->n_ff[0];
     if (p->n_ff_expert == 0) return params_fail(p, "expert_feed_forward_length", e, "is missing");
     p->pub.n_ff_expert = p->n_ff_expert;
@@ -216,17 +221,21 @@ static bool experts_check(params *p, err *e) {
 static bool vocab_check(params *p, err *e) {
     const gguf_tensor *t = gguf_tensor_find(p->g, "token_embd.weight");
     if (!t)
-        return err_set(e, ERR_DAMAGED, "%s: tensor token_embd.weight is missing: this file has no weights",
+        return err_set(e, ERR_DAMAGED,
+                       "%s: tensor token_embd.weight is missing: this file has no weights",
                        gguf_path(p->g));
     if (t->ne[1] < 1 || t->ne[1] > LIMIT_VOCAB)
-        return err_set(e, ERR_DAMAGED, "%s: token_embd.weight has %llu rows; a vocabulary has 1 .. %d",
+        return err_set(e, ERR_DAMAGED,
+                       "%s: token_embd.weight has %llu rows; a vocabulary has 1 .. %d",
                        gguf_path(p->g), (unsigned long long)t->ne[1], LIMIT_VOCAB);
     p->pub.n_vocab = (int32_t)t->ne[1];
     const gguf_kv *kv = gguf_find(p->g, "tokenizer.ggml.tokens");
     if (kv && kv->type == GGUF_ARRAY && kv->n > t->ne[1])
-        return err_set(e, ERR_DAMAGED, "%s: byte %llu: tokenizer.ggml.tokens has %llu tokens, "
-                       "token_embd.weight has %llu rows", gguf_path(p->g), (unsigned long long)kv->offset,
-                       (unsigned long long)kv->n, (unsigned long long)t->ne[1]);
+        return err_set(e, ERR_DAMAGED,
+                       "%s: byte %llu: tokenizer.ggml.tokens has %llu tokens, "
+                       "token_embd.weight has %llu rows",
+                       gguf_path(p->g), (unsigned long long)kv->offset, (unsigned long long)kv->n,
+                       (unsigned long long)t->ne[1]);
     return true;
 }
 
@@ -253,8 +262,8 @@ static bool arch_read(params *p, err *e) {
     size_t n = 0;
     for (const char *const *a = model_arch_names(); *a && n < sizeof list; a++)
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", *a);
-    return err_set(e, ERR_FAILED, "%s: architecture \"%s\" is not known; known: %s", gguf_path(p->g),
-                   p->pub.arch, list);
+    return err_set(e, ERR_FAILED, "%s: architecture \"%s\" is not known; known: %s",
+                   gguf_path(p->g), p->pub.arch, list);
 }
 
 bool params_read(params *p, const gguf *g, err *e) {

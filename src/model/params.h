@@ -1,4 +1,5 @@
-/* Hyper-parameters: the `<arch>.*` keys of a file, each checked against one table of ranges (params.c).
+/* Hyper-parameters: the `<arch>.*` keys of a file, each checked against one table of ranges
+ * (params.c).
  *
  * A params is plain data, filled once while a model opens. Keys that a file may leave out and whose
  * default depends on the architecture are PARAM_ABSENT here; the architecture decides.
@@ -18,14 +19,14 @@ typedef enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_YARN, ROPE_LONG } rope
 
 typedef struct params {
     model_params pub;
-    const gguf *g;                         /* borrowed while the plan is built */
-    float eps;                             /* of every RMS norm */
-    int32_t n_head[LIMIT_LAYERS];          /* per layer, from a number or an array */
+    const gguf *g;                /* borrowed while the plan is built */
+    float eps;                    /* of every RMS norm */
+    int32_t n_head[LIMIT_LAYERS]; /* per layer, from a number or an array */
     int32_t n_head_kv[LIMIT_LAYERS];
     int32_t n_ff[LIMIT_LAYERS];
-    int32_t window;                        /* PARAM_ABSENT, or tokens; 0 means none */
-    int32_t window_pattern;                /* every n-th layer sees everything */
-    int32_t no_rope_interval;              /* every n-th layer has no rope */
+    int32_t window;           /* PARAM_ABSENT, or tokens; 0 means none */
+    int32_t window_pattern;   /* every n-th layer sees everything */
+    int32_t no_rope_interval; /* every n-th layer has no rope */
     int32_t n_expert, n_expert_used, n_ff_expert;
     float attn_softcap, final_softcap, attn_scale, embd_scale, logit_scale;
     rope_scaling scaling;

@@ -51,7 +51,8 @@ bool plan_has(plan *pl, const char *name, int layer) {
 }
 
 /* The tensor when it is there and is ne0 x ne1 x ne2; else the plan fails. */
-static const gguf_tensor *find(plan *pl, const char *name, int layer, int64_t ne0, int64_t ne1, int64_t ne2) {
+static const gguf_tensor *find(plan *pl, const char *name, int layer, int64_t ne0, int64_t ne1,
+                               int64_t ne2) {
     char full[96];
     if (pl->failed) return NULL;
     name_of(full, sizeof full, name, layer);
@@ -62,10 +63,11 @@ static const gguf_tensor *find(plan *pl, const char *name, int layer, int64_t ne
     }
     uint64_t want[4] = {(uint64_t)ne0, (uint64_t)ne1, (uint64_t)ne2, 1};
     if (memcmp(want, t->ne, sizeof want) != 0) {
-        plan_fail(pl, "tensor %s is %llu x %llu x %llu x %llu; its keys say %llu x %llu x %llu", full,
-                  (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+        plan_fail(pl, "tensor %s is %llu x %llu x %llu x %llu; its keys say %llu x %llu x %llu",
+                  full, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
                   (unsigned long long)t->ne[2], (unsigned long long)t->ne[3],
-                  (unsigned long long)want[0], (unsigned long long)want[1], (unsigned long long)want[2]);
+                  (unsigned long long)want[0], (unsigned long long)want[1],
+                  (unsigned long long)want[2]);
         return NULL;
     }
     return t;
@@ -93,7 +95,8 @@ plan_ref plan_opt_vector(plan *pl, const char *name, int layer, int64_t n) {
     return plan_has(pl, name, layer) ? plan_add_vector(pl, name, layer, n) : PLAN_NONE;
 }
 
-plan_ref plan_opt_expert_vector(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n) {
+plan_ref plan_opt_expert_vector(plan *pl, const char *name, int layer, int32_t n_expert,
+                                int64_t n) {
     if (!plan_has(pl, name, layer)) return PLAN_NONE;
     return vector_put(pl, find(pl, name, layer, n, n_expert, 1), n * n_expert);
 }
@@ -103,13 +106,13 @@ static plan_ref matrix_put(plan *pl, plan_matrix m) {
     const kern_format *f = kern_format_of(m.src->type);
     const quant_info *q = quant_info_of(m.src->type);
     if (!f || !q) {
-        plan_fail(pl, "tensor %.*s is of type %s, which cannot be a weight matrix", STR_ARG(m.src->name),
-                  q && q->name ? q->name : "unknown");
+        plan_fail(pl, "tensor %.*s is of type %s, which cannot be a weight matrix",
+                  STR_ARG(m.src->name), q && q->name ? q->name : "unknown");
         return PLAN_NONE;
     }
     if (m.k % 32) {
-        plan_fail(pl, "tensor %.*s has rows of %lld; a row is a multiple of 32", STR_ARG(m.src->name),
-                  (long long)m.k);
+        plan_fail(pl, "tensor %.*s has rows of %lld; a row is a multiple of 32",
+                  STR_ARG(m.src->name), (long long)m.k);
         return PLAN_NONE;
     }
     plan_matrix *p = grow(pl, (void **)&pl->matrix, &pl->n_matrices, &pl->cap_matrices, sizeof *p);
@@ -119,17 +122,19 @@ static plan_ref matrix_put(plan *pl, plan_matrix m) {
     return pl->n_matrices - 1;
 }
 
-plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int64_t row0, int64_t n_out,
-                       int64_t k) {
+plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int64_t row0,
+                       int64_t n_out, int64_t k) {
     const gguf_tensor *t = find(pl, name, layer, k, rows, 1);
-    return matrix_put(pl, (plan_matrix){.src = t, .k = k, .n_out = n_out, .row0 = row0, .n_expert = 1});
+    return matrix_put(pl,
+                      (plan_matrix){.src = t, .k = k, .n_out = n_out, .row0 = row0, .n_expert = 1});
 }
 
 plan_ref plan_add_matrix(plan *pl, const char *name, int layer, int64_t n_out, int64_t k) {
     return plan_add_rows(pl, name, layer, n_out, 0, n_out, k);
 }
 
-plan_ref plan_add_experts(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n_out, int64_t k) {
+plan_ref plan_add_experts(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n_out,
+                          int64_t k) {
     const gguf_tensor *t = find(pl, name, layer, k, n_out, n_expert);
     return matrix_put(pl, (plan_matrix){.src = t, .k = k, .n_out = n_out, .n_expert = n_expert});
 }
@@ -176,9 +181,19 @@ plan_step *plan_add_step(plan *pl, plan_op op) {
     static _Thread_local plan_step sink; /* what a failed plan writes to; never read */
     plan_step *s = grow(pl, (void **)&pl->step, &pl->n_steps, &pl->cap_steps, sizeof *s);
     if (!s) s = &sink;
-    *s = (plan_step){.op = op, .w = PLAN_NONE, .b = PLAN_NONE, .wk = PLAN_NONE, .bk = PLAN_NONE,
-                     .wv = PLAN_NONE, .bv = PLAN_NONE, .w2 = PLAN_NONE, .b2 = PLAN_NONE,
-                     .post = PLAN_NONE, .q_norm = PLAN_NONE, .k_norm = PLAN_NONE, .sinks = PLAN_NONE,
+    *s = (plan_step){.op = op,
+                     .w = PLAN_NONE,
+                     .b = PLAN_NONE,
+                     .wk = PLAN_NONE,
+                     .bk = PLAN_NONE,
+                     .wv = PLAN_NONE,
+                     .bv = PLAN_NONE,
+                     .w2 = PLAN_NONE,
+                     .b2 = PLAN_NONE,
+                     .post = PLAN_NONE,
+                     .q_norm = PLAN_NONE,
+                     .k_norm = PLAN_NONE,
+                     .sinks = PLAN_NONE,
                      .scale = 1};
     return s;
 }

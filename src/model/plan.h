@@ -1,5 +1,5 @@
-/* A plan is a model's forward pass as data: an architecture emits it, an executor runs it. No step names
- * a kernel, so another backend, or a split over machines, runs the same list.
+/* A plan is a model's forward pass as data: an architecture emits it, an executor runs it. No step
+ * names a kernel, so another backend, or a split over machines, runs the same list.
  *
  * Every step works on all rows of the batch. The buffers it reads and writes follow from its kind:
  *     x    residual stream            [row][n_embd]
@@ -9,7 +9,8 @@
  *     f    feed-forward, after the gate [row][n_ff], or [(row, expert)][n_ff_expert]
  *     y    branch output              [row][n_embd]; added to x by the next NORM
  *
- *     NORM     x += norm(y, post) or y;  h = norm(x, w)          (nothing to add in front of layer 0)
+ *     NORM     x += norm(y, post) or y;  h = norm(x, w)          (nothing to add in front of layer
+ * 0)
  *     QKV      q, k, v = W h + bias;  norm per head;  rope;  k, v into the pages
  *     ATTN     a = softmax(scale q k, sinks) v over what the window shows
  *     OUT      y = W a + bias
@@ -22,8 +23,8 @@
  *     HEAD     logits = W h + bias, scaled and capped, for rows that want them
  *
  * A plan is built once while a model opens. The builder functions check every tensor that they name
- * against the file: the first that is missing or has another shape fails the plan (`failed`, `e`), and
- * whatever follows has no effect, so that an architecture reads as a plain list.
+ * against the file: the first that is missing or has another shape fails the plan (`failed`, `e`),
+ * and whatever follows has no effect, so that an architecture reads as a plain list.
  */
 #ifndef HEARTH_MODEL_PLAN_H
 #define HEARTH_MODEL_PLAN_H
@@ -31,8 +32,17 @@
 #include "model/params.h"
 
 typedef enum plan_op {
-    PLAN_NORM, PLAN_QKV, PLAN_ATTN, PLAN_OUT, PLAN_GATE_UP, PLAN_DOWN, PLAN_ROUTE, PLAN_EXP_UP,
-    PLAN_EXP_DOWN, PLAN_HEAD, PLAN_OPS
+    PLAN_NORM,
+    PLAN_QKV,
+    PLAN_ATTN,
+    PLAN_OUT,
+    PLAN_GATE_UP,
+    PLAN_DOWN,
+    PLAN_ROUTE,
+    PLAN_EXP_UP,
+    PLAN_EXP_DOWN,
+    PLAN_HEAD,
+    PLAN_OPS
 } plan_op;
 
 typedef enum plan_glu { GLU_SILU, GLU_GELU, GLU_OAI } plan_glu;
@@ -52,26 +62,26 @@ typedef struct plan_heads {
 
 typedef struct plan_step {
     plan_op op;
-    plan_ref w, b;             /* NORM: w is the vector; OUT, DOWN, ROUTE, EXP_DOWN, HEAD: the matrix */
-    plan_ref wk, bk, wv, bv;   /* QKV: w, b are the query's */
-    plan_ref w2, b2;           /* GATE_UP, EXP_UP: w, b are the gate's, w2, b2 the up's */
-    plan_ref post;             /* NORM: norm of y before it is added */
-    plan_ref q_norm, k_norm;   /* QKV: norm of each head */
-    plan_ref sinks;            /* ATTN: one logit a head */
-    int32_t heads;             /* QKV, ATTN: index into plan.heads */
-    bool first;                /* NORM: there is no y yet */
+    plan_ref w, b; /* NORM: w is the vector; OUT, DOWN, ROUTE, EXP_DOWN, HEAD: the matrix */
+    plan_ref wk, bk, wv, bv; /* QKV: w, b are the query's */
+    plan_ref w2, b2;         /* GATE_UP, EXP_UP: w, b are the gate's, w2, b2 the up's */
+    plan_ref post;           /* NORM: norm of y before it is added */
+    plan_ref q_norm, k_norm; /* QKV: norm of each head */
+    plan_ref sinks;          /* ATTN: one logit a head */
+    int32_t heads;           /* QKV, ATTN: index into plan.heads */
+    bool first;              /* NORM: there is no y yet */
     plan_glu glu;
-    int32_t n_used;            /* ROUTE */
-    float scale, cap;          /* HEAD: factor (1: none) and soft cap (0: none) */
+    int32_t n_used;   /* ROUTE */
+    float scale, cap; /* HEAD: factor (1: none) and soft cap (0: none) */
 } plan_step;
 
 typedef struct plan_matrix {
     const gguf_tensor *src;
-    int64_t k, n_out;  /* of one expert, or of the rows taken */
-    int64_t row0;      /* first row taken of src */
-    int32_t n_expert;  /* 1 for a plain matrix */
-    plan_ref mate;     /* its panels alternate with those of this matrix, or PLAN_NONE */
-    bool is_mate;      /* the second of such a pair */
+    int64_t k, n_out; /* of one expert, or of the rows taken */
+    int64_t row0;     /* first row taken of src */
+    int32_t n_expert; /* 1 for a plain matrix */
+    plan_ref mate;    /* its panels alternate with those of this matrix, or PLAN_NONE */
+    bool is_mate;     /* the second of such a pair */
 } plan_matrix;
 
 typedef struct plan_vector {
@@ -81,14 +91,14 @@ typedef struct plan_vector {
 
 typedef struct plan_rope {
     int32_t n_rot;
-    bool neox;             /* pairs (i, i + n_rot/2); else (2i, 2i+1) */
+    bool neox; /* pairs (i, i + n_rot/2); else (2i, 2i+1) */
     rope_scaling scaling;
-    double base, factor;   /* factor: positions are divided by it */
-    double magnitude;      /* multiplies cos and sin */
+    double base, factor;              /* factor: positions are divided by it */
+    double magnitude;                 /* multiplies cos and sin */
     double beta_fast, beta_slow, ext; /* YaRN */
     int32_t ctx_orig;
-    bool truncate;         /* YaRN: round the ramp's ends to whole dimensions */
-    plan_ref factors;      /* divides each frequency, or PLAN_NONE */
+    bool truncate;    /* YaRN: round the ramp's ends to whole dimensions */
+    plan_ref factors; /* divides each frequency, or PLAN_NONE */
 } plan_rope;
 
 #define PLAN_MAX_ROPES 4
@@ -105,14 +115,14 @@ typedef struct plan {
     model_kv_group group[MODEL_MAX_KV_GROUPS];
     int32_t n_groups;
     const gguf_tensor *embd;
-    bool tied;               /* the head's matrix is the embedding */
+    bool tied; /* the head's matrix is the embedding */
     plan_ref head;
-    float embd_scale;        /* 1: none */
+    float embd_scale; /* 1: none */
     float eps;
 
     /* While building. */
     const params *p;
-    int32_t n_ctx;           /* context that will be served: picks the long or short rope factors */
+    int32_t n_ctx; /* context that will be served: picks the long or short rope factors */
     bool failed;
     err e;
 } plan;
@@ -126,12 +136,14 @@ void plan_deinit(plan *pl);
 /* Names take the layer where they hold a %d; other names ignore `layer`. */
 bool plan_has(plan *pl, const char *name, int layer);
 plan_ref plan_add_vector(plan *pl, const char *name, int layer, int64_t n);
-plan_ref plan_opt_vector(plan *pl, const char *name, int layer, int64_t n); /* PLAN_NONE when absent */
+plan_ref plan_opt_vector(plan *pl, const char *name, int layer,
+                         int64_t n); /* PLAN_NONE when absent */
 plan_ref plan_add_matrix(plan *pl, const char *name, int layer, int64_t n_out, int64_t k);
 /* Rows [row0, row0 + n_out) of a matrix of `rows`. */
-plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int64_t row0, int64_t n_out,
-                       int64_t k);
-plan_ref plan_add_experts(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n_out, int64_t k);
+plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int64_t row0,
+                       int64_t n_out, int64_t k);
+plan_ref plan_add_experts(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n_out,
+                          int64_t k);
 plan_ref plan_opt_expert_vector(plan *pl, const char *name, int layer, int32_t n_expert, int64_t n);
 /* Panels of a and b alternate in memory: they are read together. Same shape. */
 void plan_pair(plan *pl, plan_ref a, plan_ref b);

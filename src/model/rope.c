@@ -8,7 +8,8 @@ static double yarn_dim(const plan_rope *p, double turns) {
     return p->n_rot * log(p->ctx_orig / (turns * 2 * M_PI)) / (2 * log(p->base));
 }
 
-/* Share of the unscaled frequency at pair i: 1 for fast dimensions, 0 for slow ones, a ramp between. */
+/* Share of the unscaled frequency at pair i: 1 for fast dimensions, 0 for slow ones, a ramp
+ * between. */
 static double yarn_keep(const plan_rope *p, int i) {
     double low = yarn_dim(p, p->beta_fast), high = yarn_dim(p, p->beta_slow);
     if (p->truncate) {

@@ -1,8 +1,9 @@
 /* Rotary position embedding: frequencies of one rope of a plan, and cos and sin of a position.
  *
- * Frequencies and angles are computed in double and rounded to float once, so a position's table is the
- * same wherever and whenever it is made. Scaling: linear and YaRN (Peng et al., "YaRN: efficient context
- * window extension of large language models", 2023), and factors a frequency (llama3, longrope).
+ * Frequencies and angles are computed in double and rounded to float once, so a position's table is
+ * the same wherever and whenever it is made. Scaling: linear and YaRN (Peng et al., "YaRN:
+ * efficient context window extension of large language models", 2023), and factors a frequency
+ * (llama3, longrope).
  */
 #ifndef HEARTH_MODEL_ROPE_H
 #define HEARTH_MODEL_ROPE_H

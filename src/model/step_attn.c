@@ -1,22 +1,23 @@
 /* Attention: queries against the pages of their sequence.
  *
- * A unit is some query rows (positions of one sequence x heads that share a KV head). Its context is cut
- * into chunks of KERN_ATTN_CHUNK absolute positions, each computed by itself and then merged in order, so
- * how units and chunks are dealt out has no influence on any value. Many units: one member does all chunks
- * of its unit. Few: chunks are items of their own, and a second round merges.
+ * A unit is some query rows (positions of one sequence x heads that share a KV head). Its context
+ * is cut into chunks of KERN_ATTN_CHUNK absolute positions, each computed by itself and then merged
+ * in order, so how units and chunks are dealt out has no influence on any value. Many units: one
+ * member does all chunks of its unit. Few: chunks are items of their own, and a second round
+ * merges.
  */
 #include "model/exec_private.h"
 
 typedef struct attn_job {
     const plan_heads *h;
     const float *sinks;
-    kern_act a;       /* with this layer's width */
+    kern_act a; /* with this layer's width */
     bool reads_q;
-    int group;        /* query heads of one KV head */
-    int tile;         /* positions of a unit */
+    int group;           /* query heads of one KV head */
+    int tile;            /* positions of a unit */
     int parts, per_part; /* a unit's heads are split into parts */
-    int n_units;      /* over all segments and KV heads, not counting parts */
-    int32_t chunks;   /* most chunks that a row sees */
+    int n_units;         /* over all segments and KV heads, not counting parts */
+    int32_t chunks;      /* most chunks that a row sees */
 } attn_job;
 
 /* One item's rows. */
@@ -57,7 +58,8 @@ static attn_unit unit_at(const exec_walk *w, const attn_job *j, int item) {
         attn_unit u = {.seq = seg->seq, .kv_head = kv_head, .i0 = seg->i0 + tile * j->tile};
         u.n = seg->n - tile * j->tile < j->tile ? seg->n - tile * j->tile : j->tile;
         u.head0 = kv_head * j->group + part * j->per_part;
-        u.heads = j->group - part * j->per_part < j->per_part ? j->group - part * j->per_part : j->per_part;
+        u.heads = j->group - part * j->per_part < j->per_part ? j->group - part * j->per_part
+                                                              : j->per_part;
         u.lo = row_lo(w, j->h, u.i0);
         u.hi = row_hi(w, u.i0 + u.n - 1);
         return u;
@@ -66,8 +68,8 @@ static attn_unit unit_at(const exec_walk *w, const attn_job *j, int item) {
 }
 
 /* One chunk of one unit; m, l and acc are of the unit's rows. */
-static void chunk_run(const exec_walk *w, const attn_job *j, const attn_unit *u, int32_t chunk, float *m, float *l,
-                      float *const *acc) {
+static void chunk_run(const exec_walk *w, const attn_job *j, const attn_unit *u, int32_t chunk,
+                      float *m, float *l, float *const *acc) {
     const model_exec *x = w->x;
     const plan_heads *h = j->h;
     const void *block[KERN_ATTN_CHUNK / KERN_PAGE];
@@ -75,7 +77,8 @@ static void chunk_run(const exec_walk *w, const attn_job *j, const attn_unit *u,
     if (from < u->lo) from = u->lo / KERN_PAGE * KERN_PAGE;
     if (to > u->hi) to = u->hi;
     int n_blocks = (to - from + KERN_PAGE - 1) / KERN_PAGE;
-    size_t at = ((size_t)h->slot * (size_t)h->n_head_kv + (size_t)u->kv_head) * x->block_bytes[h->group];
+    size_t at = ((size_t)h->slot * (size_t)h->n_head_kv + (size_t)u->kv_head) *
+                x->block_bytes[h->group];
     for (int b = 0; b < n_blocks; b++)
         block[b] = (const uint8_t *)x->b->seqs[u->seq].page[h->group][from / KERN_PAGE + b] + at;
     exec_local *lo = w->l;
@@ -88,16 +91,26 @@ static void chunk_run(const exec_walk *w, const attn_job *j, const attn_unit *u,
             lo->attn_hi[n] = row_hi(w, i);
         }
     }
-    kern_attn a = {.shape = x->shape[h->group], .scale = h->scale, .softcap = h->softcap, .n_rows = n,
-                   .q = lo->attn_q, .lo = lo->attn_lo, .hi = lo->attn_hi, .block = block, .pos0 = from,
-                   .n_blocks = n_blocks, .m = m, .l = l, .acc = acc};
+    kern_attn a = {.shape = x->shape[h->group],
+                   .scale = h->scale,
+                   .softcap = h->softcap,
+                   .n_rows = n,
+                   .q = lo->attn_q,
+                   .lo = lo->attn_lo,
+                   .hi = lo->attn_hi,
+                   .block = block,
+                   .pos0 = from,
+                   .n_blocks = n_blocks,
+                   .m = m,
+                   .l = l,
+                   .acc = acc};
     x->k->attn(&a);
 }
 
-/* One output head: its chunks merged, and quantised where the next matrix wants that. Partial results of
- * chunk c are at slot(c) = slot0 + c * step. */
-static void head_merge(const exec_walk *w, attn_job *j, int i, int head, const float *m, const float *l,
-                       const float *acc, int64_t slot0, int64_t step) {
+/* One output head: its chunks merged, and quantised where the next matrix wants that. Partial
+ * results of chunk c are at slot(c) = slot0 + c * step. */
+static void head_merge(const exec_walk *w, attn_job *j, int i, int head, const float *m,
+                       const float *l, const float *acc, int64_t slot0, int64_t step) {
     exec_local *lo = w->l;
     int dv = j->h->head_dim_v, n = 0;
     int32_t c0 = first_chunk(row_lo(w, j->h, i)), c1 = end_chunk(row_hi(w, i));
@@ -108,10 +121,11 @@ static void head_merge(const exec_walk *w, attn_job *j, int i, int head, const f
         lo->merge_acc[n] = acc + slot * dv;
     }
     int64_t at = (int64_t)i * j->a.k + (int64_t)head * dv;
-    kern_attn_merge(n, lo->merge_m, lo->merge_l, lo->merge_acc, dv, j->sinks ? j->sinks + head : NULL,
-                    j->a.x + at);
+    kern_attn_merge(n, lo->merge_m, lo->merge_l, lo->merge_acc, dv,
+                    j->sinks ? j->sinks + head : NULL, j->a.x + at);
     if (j->reads_q && dv % KERN_BLOCK == 0)
-        w->x->k->quantize(j->a.x + at, dv, j->a.q + at, j->a.d + at / KERN_BLOCK, j->a.sum16 + at / 16);
+        w->x->k->quantize(j->a.x + at, dv, j->a.q + at, j->a.d + at / KERN_BLOCK,
+                          j->a.sum16 + at / 16);
 }
 
 /* All chunks of one unit, kept and merged by one member: slot = chunk * rows + row. */
@@ -127,11 +141,13 @@ static void whole_unit(const exec_walk *w, attn_job *j, const attn_unit *u) {
     for (int r = 0; r < rows; r++) {
         int i = u->i0 + r / u->heads;
         int64_t skip = first_chunk(row_lo(w, j->h, i)) - c0;
-        head_merge(w, j, i, u->head0 + r % u->heads, lo->part_m, lo->part_l, lo->part_acc, skip * rows + r, rows);
+        head_merge(w, j, i, u->head0 + r % u->heads, lo->part_m, lo->part_l, lo->part_acc,
+                   skip * rows + r, rows);
     }
 }
 
-/* One chunk of one unit, kept for the second round: slot = (chunk - the row's first) of row i, head. */
+/* One chunk of one unit, kept for the second round: slot = (chunk - the row's first) of row i,
+ * head. */
 static void split_unit(const exec_walk *w, attn_job *j, const attn_unit *u, int32_t c) {
     model_exec *x = w->x;
     exec_local *lo = w->l;
@@ -184,7 +200,8 @@ static void job_shape(const exec_walk *w, attn_job *j) {
     /* A tile's rows lie up to a chunk apart, so it may see one chunk more than each of them. */
     while (j->tile > 1 && (int64_t)j->tile * j->group * (j->chunks + 1) > x->part_slots) j->tile--;
     j->n_units = 0;
-    for (int s = 0; s < w->n_seg; s++) j->n_units += (w->seg[s].n + j->tile - 1) / j->tile * j->h->n_head_kv;
+    for (int s = 0; s < w->n_seg; s++)
+        j->n_units += (w->seg[s].n + j->tile - 1) / j->tile * j->h->n_head_kv;
     j->parts = 1;
     j->per_part = j->group;
     if (j->n_units < 2 * x->n_threads) {
@@ -199,13 +216,17 @@ static void rows_quantize(const exec_walk *w, const attn_job *j) {
     const model_exec *x = w->x;
     for (int i; (i = team_next(x->t)) < w->n;) {
         int64_t at = i * j->a.k;
-        x->k->quantize(j->a.x + at, j->a.k, j->a.q + at, j->a.d + at / KERN_BLOCK, j->a.sum16 + at / 16);
+        x->k->quantize(j->a.x + at, j->a.k, j->a.q + at, j->a.d + at / KERN_BLOCK,
+                       j->a.sum16 + at / 16);
     }
 }
 
 bool exec_attn(exec_walk *w, const plan_step *s, bool reads_q) {
     model_exec *x = w->x;
-    attn_job j = {.h = &x->m->pl.heads[s->heads], .sinks = exec_vec(x, s->sinks), .a = x->a, .reads_q = reads_q};
+    attn_job j = {.h = &x->m->pl.heads[s->heads],
+                  .sinks = exec_vec(x, s->sinks),
+                  .a = x->a,
+                  .reads_q = reads_q};
     j.a.k = (int64_t)j.h->n_head * j.h->head_dim_v;
     job_shape(w, &j);
     int items = j.n_units * j.parts;

@@ -18,11 +18,12 @@ void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, i
     }
 }
 
-void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width, const float *c, int n,
-                  bool reads_q) {
+void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width,
+                  const float *c, int n, bool reads_q) {
     for (int i = 0; i < n; i++, c += KERN_ROWS) {
         int64_t at = (row0 + i) * a->k + col;
-        if (reads_q) x->k->quantize(c, width, a->q + at, a->d + at / KERN_BLOCK, a->sum16 + at / 16);
+        if (reads_q)
+            x->k->quantize(c, width, a->q + at, a->d + at / KERN_BLOCK, a->sum16 + at / 16);
         else memcpy(a->x + at, c, (size_t)width * sizeof(float));
     }
 }
@@ -59,22 +60,28 @@ static void norm_row(const exec_walk *w, const norm_job *j, int i, float *xr) {
     float *h = j->h->x + i * n;
     x->k->rmsnorm(xr, j->w, j->eps, n, h);
     if (j->quantize)
-        x->k->quantize(h, n, j->h->q + i * n, j->h->d + i * (n / KERN_BLOCK), j->h->sum16 + i * (n / 16));
+        x->k->quantize(h, n, j->h->q + i * n, j->h->d + i * (n / KERN_BLOCK),
+                       j->h->sum16 + i * (n / 16));
     if (j->hidden) memcpy(j->hidden + i * n, h, (size_t)n * sizeof(float));
 }
 
 void exec_norm(exec_walk *w, const plan_step *s, const plan_step *next) {
     model_exec *x = w->x;
     int64_t n = x->m->p.pub.n_embd;
-    norm_job j = {.w = exec_vec(x, s->w), .post = exec_vec(x, s->post), .eps = x->m->pl.eps, .first = s->first,
-                  .quantize = h_reads_q(x, next), .h = w->small ? &w->l->h : &x->h};
+    norm_job j = {.w = exec_vec(x, s->w),
+                  .post = exec_vec(x, s->post),
+                  .eps = x->m->pl.eps,
+                  .first = s->first,
+                  .quantize = h_reads_q(x, next),
+                  .h = w->small ? &w->l->h : &x->h};
     if (next->op == PLAN_HEAD && (!w->small || w->me == 0)) j.hidden = x->hidden;
     if (w->small) {
         for (int i = 0; i < w->n; i++) norm_row(w, &j, i, w->xrow[i]);
         return;
     }
     for (int b; (b = team_next(x->t)) * 4 < w->n;)
-        for (int i = b * 4; i < b * 4 + 4 && i < w->n; i++) norm_row(w, &j, i, x->x + w->live[i] * n);
+        for (int i = b * 4; i < b * 4 + 4 && i < w->n; i++)
+            norm_row(w, &j, i, x->x + w->live[i] * n);
 }
 
 /* ---- QKV ---- */
@@ -92,14 +99,15 @@ static void head_gather(const float *c, int rows, int i, int at, int dim, float 
     for (int off = 0; off < dim;) {
         int panel = (at + off) / KERN_ROWS, lane = (at + off) % KERN_ROWS;
         int n = dim - off < KERN_ROWS - lane ? dim - off : KERN_ROWS - lane;
-        memcpy(dst + off, c + ((int64_t)panel * rows + i) * KERN_ROWS + lane, (size_t)n * sizeof(float));
+        memcpy(dst + off, c + ((int64_t)panel * rows + i) * KERN_ROWS + lane,
+               (size_t)n * sizeof(float));
         off += n;
     }
 }
 
 /* Bias, norm and rope of one head of Q or K. */
-static void head_finish(const exec_walk *w, const qkv_job *j, int row, const float *b, const float *norm,
-                        float *head) {
+static void head_finish(const exec_walk *w, const qkv_job *j, int row, const float *b,
+                        const float *norm, float *head) {
     const model_exec *x = w->x;
     int dim = j->h->head_dim_k;
     if (b) bias_add(head, b, dim);
@@ -111,13 +119,14 @@ static void head_finish(const exec_walk *w, const qkv_job *j, int row, const flo
 }
 
 /* Panels that hold `heads` heads from head0 on, into c. Returns how many. */
-static int heads_matmul(const exec_walk *w, const qkv_job *j, plan_ref ref, int head0, int heads, int dim, int t0,
-                        int n, float *c) {
+static int heads_matmul(const exec_walk *w, const qkv_job *j, plan_ref ref, int head0, int heads,
+                        int dim, int t0, int n, float *c) {
     const model_exec *x = w->x;
     const weight_matrix *m = exec_mat(x, ref);
     int p0 = head0 * dim / KERN_ROWS, n_panels = (heads * dim + KERN_ROWS - 1) / KERN_ROWS;
     for (int p = 0; p < n_panels; p++)
-        x->k->matmul(m->f, weight_panel(m, p0 + p), exec_h(w), NULL, t0, n, c + (int64_t)p * j->rows * KERN_ROWS);
+        x->k->matmul(m->f, weight_panel(m, p0 + p), exec_h(w), NULL, t0, n,
+                     c + (int64_t)p * j->rows * KERN_ROWS);
     return n_panels;
 }
 
@@ -144,7 +153,8 @@ static void kv_item(const exec_walk *w, const qkv_job *j, int item) {
     const plan_heads *hd = j->h;
     int head0 = item * j->per_item, dk = hd->head_dim_k, dv = hd->head_dim_v, g = hd->group;
     int heads = hd->n_head_kv - head0 < j->per_item ? hd->n_head_kv - head0 : j->per_item;
-    const float *bk = exec_vec(x, j->s->bk), *bv = exec_vec(x, j->s->bv), *norm = exec_vec(x, j->s->k_norm);
+    const float *bk = exec_vec(x, j->s->bk), *bv = exec_vec(x, j->s->bv),
+                *norm = exec_vec(x, j->s->k_norm);
     float *c = w->l->c, *k = w->l->tmp, *v = w->l->tmp + LIMIT_HEAD_DIM;
     for (int t0 = 0; t0 < w->n; t0 += j->rows) {
         int n = w->n - t0 < j->rows ? w->n - t0 : j->rows;
@@ -160,7 +170,8 @@ static void kv_item(const exec_walk *w, const qkv_job *j, int item) {
                 head_gather(cv, j->rows, i, h * dv, dv, v);
                 if (bv) bias_add(v, bv + (head0 + h) * dv, dv);
                 size_t block = (size_t)hd->slot * (size_t)hd->n_head_kv + (size_t)(head0 + h);
-                x->k->kv_write(&x->shape[g], page + block * x->block_bytes[g], row->pos % KERN_PAGE, k, v);
+                x->k->kv_write(&x->shape[g], page + block * x->block_bytes[g], row->pos % KERN_PAGE,
+                               k, v);
             }
         }
     }

@@ -1,20 +1,21 @@
-/* Mixture of experts: which experts each row uses, and their products, expert by expert over whole tiles
- * of the rows that chose them. */
+/* Mixture of experts: which experts each row uses, and their products, expert by expert over whole
+ * tiles of the rows that chose them. */
 #include "model/exec_private.h"
 
 /* ---- ROUTE ---- */
 
-/* The n best of a row's scores, the best first, lower index first among equals; weights by softmax over
- * these. Scores that are no numbers lose to all others but never leave a place empty. */
-static void row_choose(const model_exec *x, const float *scores, int32_t n_expert, int32_t n, int32_t *top,
-                       float *weight) {
+/* The n best of a row's scores, the best first, lower index first among equals; weights by softmax
+ * over these. Scores that are no numbers lose to all others but never leave a place empty. */
+static void row_choose(const model_exec *x, const float *scores, int32_t n_expert, int32_t n,
+                       int32_t *top, float *weight) {
     for (int32_t u = 0; u < n; u++) {
         int32_t best = -1;
         for (int32_t e = 0; e < n_expert; e++) {
             bool taken = false;
             for (int32_t t = 0; t < u; t++) taken |= top[t] == e;
             if (taken) continue;
-            if (best < 0 || scores[e] > scores[best] || (scores[best] != scores[best] && scores[e] == scores[e]))
+            if (best < 0 || scores[e] > scores[best] ||
+                (scores[best] != scores[best] && scores[e] == scores[e]))
                 best = e;
         }
         top[u] = best;
@@ -23,7 +24,8 @@ static void row_choose(const model_exec *x, const float *scores, int32_t n_exper
     x->k->softmax(weight, n);
 }
 
-static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, int n, float *scores) {
+static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, int n,
+                       float *scores) {
     const model_exec *x = w->x;
     const weight_matrix *m = exec_mat(x, s->w);
     const float *b = exec_vec(x, s->b);
@@ -36,7 +38,8 @@ static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, in
     }
 }
 
-/* Pairs (row, expert) sorted by expert, rows ascending within: a counting sort, the same by everyone. */
+/* Pairs (row, expert) sorted by expert, rows ascending within: a counting sort, the same by
+ * everyone. */
 static void pairs_sort(const exec_walk *w, int32_t n_expert, int32_t n_used, const int32_t *top,
                        const float *weight) {
     exec_local *l = w->l;
@@ -85,7 +88,8 @@ bool exec_route(exec_walk *w, const plan_step *s) {
 
 /* ---- EXP_UP ---- */
 
-static void up_item(const exec_walk *w, const plan_step *s, int32_t expert, int p, kern_act *f, bool reads_q) {
+static void up_item(const exec_walk *w, const plan_step *s, int32_t expert, int p, kern_act *f,
+                    bool reads_q) {
     const model_exec *x = w->x;
     const exec_local *l = w->l;
     const weight_matrix *gate = exec_mat(x, s->w), *up = exec_mat(x, s->w2);
@@ -128,8 +132,10 @@ static void down_item(const exec_walk *w, const plan_step *s, const kern_act *f,
     const weight_matrix *m = exec_mat(x, s->w);
     const float *b = exec_vec(x, s->b);
     int64_t col = (int64_t)p * KERN_ROWS;
-    int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS, rows = exec_block_rows(x, 1);
-    for (int i = 0; i < w->n; i++) memset(x->y + i * m->n_out + col, 0, (size_t)width * sizeof(float));
+    int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS,
+        rows = exec_block_rows(x, 1);
+    for (int i = 0; i < w->n; i++)
+        memset(x->y + i * m->n_out + col, 0, (size_t)width * sizeof(float));
     for (int a = 0; a < l->n_active; a++) {
         int32_t e = l->active[a];
         const float *be = b ? b + e * m->n_out + col : NULL;

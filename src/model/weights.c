@@ -42,7 +42,8 @@ static uint64_t layout(weights *w, const plan *pl, bool as_f32, uint64_t *offset
     for (int32_t i = 0; i < pl->n_vectors; i++) {
         uint64_t n;
         if (w) offset[pl->n_matrices + i] = at;
-        if (!align_u64((uint64_t)pl->vector[i].n * sizeof(float), 64, &n) || !add_u64(at, n, &at)) return 0;
+        if (!align_u64((uint64_t)pl->vector[i].n * sizeof(float), 64, &n) || !add_u64(at, n, &at))
+            return 0;
     }
     return at;
 }
@@ -82,13 +83,14 @@ static void release(const pack_run *r, const gguf_tensor *t, uint64_t from, uint
 }
 
 /* 64 rows of any type as floats, then packed as F32. */
-static bool pack_f32(const plan_matrix *m, const weight_matrix *wm, const uint8_t *src, size_t row_bytes,
-                     int64_t row0, void *dst) {
+static bool pack_f32(const plan_matrix *m, const weight_matrix *wm, const uint8_t *src,
+                     size_t row_bytes, int64_t row0, void *dst) {
     const quant_info *q = quant_info_of(m->src->type);
     int64_t n = m->n_out - row0 < KERN_ROWS ? m->n_out - row0 : KERN_ROWS;
     float *rows = malloc((size_t)n * (size_t)m->k * sizeof(float));
     if (!rows) return false;
-    for (int64_t r = 0; r < n; r++) q->dequantize(src + (size_t)(row0 + r) * row_bytes, rows + r * m->k, m->k);
+    for (int64_t r = 0; r < n; r++)
+        q->dequantize(src + (size_t)(row0 + r) * row_bytes, rows + r * m->k, m->k);
     kern_panel_pack(wm->f, rows, n, m->k, 0, dst);
     free(rows);
     return true;
@@ -108,7 +110,8 @@ static void pack_slice(pack_run *r, int32_t mi, int32_t expert, int64_t p0, int6
     for (int64_t p = p0; p < p0 + n; p++) {
         uint8_t *dst = wm->base + (size_t)(expert * (int64_t)wm->n_panels + p) * wm->stride;
         if (!r->as_f32) kern_panel_pack(wm->f, src, m->n_out, m->k, p * KERN_ROWS, dst);
-        else if (!pack_f32(m, wm, src, row_bytes, p * KERN_ROWS, dst)) atomic_store(&r->failed, true);
+        else if (!pack_f32(m, wm, src, row_bytes, p * KERN_ROWS, dst))
+            atomic_store(&r->failed, true);
     }
     int64_t end = (p0 + n) * KERN_ROWS < m->n_out ? (p0 + n) * KERN_ROWS : m->n_out;
     uint64_t bytes = (uint64_t)(end - p0 * KERN_ROWS) * row_bytes;
@@ -127,11 +130,13 @@ static bool pack_nth(pack_run *r, slice_at *at, int64_t want) {
     for (; at->matrix < r->pl->n_matrices; at->matrix++) {
         const plan_matrix *m = &r->pl->matrix[at->matrix];
         int64_t panels = panels_of(m);
-        int64_t per = (int64_t)(SLICE_BYTES / (kern_panel_bytes(r->w->m[at->matrix].f, m->k) + 1)) + 1;
+        int64_t per = (int64_t)(SLICE_BYTES / (kern_panel_bytes(r->w->m[at->matrix].f, m->k) + 1)) +
+                      1;
         int64_t slices = (panels + per - 1) / per, all = slices * m->n_expert;
         if (want < at->first + all) {
             int64_t i = want - at->first, p0 = i % slices * per;
-            pack_slice(r, at->matrix, (int32_t)(i / slices), p0, panels - p0 < per ? panels - p0 : per);
+            pack_slice(r, at->matrix, (int32_t)(i / slices), p0,
+                       panels - p0 < per ? panels - p0 : per);
             return true;
         }
         at->first += all;
@@ -153,12 +158,14 @@ static bool pack_all(pack_run *r, err *e) {
         slice_at at = {0};
         for (int64_t i = 0; !atomic_load(&r->failed) && pack_nth(r, &at, i); i++) continue;
     }
-    if (atomic_load(&r->failed)) return err_set(e, ERR_NO_FIT, "%s: no memory while packing", gguf_path(r->g));
+    if (atomic_load(&r->failed))
+        return err_set(e, ERR_NO_FIT, "%s: no memory while packing", gguf_path(r->g));
     for (int32_t i = 0; i < r->pl->n_vectors; i++) {
         const plan_vector *v = &r->pl->vector[i];
         const quant_info *q = quant_info_of(v->src->type);
         if (v->n % q->block)
-            return err_set(e, ERR_DAMAGED, "%s: tensor %.*s has %lld elements, no whole blocks of %s",
+            return err_set(e, ERR_DAMAGED,
+                           "%s: tensor %.*s has %lld elements, no whole blocks of %s",
                            gguf_path(r->g), STR_ARG(v->src->name), (long long)v->n, q->name);
         q->dequantize(v->src->data, r->w->v[i], v->n);
     }
@@ -220,7 +227,8 @@ bool weights_load(weights *w, const plan *pl, const gguf *g, const model_options
     w->map_bytes = (size_t)need;
     w->map = memory_map(w->map_bytes);
     if (!w->map) {
-        err_set(e, ERR_NO_FIT, "%s: no memory for %.1f MB of weights", gguf_path(g), (double)need / 1e6);
+        err_set(e, ERR_NO_FIT, "%s: no memory for %.1f MB of weights", gguf_path(g),
+                (double)need / 1e6);
         goto out;
     }
     place(w, pl, as_f32, offset);

@@ -1,7 +1,8 @@
-/* Weights in memory: every matrix of a plan packed into panels, every vector as floats, in one mapping.
+/* Weights in memory: every matrix of a plan packed into panels, every vector as floats, in one
+ * mapping.
  *
- * Packing goes slice by slice, in parallel, and gives the file's pages back behind it, so that at most
- * a few slices are in memory twice. Immutable afterwards; any thread.
+ * Packing goes slice by slice, in parallel, and gives the file's pages back behind it, so that at
+ * most a few slices are in memory twice. Immutable afterwards; any thread.
  */
 #ifndef HEARTH_MODEL_WEIGHTS_H
 #define HEARTH_MODEL_WEIGHTS_H
@@ -12,10 +13,11 @@
 typedef struct weight_matrix {
     const kern_format *f;
     uint8_t *base;
-    size_t stride;     /* bytes from one panel to the next (more than a panel's own where two alternate) */
-    int64_t k, n_out;  /* of one expert */
-    int32_t n_panels;  /* of one expert */
-    bool reads_q;      /* the kernels read the quantised row, else the floats */
+    size_t
+        stride; /* bytes from one panel to the next (more than a panel's own where two alternate) */
+    int64_t k, n_out; /* of one expert */
+    int32_t n_panels; /* of one expert */
+    bool reads_q;     /* the kernels read the quantised row, else the floats */
 } weight_matrix;
 
 typedef struct weights {

@@ -1,8 +1,8 @@
 #include "model/arch/arch.h"
 
 static const arch table[] = {
-    {"llama", arch_llama},   {"qwen2", arch_qwen2},       {"qwen3", arch_qwen3},
-    {"gemma2", arch_gemma2}, {"gemma3", arch_gemma3},     {"phi3", arch_phi3},
+    {"llama", arch_llama},     {"qwen2", arch_qwen2},       {"qwen3", arch_qwen3},
+    {"gemma2", arch_gemma2},   {"gemma3", arch_gemma3},     {"phi3", arch_phi3},
     {"smollm3", arch_smollm3}, {"qwen3moe", arch_qwen3moe}, {"gpt-oss", arch_gpt_oss},
 };
 
@@ -15,8 +15,8 @@ const arch *arch_find(str name) {
 }
 
 const char *const *model_arch_names(void) {
-    static const char *const names[] = {"llama", "qwen2", "qwen3", "gemma2", "gemma3",
-                                        "phi3", "smollm3", "qwen3moe", "gpt-oss", NULL};
+    static const char *const names[] = {"llama", "qwen2",   "qwen3",    "gemma2",  "gemma3",
+                                        "phi3",  "smollm3", "qwen3moe", "gpt-oss", NULL};
     _Static_assert(sizeof names / sizeof *names == N_ARCHS + 1, "one name a row");
     return names;
 }

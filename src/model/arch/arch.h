@@ -1,8 +1,9 @@
-/* Architectures: one short file each, which reads a model's hyper-parameters and emits its plan (plan.h),
- * and one row each in the table of arch.c. An architecture calls no kernel and touches no weight.
+/* Architectures: one short file each, which reads a model's hyper-parameters and emits its plan
+ * (plan.h), and one row each in the table of arch.c. An architecture calls no kernel and touches no
+ * weight.
  *
- * common.c has the blocks that most of them share. The style is llama's; an architecture changes what is
- * its own. To add one: write arch/<name>.c, declare its function below, add its row.
+ * common.c has the blocks that most of them share. The style is llama's; an architecture changes
+ * what is its own. To add one: write arch/<name>.c, declare its function below, add its row.
  */
 #ifndef HEARTH_MODEL_ARCH_H
 #define HEARTH_MODEL_ARCH_H
@@ -30,16 +31,16 @@ void arch_gpt_oss(plan *pl, const params *p);
 
 /* How the layers of an architecture are made. arch_style_of gives llama's. */
 typedef struct arch_style {
-    bool qkv_bias;           /* Q, K and V have biases: required; else taken where the file has them */
-    bool out_bias;           /* the attention output has one: required */
-    bool head_norm;          /* Q and K are normed head by head */
-    bool packed;             /* attn_qkv and ffn_up hold Q, K, V and gate, up one after another */
-    bool sinks;              /* one more logit a head in the softmax */
-    const char *ffn_norm;    /* in front of the feed-forward */
-    const char *attn_post;   /* norm of the attention branch's output, or NULL */
-    const char *ffn_post;    /* norm of the feed-forward branch's output, or NULL */
+    bool qkv_bias;        /* Q, K and V have biases: required; else taken where the file has them */
+    bool out_bias;        /* the attention output has one: required */
+    bool head_norm;       /* Q and K are normed head by head */
+    bool packed;          /* attn_qkv and ffn_up hold Q, K, V and gate, up one after another */
+    bool sinks;           /* one more logit a head in the softmax */
+    const char *ffn_norm; /* in front of the feed-forward */
+    const char *attn_post; /* norm of the attention branch's output, or NULL */
+    const char *ffn_post;  /* norm of the feed-forward branch's output, or NULL */
     plan_glu glu;
-    bool expert_bias;        /* router and experts have biases */
+    bool expert_bias; /* router and experts have biases */
 } arch_style;
 
 arch_style arch_style_of(void);
@@ -47,7 +48,7 @@ arch_style arch_style_of(void);
 void arch_begin(plan *pl, const params *p);
 /* Final norm and head. */
 void arch_end(plan *pl, const params *p, const arch_style *s);
-/* Heads of layer il as the keys say: scale 1/sqrt(head_dim) unless given, no window, no soft cap. */
+/* Heads of layer il as the keys say: scale 1/sqrt(head_dim) unless given, no window, no cap. */
 plan_heads arch_heads_of(const params *p, int il);
 /* Rope as the keys say, with rope_freqs or the long and short factors where the file has them. */
 plan_rope arch_rope_of(plan *pl, const params *p, bool neox);

@@ -1,4 +1,4 @@
-/* The blocks that architectures share: attention, gated feed-forward, experts, embedding and head. */
+/* The blocks that architectures share: attention, feed-forward, experts, embedding, head. */
 #include <math.h>
 
 #include "model/arch/arch.h"
@@ -24,8 +24,11 @@ void arch_begin(plan *pl, const params *p) {
 
 plan_heads arch_heads_of(const params *p, int il) {
     const model_params *m = &p->pub;
-    plan_heads h = {.n_head = p->n_head[il], .n_head_kv = p->n_head_kv[il], .head_dim_k = m->head_dim_k,
-                    .head_dim_v = m->head_dim_v, .rope = 0};
+    plan_heads h = {.n_head = p->n_head[il],
+                    .n_head_kv = p->n_head_kv[il],
+                    .head_dim_k = m->head_dim_k,
+                    .head_dim_v = m->head_dim_v,
+                    .rope = 0};
     h.scale = p->attn_scale > 0 ? p->attn_scale : (float)(1.0 / sqrt((double)m->head_dim_k));
     return h;
 }
@@ -34,8 +37,8 @@ plan_heads arch_heads_of(const params *p, int il) {
 static void rope_long(plan *pl, const params *p, plan_rope *r) {
     int32_t orig = p->rope_ctx_orig > 0 ? p->rope_ctx_orig : p->pub.n_ctx;
     bool use_long = pl->n_ctx > orig;
-    r->factors = plan_opt_vector(pl, use_long ? "rope_factors_long.weight" : "rope_factors_short.weight", 0,
-                                 r->n_rot / 2);
+    r->factors = plan_opt_vector(
+        pl, use_long ? "rope_factors_long.weight" : "rope_factors_short.weight", 0, r->n_rot / 2);
     double stretch = (double)p->pub.n_ctx / orig;
     if (p->rope_attn_factor > 0) r->magnitude = p->rope_attn_factor;
     else if (stretch > 1 && orig > 1) r->magnitude = sqrt(1 + log(stretch) / log((double)orig));
@@ -43,8 +46,14 @@ static void rope_long(plan *pl, const params *p, plan_rope *r) {
 }
 
 plan_rope arch_rope_of(plan *pl, const params *p, bool neox) {
-    plan_rope r = {.n_rot = p->pub.n_rot, .neox = neox, .scaling = p->scaling, .base = p->rope_base,
-                   .factor = 1, .magnitude = 1, .truncate = true, .factors = PLAN_NONE};
+    plan_rope r = {.n_rot = p->pub.n_rot,
+                   .neox = neox,
+                   .scaling = p->scaling,
+                   .base = p->rope_base,
+                   .factor = 1,
+                   .magnitude = 1,
+                   .truncate = true,
+                   .factors = PLAN_NONE};
     r.ctx_orig = p->rope_ctx_orig > 0 ? p->rope_ctx_orig : p->pub.n_ctx;
     r.beta_fast = p->yarn_beta_fast > 0 ? p->yarn_beta_fast : 32;
     r.beta_slow = p->yarn_beta_slow > 0 ? p->yarn_beta_slow : 1;
@@ -64,7 +73,8 @@ plan_rope arch_rope_of(plan *pl, const params *p, bool neox) {
 }
 
 /* x takes in what the last branch gave (normed by `post`), and h is x normed. */
-static void norm(plan *pl, const params *p, int il, const char *w, const char *post, int post_layer) {
+static void norm(plan *pl, const params *p, int il, const char *w, const char *post,
+                 int post_layer) {
     plan_ref post_ref = post ? plan_add_vector(pl, post, post_layer, p->pub.n_embd) : PLAN_NONE;
     plan_ref w_ref = plan_add_vector(pl, w, il, p->pub.n_embd);
     plan_step *s = plan_add_step(pl, PLAN_NORM);
@@ -101,11 +111,13 @@ static void attention(plan *pl, const params *p, int il, const plan_heads *h, co
     }
     st.heads = plan_add_heads(pl, *h);
     *to = st; /* no step has been added meanwhile */
-    plan_ref sinks = s->sinks ? plan_add_vector(pl, "blk.%d.attn_sinks.weight", il, h->n_head) : PLAN_NONE;
+    plan_ref sinks = s->sinks ? plan_add_vector(pl, "blk.%d.attn_sinks.weight", il, h->n_head)
+                              : PLAN_NONE;
     to = plan_add_step(pl, PLAN_ATTN);
     to->heads = st.heads;
     to->sinks = sinks;
-    plan_ref w = plan_add_matrix(pl, "blk.%d.attn_output.weight", il, k, (int64_t)h->n_head * h->head_dim_v);
+    plan_ref w = plan_add_matrix(pl, "blk.%d.attn_output.weight", il, k,
+                                 (int64_t)h->n_head * h->head_dim_v);
     plan_ref b = bias(pl, "blk.%d.attn_output.bias", il, k, s->out_bias);
     to = plan_add_step(pl, PLAN_OUT);
     to->w = w;

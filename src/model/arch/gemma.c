@@ -1,6 +1,7 @@
 /* gemma2 and gemma3: embedding scaled by the root of the width, a norm before and after each branch
- * (their +1 is already in the file), GELU, and layers that alternate between a window and everything.
- * gemma2 caps its logits; gemma3 norms Q and K instead and turns its window layers by a base of their own. */
+ * (their +1 is already in the file), GELU, and layers that alternate between a window and
+ * everything. gemma2 caps its logits; gemma3 norms Q and K instead and turns its window layers by a
+ * base of their own. */
 #include <math.h>
 
 #include "model/arch/arch.h"
@@ -49,8 +50,13 @@ void arch_gemma3(plan *pl, const params *p) {
     pl->embd_scale = sqrtf((float)p->pub.n_embd);
     plan_rope r = arch_rope_of(pl, p, true);
     int32_t rope_all = plan_add_rope(pl, &r);
-    plan_rope local = {.n_rot = r.n_rot, .neox = true, .scaling = ROPE_PLAIN, .factor = 1, .magnitude = 1,
-                       .base = p->rope_base_local > 0 ? p->rope_base_local : 10000, .factors = PLAN_NONE};
+    plan_rope local = {.n_rot = r.n_rot,
+                       .neox = true,
+                       .scaling = ROPE_PLAIN,
+                       .factor = 1,
+                       .magnitude = 1,
+                       .base = p->rope_base_local > 0 ? p->rope_base_local : 10000,
+                       .factors = PLAN_NONE};
     int32_t rope_local = plan_add_rope(pl, &local);
     int32_t window = p->window == PARAM_ABSENT ? 0 : p->window;
     int32_t pattern = p->window_pattern > 0 ? p->window_pattern : 6;

@@ -1,5 +1,5 @@
-/* gpt-oss: experts in every layer, biases everywhere, attention sinks, a window in every other layer,
- * and YaRN whose ramp is not rounded to whole dimensions. */
+/* gpt-oss: experts in every layer, biases everywhere, attention sinks, a window in every other
+ * layer, and YaRN whose ramp is not rounded to whole dimensions. */
 #include "model/arch/arch.h"
 
 void arch_gpt_oss(plan *pl, const params *p) {

@@ -1,5 +1,5 @@
-/* llama: Llama 1 to 3, Mistral, SmolLM2, TinyLlama and their many children; with expert_count, Mixtral.
- * Its files hold Q and K permuted so that rope turns neighbouring pairs. */
+/* llama: Llama 1 to 3, Mistral, SmolLM2, TinyLlama and their many children; with expert_count,
+ * Mixtral. Its files hold Q and K permuted so that rope turns neighbouring pairs. */
 #include "model/arch/arch.h"
 
 void arch_llama(plan *pl, const params *p) {

@@ -1,4 +1,4 @@
-/* qwen3 and qwen3moe: Q and K are normed head by head; the second has experts for its feed-forward. */
+/* qwen3 and qwen3moe: Q and K are normed head by head; the second has experts to feed forward. */
 #include "model/arch/arch.h"
 
 void arch_qwen3(plan *pl, const params *p) {
