@@ -11,6 +11,7 @@ static void prompt_of(const hearth_model *m, prompt *p) {
 
 const char *hearth_chat_family(const hearth_model *m) {
     prompt p;
+    if (!model_tok(m->inner)) return NULL;
     prompt_of(m, &p);
     return p.family ? prompt_family_name(p.family) : NULL;
 }
@@ -18,6 +19,7 @@ const char *hearth_chat_family(const hearth_model *m) {
 static bool render(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, prompt_text *out,
                    err *e) {
     prompt p;
+    if (!model_tok(m->inner)) return err_set(e, ERR_FAILED, "the model has no tokenizer");
     prompt_of(m, &p);
     prompt_message *view = calloc(n + 1, sizeof *view);
     if (!view) return err_set(e, ERR_FAILED, "out of memory");

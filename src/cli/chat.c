@@ -1,0 +1,318 @@
+/* Settings, messages, and the loop that turns a request into text on the screen. */
+#include "cli/chat.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "cli/cli.h"
+#include "cli/md.h"
+
+void chat_init(chat *c) {
+    *c = (chat){.params = hearth_params_default(), .markdown = true};
+}
+
+static void close_model(chat *c) {
+    hearth_engine_free(c->g);
+    hearth_model_close(c->m);
+    free(c->model_name);
+    c->g = NULL;
+    c->m = NULL;
+    c->model_name = NULL;
+}
+
+void chat_deinit(chat *c) {
+    chat_clear(c);
+    chat_clear_stops(c);
+    close_model(c);
+    free(c->message);
+    free(c->system);
+    *c = (chat){0};
+}
+
+/* ---- model and engine ---- */
+
+static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
+    hearth_err he = {0};
+    hearth_engine_options o = {.n_threads = c->threads, .n_ctx = c->ctx, .kv = c->kv};
+    hearth_engine *g = hearth_engine_new(m, &o, &he);
+    if (!g) {
+        err_from_hearth(e, &he);
+        return NULL;
+    }
+    hearth_model_info info;
+    hearth_model_info_get(m, &info);
+    int32_t want = c->ctx > 0 ? c->ctx : info.n_ctx_train, have = hearth_engine_ctx(g);
+    if (have < want)
+        note("hearth: the context is limited to %d tokens by the memory that is free (%s %d)", have,
+             c->ctx > 0 ? "asked for:" : "the model's own:", want);
+    return g;
+}
+
+bool chat_open(chat *c, const char *model_name, err *e) {
+    models_ref r;
+    hearth_err he = {0};
+    if (!models_find(&r, model_name, e)) return false;
+    char *name = strdup(model_name);
+    hearth_model *m = models_open(&r, c->threads, c->ctx, &he);
+    if (!m || !name) {
+        free(name);
+        if (m) return hearth_model_close(m), err_set(e, ERR_FAILED, "out of memory");
+        err_from_hearth(e, &he);
+        return false;
+    }
+    hearth_engine *g = make_engine(c, m, e);
+    if (!g) {
+        free(name);
+        hearth_model_close(m);
+        return false;
+    }
+    close_model(c);
+    c->m = m;
+    c->g = g;
+    c->model_name = name;
+    hearth_model_info_get(m, &c->info);
+    c->family = hearth_chat_family(m);
+    return true;
+}
+
+bool chat_renew_engine(chat *c, err *e) {
+    hearth_engine *g = make_engine(c, c->m, e);
+    if (!g) return false;
+    hearth_engine_free(c->g);
+    c->g = g;
+    return true;
+}
+
+/* ---- settings and messages ---- */
+
+bool chat_set_system(chat *c, const char *text, err *e) {
+    char *copy = text && *text ? strdup(text) : NULL;
+    if (text && *text && !copy) return err_set(e, ERR_FAILED, "out of memory");
+    free(c->system);
+    c->system = copy;
+    return true;
+}
+
+bool chat_add_stop(chat *c, const char *text, err *e) {
+    if (c->n_stop >= LIMIT_STOP_STRINGS) return err_set(e, ERR_USAGE, "at most %d stop strings", LIMIT_STOP_STRINGS);
+    if (!*text) return err_set(e, ERR_USAGE, "a stop string cannot be empty");
+    char **more = realloc(c->stop, ((size_t)c->n_stop + 2) * sizeof *more);
+    if (!more) return err_set(e, ERR_FAILED, "out of memory");
+    c->stop = more;
+    c->stop[c->n_stop] = strdup(text);
+    if (!c->stop[c->n_stop]) return err_set(e, ERR_FAILED, "out of memory");
+    c->stop[++c->n_stop] = NULL;
+    return true;
+}
+
+void chat_clear_stops(chat *c) {
+    for (int i = 0; i < c->n_stop; i++) free(c->stop[i]);
+    free(c->stop);
+    c->stop = NULL;
+    c->n_stop = 0;
+}
+
+bool chat_push(chat *c, const char *role, const char *text, size_t n, err *e) {
+    if (c->n_messages == c->cap_messages) {
+        int cap = c->cap_messages ? 2 * c->cap_messages : 16;
+        chat_message *more = realloc(c->message, (size_t)cap * sizeof *more);
+        if (!more) return err_set(e, ERR_FAILED, "out of memory");
+        c->message = more;
+        c->cap_messages = cap;
+    }
+    chat_message *m = &c->message[c->n_messages];
+    m->role = strdup(role);
+    m->text = malloc(n + 1);
+    if (!m->role || !m->text) {
+        free(m->role);
+        free(m->text);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    memcpy(m->text, text, n);
+    m->text[n] = 0;
+    c->n_messages++;
+    return true;
+}
+
+void chat_pop(chat *c) {
+    if (c->n_messages == 0) return;
+    chat_message *m = &c->message[--c->n_messages];
+    free(m->role);
+    free(m->text);
+}
+
+void chat_clear(chat *c) {
+    while (c->n_messages > 0) chat_pop(c);
+}
+
+/* ---- answering ---- */
+
+void chat_answer_deinit(chat_answer *a) {
+    buf_deinit(&a->text);
+    free(a->ids);
+    free(a->logprobs);
+    *a = (chat_answer){0};
+}
+
+static bool completes(const chat *c) {
+    return c->raw || !c->family;
+}
+
+/* The prompt's tokens; *ids by hearth_free. */
+static bool render(const chat *c, int32_t **ids, size_t *n, err *e) {
+    hearth_err he = {0};
+    bool ok;
+    if (completes(c)) {
+        buf all;
+        buf_init(&all, LIMIT_TEXT_BYTES);
+        if (c->system) buf_puts(&all, c->system);
+        for (int i = 0; i < c->n_messages; i++) buf_puts(&all, c->message[i].text);
+        ok = hearth_tokenize(c->m, all.data ? all.data : "", all.len, HEARTH_TOK_BOS | HEARTH_TOK_SPECIAL, ids, n, &he);
+        if (all.failed) ok = err_set(e, ERR_NO_FIT, "the text is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+        buf_deinit(&all);
+    } else {
+        int k = 0;
+        hearth_message *m = calloc((size_t)c->n_messages + 1, sizeof *m);
+        if (!m) return err_set(e, ERR_FAILED, "out of memory");
+        if (c->system) m[k++] = (hearth_message){"system", c->system};
+        for (int i = 0; i < c->n_messages; i++) m[k++] = (hearth_message){c->message[i].role, c->message[i].text};
+        ok = hearth_chat_tokenize(c->m, m, (size_t)k, true, ids, n, &he);
+        free(m);
+    }
+    if (!ok && he.code) err_from_hearth(e, &he);
+    return ok;
+}
+
+static bool keep_token(chat_answer *a, const hearth_token *t, bool logprobs) {
+    if (t->id < 0) return true;
+    if (a->n_ids == a->cap_ids) {
+        size_t cap = a->cap_ids ? 2 * a->cap_ids : 256;
+        int32_t *ids = realloc(a->ids, cap * sizeof *ids);
+        if (ids) a->ids = ids;
+        chat_logprob *l = logprobs ? realloc(a->logprobs, cap * sizeof *l) : NULL;
+        if (l) a->logprobs = l;
+        if (!ids || (logprobs && !l)) return false;
+        a->cap_ids = cap;
+    }
+    if (logprobs) {
+        chat_logprob *l = &a->logprobs[a->n_ids];
+        *l = (chat_logprob){.id = t->id, .logprob = t->logprob};
+        for (; l->n_top < t->n_top && l->n_top < 20; l->n_top++) l->top[l->n_top] = t->top[l->n_top];
+    }
+    a->ids[a->n_ids++] = t->id;
+    return true;
+}
+
+static void put_out(void *ud, const char *p, size_t n) {
+    (void)ud;
+    out_write(p, n);
+}
+
+/* Text goes through the renderer on a terminal, and untouched into a pipe. */
+static md *make_renderer(const chat *c, bool silent) {
+    if (silent || !out_is_terminal()) return NULL;
+    return md_new(terminal_width(), c->markdown && !c->raw && out_has_color(), put_out, NULL);
+}
+
+static bool read_tokens(chat *c, hearth_request *r, chat_answer *a, bool silent, err *e) {
+    hearth_err he = {0};
+    hearth_token t;
+    md *renderer = make_renderer(c, silent);
+    int got;
+    bool ok = true;
+    while ((got = hearth_next_timeout(r, &t, 100, &he)) > 0) {
+        if (interrupt_seen() || (out_broken() && !silent)) {
+            a->interrupted = interrupt_seen();
+            hearth_cancel(r);
+        }
+        if (got == 2) continue;
+        buf_append(&a->text, t.text, t.text_len);
+        if (ok) ok = keep_token(a, &t, c->params.n_logprobs >= 0);
+        if (silent) continue;
+        if (renderer)
+            md_feed(renderer, t.text, t.text_len);
+        else
+            out_write(t.text, t.text_len);
+        out_flush();
+    }
+    if (renderer) {
+        md_finish(renderer);
+        md_free(renderer);
+    } else if (!silent && (a->text.len == 0 || a->text.data[a->text.len - 1] != '\n')) {
+        out_puts("\n");
+    }
+    out_flush();
+    if (got < 0) err_from_hearth(e, &he);
+    if (!ok || a->text.failed) return err_set(e, ERR_FAILED, "out of memory for the answer");
+    return got == 0;
+}
+
+static void count_usage(chat *c, const chat_answer *a) {
+    const hearth_usage *u = &a->usage;
+    c->last = *u;
+    c->n_answers++;
+    c->total_prompt += u->n_prompt;
+    c->total_cached += u->n_cached;
+    c->total_generated += u->n_generated;
+    c->total_prefill_s += u->prefill_s;
+    c->total_decode_s += u->decode_s;
+}
+
+bool chat_answer_get(chat *c, chat_answer *a, bool silent, err *e) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    *a = (chat_answer){0};
+    buf_init(&a->text, LIMIT_TEXT_BYTES);
+    if (!render(c, &ids, &n, e)) return false;
+    if (n == 0) {
+        hearth_free(ids);
+        return err_set(e, ERR_USAGE, "there is nothing to go on from: the prompt is empty");
+    }
+    hearth_params p = c->params;
+    hearth_err he = {0};
+    p.prompt = ids;
+    p.n_prompt = n;
+    p.stop = (const char *const *)c->stop;
+    if (!c->seed_given && getrandom(&p.seed, sizeof p.seed, 0) != (ssize_t)sizeof p.seed) p.seed = clock_now_ns();
+    if (c->verbose && p.temperature > 0) note("seed %llu", (unsigned long long)p.seed);
+    a->n_prompt = n;
+    interrupt_remember();
+    hearth_request *r = hearth_submit(c->g, &p, &he);
+    hearth_free(ids);
+    bool ok = r != NULL;
+    if (ok) {
+        ok = read_tokens(c, r, a, silent, e);
+        hearth_request_usage(r, &a->usage);
+        hearth_request_free(r);
+        count_usage(c, a);
+    } else {
+        err_from_hearth(e, &he);
+    }
+    interrupt_end_process();
+    return ok;
+}
+
+const char *chat_finish_name(hearth_finish f) {
+    switch (f) {
+    case HEARTH_FINISH_END: return "end";
+    case HEARTH_FINISH_STOP: return "stop";
+    case HEARTH_FINISH_LENGTH: return "length";
+    case HEARTH_FINISH_CANCELLED: return "cancelled";
+    case HEARTH_FINISH_ERROR: return "error";
+    case HEARTH_FINISH_NONE: break;
+    }
+    return "none";
+}
+
+void chat_say_speed(const hearth_usage *u) {
+    int32_t fresh = u->n_prompt - u->n_cached;
+    char prefill[40] = "", decode[40] = "";
+    if (u->prefill_s > 0) snprintf(prefill, sizeof prefill, ", %.1f tokens/s", fresh / u->prefill_s);
+    if (u->decode_s > 0 && u->n_generated > 1)
+        snprintf(decode, sizeof decode, ", %.1f tokens/s", (u->n_generated - 1) / u->decode_s);
+    note("prompt %d tokens (%d reused) in %.2f s%s; answer %d tokens in %.2f s%s; ended by: %s", u->n_prompt, u->n_cached,
+         u->prefill_s, prefill, u->n_generated, u->decode_s, decode, chat_finish_name(u->finish));
+}

@@ -1,0 +1,308 @@
+/* hearth show: what a model file is, what it needs, and whether that fits here. Says what it can about
+ * any GGUF file: also one with a vocabulary only, or of an architecture that Hearth does not run.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/jsonw.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/direct.h"
+#include "cli/sight.h"
+
+static void line(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(const char *label, const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    out_printf("%-15s %s\n", label, text);
+}
+
+static const char *ctx_source(const sight *s) {
+    return s->ctx_asked ? "as asked" : "the model's own";
+}
+
+static void print_model(const sight *s) {
+    char a[32], b[32];
+    line("name", "%s", s->name);
+    line("file", "%s, GGUF %u, %s", gguf_path(s->g), gguf_version(s->g), human_bytes(gguf_file_bytes(s->g), a, sizeof a));
+    line("architecture", "%s%s", s->arch, s->arch_known ? "" : ", which Hearth does not run");
+    if (s->n_params > 0) line("parameters", "%s", human_count(s->n_params, a, sizeof a));
+    if (!s->known) {
+        if (s->arch_known && s->n_types > 0) line("note", "%s", s->why.msg);
+        return;
+    }
+    const model_params *p = &s->params;
+    line("layers", "%d, %d wide, feed-forward %d", p->n_layer, p->n_embd, p->n_ff);
+    line("heads", "%d for queries, %d for keys and values, %d wide", p->n_head, p->n_head_kv, p->head_dim_k);
+    if (p->n_expert > 0) line("experts", "%d, %d used for each token, feed-forward %d", p->n_expert, p->n_expert_used, p->n_ff_expert);
+    line("context", "%s tokens", human_count((uint64_t)p->n_ctx, a, sizeof a));
+    if (p->window > 0) line("window", "%s tokens in some layers", human_count((uint64_t)p->window, b, sizeof b));
+}
+
+static void print_types(const sight *s) {
+    for (int i = 0; i < s->n_types; i++) {
+        char bytes[32], count[32];
+        const sight_type *t = &s->type[i];
+        line(i == 0 ? "tensor types" : "", "%-8s %5.1f %% of the bytes, %s parameters in %d tensors (%s)", t->name,
+             100.0 * (double)t->bytes / (double)s->tensor_bytes, human_count(t->elements, count, sizeof count), t->tensors,
+             human_bytes(t->bytes, bytes, sizeof bytes));
+    }
+    if (s->n_types == 0) line("tensors", "none: a vocabulary only");
+}
+
+static void token_label(const sight *s, int32_t id, const char *label) {
+    char shown[100];
+    if (id >= 0) line(label, "%d \"%s\"", id, str_printable(tok_text(s->t, id), shown, sizeof shown));
+}
+
+static void print_tokens(const sight *s) {
+    char a[32];
+    if (!s->t) {
+        line("tokenizer", "none that can be used: %s", s->no_tok.msg);
+        return;
+    }
+    line("tokenizer", "%s%s%s, %s tokens", tok_model(s->t), *tok_pre(s->t) ? ", " : "", tok_pre(s->t),
+         human_count((uint64_t)tok_n_vocab(s->t), a, sizeof a));
+    token_label(s, tok_bos(s->t), "begins with");
+    token_label(s, tok_eos(s->t), "ends with");
+    if (s->prompt.family)
+        line("chat template", "%s%s", prompt_family_name(s->prompt.family),
+             s->prompt.source.n ? "" : " (by its vocabulary: the file has no template)");
+    else
+        line("chat template", "%s", s->prompt.source.n ? "of a family that Hearth does not recognise" : "none");
+}
+
+static void print_memory(const sight *s) {
+    char a[32], b[32], c[32], d[32];
+    if (!s->known || s->n_types == 0) return;
+    line("weights", "%s in memory", human_bytes(s->weight_bytes, a, sizeof a));
+    line("KV cache", "%s for %d tokens (%s), as %s", human_bytes(s->kv_bytes, a, sizeof a), s->ctx, ctx_source(s), s->kv_name);
+    uint64_t need = s->weight_bytes + s->kv_bytes;
+    human_bytes(need, a, sizeof a);
+    human_bytes(s->available, b, sizeof b);
+    if (s->available == UINT64_MAX) {
+        line("memory", "%s; how much there is here is not known", a);
+    } else if (need <= s->available) {
+        line("memory", "%s: fits here, where %s are available", a, b);
+    } else if (s->weight_bytes >= s->available) {
+        line("memory", "%s: does not fit here: %s are available and the weights alone need %s", a, b,
+             human_bytes(s->weight_bytes, c, sizeof c));
+    } else {
+        line("memory", "%s: does not fit here, where %s are available; a context of %s tokens does", a, b,
+             human_count((uint64_t)s->ctx_fits, d, sizeof d));
+    }
+}
+
+/* ---- JSON ---- */
+
+static void json_tokens(jsonw *w, const sight *s) {
+    jsonw_key(w, "tokenizer");
+    if (!s->t) {
+        jsonw_null(w);
+    } else {
+        jsonw_object(w);
+        jsonw_key(w, "model"), jsonw_str(w, str_of(tok_model(s->t)));
+        jsonw_key(w, "pre"), jsonw_str(w, str_of(tok_pre(s->t)));
+        jsonw_key(w, "tokens"), jsonw_int(w, tok_n_vocab(s->t));
+        jsonw_key(w, "bos"), jsonw_int(w, tok_bos(s->t));
+        jsonw_key(w, "eos"), jsonw_int(w, tok_eos(s->t));
+        jsonw_key(w, "adds_bos"), jsonw_bool(w, tok_adds_bos(s->t));
+        jsonw_key(w, "adds_eos"), jsonw_bool(w, tok_adds_eos(s->t));
+        jsonw_end(w);
+    }
+    jsonw_key(w, "chat_family");
+    if (s->prompt.family)
+        jsonw_str(w, str_of(prompt_family_name(s->prompt.family)));
+    else
+        jsonw_null(w);
+    jsonw_key(w, "chat_template");
+    if (s->prompt.source.n)
+        jsonw_str(w, s->prompt.source);
+    else
+        jsonw_null(w);
+}
+
+static void json_types(jsonw *w, const sight *s) {
+    jsonw_key(w, "tensor_types");
+    jsonw_array(w);
+    for (int i = 0; i < s->n_types; i++) {
+        const sight_type *t = &s->type[i];
+        jsonw_object(w);
+        jsonw_key(w, "type"), jsonw_str(w, str_of(t->name));
+        jsonw_key(w, "tensors"), jsonw_int(w, t->tensors);
+        jsonw_key(w, "parameters"), jsonw_uint(w, t->elements);
+        jsonw_key(w, "bytes"), jsonw_uint(w, t->bytes);
+        jsonw_key(w, "share"), jsonw_f64(w, (double)t->bytes / (double)s->tensor_bytes);
+        jsonw_end(w);
+    }
+    jsonw_end(w);
+}
+
+static void json_model(jsonw *w, const sight *s) {
+    const model_params *p = &s->params;
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {
+        {"layers", p->n_layer}, {"width", p->n_embd}, {"feed_forward", p->n_ff}, {"heads", p->n_head},
+        {"kv_heads", p->n_head_kv}, {"head_size", p->head_dim_k}, {"context", p->n_ctx}, {"window", p->window},
+        {"experts", p->n_expert}, {"experts_used", p->n_expert_used}, {"vocabulary", p->n_vocab},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        jsonw_key(w, numbers[i].key);
+        jsonw_int(w, numbers[i].value);
+    }
+}
+
+static void json_memory(jsonw *w, const sight *s) {
+    jsonw_key(w, "memory");
+    if (!s->known || s->n_types == 0) {
+        jsonw_null(w);
+        return;
+    }
+    jsonw_object(w);
+    jsonw_key(w, "ctx"), jsonw_int(w, s->ctx);
+    jsonw_key(w, "kv_type"), jsonw_str(w, str_of(s->kv_name));
+    jsonw_key(w, "weight_bytes"), jsonw_uint(w, s->weight_bytes);
+    jsonw_key(w, "kv_bytes"), jsonw_uint(w, s->kv_bytes);
+    jsonw_key(w, "total_bytes"), jsonw_uint(w, s->weight_bytes + s->kv_bytes);
+    bool known = s->available != UINT64_MAX;
+    jsonw_key(w, "available_bytes");
+    known ? jsonw_uint(w, s->available) : jsonw_null(w);
+    jsonw_key(w, "fits");
+    known ? jsonw_bool(w, s->weight_bytes + s->kv_bytes <= s->available) : jsonw_null(w);
+    jsonw_key(w, "largest_ctx_that_fits"), jsonw_int(w, s->ctx_fits);
+    jsonw_end(w);
+}
+
+static void print_json(const sight *s) {
+    buf b;
+    buf_init(&b, (size_t)1 << 28);
+    jsonw w;
+    jsonw_init(&w, &b);
+    w.pretty = true;
+    jsonw_object(&w);
+    jsonw_key(&w, "name"), jsonw_str(&w, str_of(s->name));
+    jsonw_key(&w, "path"), jsonw_str(&w, str_of(gguf_path(s->g)));
+    jsonw_key(&w, "gguf_version"), jsonw_uint(&w, gguf_version(s->g));
+    jsonw_key(&w, "file_bytes"), jsonw_uint(&w, gguf_file_bytes(s->g));
+    jsonw_key(&w, "architecture"), jsonw_str(&w, str_of(s->arch));
+    jsonw_key(&w, "runs"), jsonw_bool(&w, s->known && s->n_types > 0);
+    jsonw_key(&w, "parameters"), jsonw_uint(&w, s->n_params);
+    if (s->known) json_model(&w, s);
+    json_types(&w, s);
+    json_tokens(&w, s);
+    json_memory(&w, s);
+    jsonw_end(&w);
+    buf_putc(&b, '\n');
+    out_buf(&b);
+    buf_deinit(&b);
+}
+
+/* ---- the whole file ---- */
+
+static void print_tensors(const gguf *g) {
+    for (uint64_t i = 0; i < gguf_n_tensors(g) && !out_broken(); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        const quant_info *q = quant_info_of(t->type);
+        char name[300], shape[100];
+        int k = 0;
+        for (uint32_t d = 0; d < t->n_dims; d++)
+            k += snprintf(shape + k, sizeof shape - (size_t)k, "%s%llu", d ? " x " : "", (unsigned long long)t->ne[d]);
+        out_printf("%-40s %-8s %s\n", str_printable(t->name, name, sizeof name), q ? q->name : "?", shape);
+    }
+}
+
+/* Item i of an array, or the value of anything else (i 0). */
+static void print_value(const gguf *g, const gguf_kv *kv, uint64_t i, gguf_type type) {
+    char key[LIMIT_GGUF_NAME_BYTES], shown[120];
+    str s = {"", 0};
+    int64_t n = 0;
+    double x = 0;
+    bool item = kv->type == GGUF_ARRAY;
+    snprintf(key, sizeof key, "%.*s", (int)(kv->key.n < sizeof key ? kv->key.n : sizeof key - 1), kv->key.p);
+    bool real = type == GGUF_F32 || type == GGUF_F64;
+    if (type == GGUF_STRING && (item ? gguf_item_str(kv, g, i, &s) : gguf_get_str(g, key, &s)))
+        out_printf("\"%s\"", str_printable(s, shown, sizeof shown));
+    else if (type == GGUF_BOOL && !item)
+        out_puts(kv->data[0] ? "true" : "false");
+    else if (!real && (item ? gguf_item_i64(kv, i, &n) : gguf_get_i64(g, key, &n)))
+        out_printf("%lld", (long long)n);
+    else if (item ? gguf_item_f64(kv, i, &x) : gguf_get_f64(g, key, &x))
+        out_printf("%g", x);
+    else
+        out_puts("?");
+}
+
+static void print_metadata(const gguf *g) {
+    for (uint64_t i = 0; i < gguf_n_kv(g) && !out_broken(); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        char key[300];
+        out_printf("%-44s ", str_printable(kv->key, key, sizeof key));
+        if (kv->type == GGUF_ARRAY) {
+            out_printf("%llu x %s:", (unsigned long long)kv->n, gguf_type_name(kv->elem));
+            for (uint64_t k = 0; k < kv->n && k < 4; k++) {
+                out_puts(" ");
+                print_value(g, kv, k, kv->elem);
+            }
+            if (kv->n > 4) out_puts(" ...");
+        } else {
+            print_value(g, kv, 0, kv->type);
+        }
+        out_puts("\n");
+    }
+}
+
+static int run(const cli_args *a) {
+    err e = {0};
+    models_ref r;
+    sight s = {0};
+    if (!models_find(&r, a->arg[0], &e) ||
+        !sight_open(&s, &r, (int32_t)cli_int(a, "ctx", 0), cli_text(a, "kv", "f16"), &e))
+        return cli_fail(&e);
+    if (cli_flag(a, "template")) {
+        out_write(s.prompt.source.p, s.prompt.source.n);
+        if (!str_ends(s.prompt.source, STR("\n"))) out_puts("\n");
+    } else if (cli_flag(a, "tensors")) {
+        print_tensors(s.g);
+    } else if (cli_flag(a, "metadata")) {
+        print_metadata(s.g);
+    } else if (cli_flag(a, "json")) {
+        print_json(&s);
+    } else {
+        print_model(&s);
+        print_types(&s);
+        print_tokens(&s);
+        print_memory(&s);
+    }
+    sight_close(&s);
+    return ERR_NONE;
+}
+
+static const cli_option options[] = {
+    {"ctx", 'c', CLI_INT, "N", "count the KV cache for N tokens (default: the model's own context)", 1, LIMIT_CONTEXT},
+    {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
+    {"template", 0, CLI_FLAG, NULL, "print the chat template and nothing else", 0, 0},
+    {"tensors", 0, CLI_FLAG, NULL, "list every tensor: name, type, shape", 0, 0},
+    {"metadata", 0, CLI_FLAG, NULL, "list every key of the file", 0, 0},
+    {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
+    {0},
+};
+
+const cli_command cmd_show = {
+    .name = "show",
+    .summary = "what a model file is, and whether it fits here",
+    .args = "MODEL",
+    .about = "Tells a file's architecture, sizes, tensor types, tokenizer and chat template, the memory that its "
+             "weights and its KV cache need, and whether that fits on this machine now.",
+    .examples = "  hearth show bard\n  hearth show model.gguf --ctx 32768 --json",
+    .complete = "model",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,10 @@
+/* The commands, one per file cmd_<name>.c. */
+#ifndef HEARTH_CLI_COMMANDS_H
+#define HEARTH_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const cli_command cmd_run, cmd_show, cmd_tokenize, cmd_detokenize, cmd_logits, cmd_perplexity,
+    cmd_bench, cmd_help, cmd_completion;
+
+#endif

@@ -1,0 +1,215 @@
+/* Completion for bash, zsh and fish, made from the table of commands. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+/* Where an option's value comes from: words, files, or anything. */
+static bool takes_files(const cli_option *o) {
+    return o->kind == CLI_FILE;
+}
+
+static void put_choices(const char *choices) {
+    for (; *choices; choices++) out_printf("%c", *choices == '|' ? ' ' : *choices);
+}
+
+static void put_command_names(const char *separator) {
+    for (const cli_command *const *c = cli_commands; *c; c++) out_printf("%s%s", (*c)->name, c[1] ? separator : "");
+}
+
+/* ---- bash ---- */
+
+static void bash_command(const cli_command *c) {
+    const cli_option *o;
+    out_printf("    %s)\n        case $prev in\n", c->name);
+    for (int i = 0; (o = cli_option_at(c, i)); i++) {
+        if (o->kind == CLI_FLAG) continue;
+        out_puts("        ");
+        if (o->letter) out_printf("-%c%s", o->letter, o->name ? "|" : ")");
+        if (o->name) out_printf("--%s)", o->name);
+        if (o->kind == CLI_CHOICE) {
+            out_puts(" COMPREPLY=($(compgen -W '");
+            put_choices(o->arg);
+            out_puts("' -- \"$cur\")); return ;;\n");
+        } else if (takes_files(o)) {
+            out_puts(" COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n");
+        } else {
+            out_puts(" return ;;\n");
+        }
+    }
+    out_puts("        esac\n        words='");
+    for (int i = 0; (o = cli_option_at(c, i)); i++)
+        if (o->name) out_printf("--%s ", o->name);
+    out_puts("--help'\n        first='");
+    if (strcmp(c->complete, "command") == 0)
+        put_command_names(" ");
+    else
+        out_puts(strcmp(c->complete, "model") == 0 ? "bard" : c->complete);
+    out_puts("' ;;\n");
+}
+
+static void bash(void) {
+    out_puts("# bash completion for hearth\n"
+             "_hearth() {\n"
+             "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' first=''\n"
+             "    COMPREPLY=()\n"
+             "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+             "        COMPREPLY=($(compgen -W '");
+    put_command_names(" ");
+    out_puts(" --help --version' -- \"$cur\"))\n"
+             "        return\n"
+             "    fi\n"
+             "    case ${COMP_WORDS[1]} in\n");
+    for (const cli_command *const *c = cli_commands; *c; c++) bash_command(*c);
+    out_puts("    *) return ;;\n"
+             "    esac\n"
+             "    case $cur in\n"
+             "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
+             "    *) COMPREPLY=($(compgen -W \"$first\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
+             "    esac\n"
+             "}\n"
+             "complete -o filenames -F _hearth hearth\n");
+}
+
+/* ---- zsh ---- */
+
+/* Text inside '...[...]...' of _arguments. */
+static void put_zsh(const char *s) {
+    for (; *s; s++) {
+        if (*s == '\'')
+            out_puts("'\\''");
+        else if (strchr("[]:\\", *s))
+            out_printf("\\%c", *s);
+        else
+            out_write(s, 1);
+    }
+}
+
+static void zsh_spec(const cli_option *o, const char *dashes, const char *name) {
+    out_printf(" \\\n            '%s%s%s[", o->kind == CLI_LIST ? "*" : "", dashes, name);
+    put_zsh(o->help);
+    out_puts("]");
+    if (o->kind != CLI_FLAG) {
+        out_puts(":");
+        put_zsh(o->kind == CLI_CHOICE ? "value" : o->arg);
+        out_puts(":");
+        if (o->kind == CLI_CHOICE) {
+            out_puts("(");
+            put_choices(o->arg);
+            out_puts(")");
+        } else if (takes_files(o)) {
+            out_puts("_files");
+        }
+    }
+    out_puts("'");
+}
+
+static void zsh_command(const cli_command *c) {
+    const cli_option *o;
+    out_printf("        %s)\n            _arguments -s", c->name);
+    for (int i = 0; (o = cli_option_at(c, i)); i++) {
+        char letter[2] = {o->letter, 0};
+        if (o->letter) zsh_spec(o, "-", letter);
+        if (o->name) zsh_spec(o, "--", o->name);
+    }
+    out_puts(" \\\n            '(-h --help)'{-h,--help}'[this text]' \\\n            ");
+    if (strcmp(c->complete, "model") == 0) {
+        out_puts("'1:model:_files -g \"*.gguf\"' '*:text:_files'");
+    } else {
+        out_puts("'1:word:(");
+        if (strcmp(c->complete, "command") == 0)
+            put_command_names(" ");
+        else
+            out_puts(c->complete);
+        out_puts(")'");
+    }
+    out_puts(" ;;\n");
+}
+
+static void zsh(void) {
+    out_puts("#compdef hearth\n"
+             "# zsh completion for hearth\n"
+             "_hearth() {\n"
+             "    local -a commands\n"
+             "    commands=(\n");
+    for (const cli_command *const *c = cli_commands; *c; c++) {
+        out_printf("        '%s:", (*c)->name);
+        put_zsh((*c)->summary);
+        out_puts("'\n");
+    }
+    out_puts("    )\n"
+             "    if (( CURRENT == 2 )); then\n"
+             "        _describe command commands\n"
+             "        return\n"
+             "    fi\n"
+             "    local command=$words[2]\n"
+             "    words=(\"hearth $command\" \"${(@)words[3,-1]}\")\n"
+             "    (( CURRENT -= 1 ))\n"
+             "    case $command in\n");
+    for (const cli_command *const *c = cli_commands; *c; c++) zsh_command(*c);
+    out_puts("    esac\n"
+             "}\n"
+             "if [ \"$funcstack[1]\" = _hearth ]; then\n"
+             "    _hearth \"$@\"\n"
+             "elif (( $+functions[compdef] )); then\n"
+             "    compdef _hearth hearth\n"
+             "fi\n");
+}
+
+/* ---- fish ---- */
+
+static void put_fish(const char *s) {
+    for (; *s; s++) {
+        if (*s == '\'' || *s == '\\') out_puts("\\");
+        out_write(s, 1);
+    }
+}
+
+static void fish(void) {
+    out_puts("# fish completion for hearth\n"
+             "complete -c hearth -f\n");
+    for (const cli_command *const *c = cli_commands; *c; c++) {
+        out_printf("complete -c hearth -n __fish_use_subcommand -a %s -d '", (*c)->name);
+        put_fish((*c)->summary);
+        out_puts("'\n");
+    }
+    for (const cli_command *const *c = cli_commands; *c; c++) {
+        out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s' ", (*c)->name);
+        if (strcmp((*c)->complete, "model") == 0) {
+            out_puts("-F -a bard\n");
+        } else {
+            out_puts("-a '");
+            if (strcmp((*c)->complete, "command") == 0)
+                put_command_names(" ");
+            else
+                out_puts((*c)->complete);
+            out_puts("'\n");
+        }
+        const cli_option *o;
+        for (int i = 0; (o = cli_option_at(*c, i)); i++) {
+            out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s'", (*c)->name);
+            if (o->letter) out_printf(" -s %c", o->letter);
+            if (o->name) out_printf(" -l %s", o->name);
+            if (o->kind != CLI_FLAG) out_puts(takes_files(o) ? " -r -F" : " -x");
+            if (o->kind == CLI_CHOICE) {
+                out_puts(" -a '");
+                put_choices(o->arg);
+                out_puts("'");
+            }
+            out_puts(" -d '");
+            put_fish(o->help);
+            out_puts("'\n");
+        }
+    }
+}
+
+bool completion_print(const char *shell) {
+    if (strcmp(shell, "bash") == 0)
+        bash();
+    else if (strcmp(shell, "zsh") == 0)
+        zsh();
+    else if (strcmp(shell, "fish") == 0)
+        fish();
+    else
+        return false;
+    return true;
+}
