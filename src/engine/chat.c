@@ -16,21 +16,23 @@ const char *hearth_chat_family(const hearth_model *m) {
     return p.family ? prompt_family_name(p.family) : NULL;
 }
 
-static bool render(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, prompt_text *out,
-                   err *e) {
+static bool render(const hearth_model *m, const hearth_message *messages, size_t n, bool answer,
+                   prompt_text *out, err *e) {
     prompt p;
     if (!model_tok(m->inner)) return err_set(e, ERR_FAILED, "the model has no tokenizer");
     prompt_of(m, &p);
     prompt_message *view = calloc(n + 1, sizeof *view);
     if (!view) return err_set(e, ERR_FAILED, "out of memory");
-    for (size_t i = 0; i < n; i++) view[i] = (prompt_message){str_of(messages[i].role), str_of(messages[i].text)};
-    bool ok = prompt_render(&p, view, n, &(prompt_how){.open_answer = answer, .now = (int64_t)time(NULL)}, out, e);
+    for (size_t i = 0; i < n; i++)
+        view[i] = (prompt_message){str_of(messages[i].role), str_of(messages[i].text)};
+    bool ok = prompt_render(
+        &p, view, n, &(prompt_how){.open_answer = answer, .now = (int64_t)time(NULL)}, out, e);
     free(view);
     return ok;
 }
 
-bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, int32_t **ids,
-                          size_t *n_ids, hearth_err *e) {
+bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n,
+                          bool answer, int32_t **ids, size_t *n_ids, hearth_err *e) {
     err inner = {0};
     prompt_text text;
     tok_ids out = {0};
@@ -48,8 +50,8 @@ bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages,
     return true;
 }
 
-bool hearth_chat_text(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, char **text,
-                      size_t *len, hearth_err *e) {
+bool hearth_chat_text(const hearth_model *m, const hearth_message *messages, size_t n, bool answer,
+                      char **text, size_t *len, hearth_err *e) {
     err inner = {0};
     prompt_text out;
     prompt_text_init(&out);

@@ -300,20 +300,29 @@ static int32_t seq_follow(const kv *k, const kv_seq *s, const int32_t *tokens, i
     return usable;
 }
 
+static bool node_whole(const kv *k, const kv_node *n) {
+    for (int g = 0; g < k->o.n_groups; g++)
+        if (n->page[g] == KV_NONE) return false;
+    return true;
+}
+
 /* Copies the tokens that some child of the last node begins with as the rest does. */
 static void seq_copy_tail(kv *k, kv_seq *s, kv_node *last, const int32_t *tokens, int32_t n) {
     int32_t same;
     kv_node *from = kv_node_closest(last, tokens + s->filled, n - s->filled, &same);
-    if (!from) return;
-    for (int g = 0; g < k->o.n_groups; g++)
-        if (from->page[g] == KV_NONE) return;
-    /* Held meanwhile, or the room for the copy might be made by evicting it. */
+    if (!from || !node_whole(k, from)) return;
+    /* Held meanwhile, or the room for the copy might be made by evicting it; but room may still be made by
+     * taking a page that its other holders no longer see. */
     kv_node_hold(k, from);
     if (seq_add_block(k, s)) {
-        for (int g = 0; g < k->o.n_groups; g++)
-            memcpy(s->page[g][s->n_blocks - 1], kv_page_at(k, g, from->page[g]),
-                   k->o.page_bytes[g]);
-        s->filled += same;
+        if (node_whole(k, from)) {
+            for (int g = 0; g < k->o.n_groups; g++)
+                memcpy(s->page[g][s->n_blocks - 1], kv_page_at(k, g, from->page[g]),
+                       k->o.page_bytes[g]);
+            s->filled += same;
+        } else {
+            seq_give_own(k, s);
+        }
     }
     kv_node_release(k, from);
 }
