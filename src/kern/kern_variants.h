@@ -5,5 +5,8 @@
 #include "kern/kern.h"
 
 extern const kern kern_ref;
+#if defined(__x86_64__)
+extern const kern kern_avx512;
+#endif
 
 #endif

@@ -65,6 +65,9 @@ static void choose(void) {
     cpu_has has = cpu_probe();
     int n = 0;
     (void)has;
+#if defined(__x86_64__)
+    if (has.avx512) variants[n++] = &kern_avx512;
+#endif
     variants[n++] = &kern_ref;
     for (int i = 0; i < n; i++) names[i] = variants[i]->name;
     chosen = variants[0];
