@@ -14,19 +14,36 @@
 
 /* Numbers as stored in GGUF. */
 typedef enum quant_type {
-    QUANT_F32 = 0, QUANT_F16 = 1, QUANT_Q4_0 = 2, QUANT_Q4_1 = 3, QUANT_Q5_0 = 6, QUANT_Q5_1 = 7,
-    QUANT_Q8_0 = 8, QUANT_Q2_K = 10, QUANT_Q3_K = 11, QUANT_Q4_K = 12, QUANT_Q5_K = 13, QUANT_Q6_K = 14,
-    QUANT_IQ4_NL = 20, QUANT_IQ4_XS = 23, QUANT_I8 = 24, QUANT_I16 = 25, QUANT_I32 = 26, QUANT_I64 = 27,
-    QUANT_F64 = 28, QUANT_BF16 = 30, QUANT_MXFP4 = 39
+    QUANT_F32 = 0,
+    QUANT_F16 = 1,
+    QUANT_Q4_0 = 2,
+    QUANT_Q4_1 = 3,
+    QUANT_Q5_0 = 6,
+    QUANT_Q5_1 = 7,
+    QUANT_Q8_0 = 8,
+    QUANT_Q2_K = 10,
+    QUANT_Q3_K = 11,
+    QUANT_Q4_K = 12,
+    QUANT_Q5_K = 13,
+    QUANT_Q6_K = 14,
+    QUANT_IQ4_NL = 20,
+    QUANT_IQ4_XS = 23,
+    QUANT_I8 = 24,
+    QUANT_I16 = 25,
+    QUANT_I32 = 26,
+    QUANT_I64 = 27,
+    QUANT_F64 = 28,
+    QUANT_BF16 = 30,
+    QUANT_MXFP4 = 39
 } quant_type;
 
 #define QUANT_TYPE_END 43 /* one past the largest number that a file may name */
 
 typedef struct quant_info {
-    const char *name;     /* "Q4_K"; NULL for numbers that Hearth does not know */
-    uint32_t block;       /* elements */
+    const char *name; /* "Q4_K"; NULL for numbers that Hearth does not know */
+    uint32_t block;   /* elements */
     uint32_t block_bytes;
-    bool is_weight;       /* can be a matrix (the integer and F64 types cannot) */
+    bool is_weight; /* can be a matrix (the integer and F64 types cannot) */
     /* k elements, a multiple of block; src may be unaligned. NULL for types that are not weights. */
     void (*dequantize)(const void *src, float *dst, int64_t k);
     /* One scale a block: the format's plain rule. K-quants, IQ4 and MXFP4: a search for the scales that

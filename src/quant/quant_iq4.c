@@ -16,7 +16,7 @@ void quant_enc_iq4_nl(const float *src, void *dst, int64_t k) {
         if (amax < QUANT_NOTHING) continue;
         quant_weigh(x, 32, amax, w);
         uint16_t d = quant_scale_f16(quant_fit_scale(&book_iq4, 32, x, w));
-        quant_encode_at(&book_iq4, 32, x, w, quant_f16_to_f32(d), code);
+        quant_encode_at(&book_iq4, 32, x, quant_f16_to_f32(d), code);
         quant_store_u16(b, d);
         for (int j = 0; j < 16; j++) b[2 + j] = (uint8_t)(code[j] | code[j + 16] << 4);
     }
