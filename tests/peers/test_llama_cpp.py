@@ -88,5 +88,5 @@ def test_perplexity(peer):
     theirs, count = perplexity(peer, peer.tokenize(text.read_bytes()), 512)
     ratio = ours["perplexity"] / theirs
     print(f"hearth {ours['perplexity']:.4f}, llama.cpp {theirs:.4f} over {count} tokens, ratio {ratio:.5f}")
-    assert ours["n_scored"] == count
+    assert ours["tokens_scored"] == count
     assert abs(ratio - 1) < 0.005
