@@ -1,0 +1,72 @@
+/* Help for the engine's tests: tiny models by name, requests run to their end, and hooks that take notes
+ * and can hold the engine's thread at a chosen place. */
+#ifndef HEARTH_TESTS_ENGINE_TEST_H
+#define HEARTH_TESTS_ENGINE_TEST_H
+
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "hearth.h"
+
+/* Weights of Q8_0; opened once, closed at exit. Fails the test when it cannot. */
+hearth_model *tiny_get(const char *name);
+
+#define MAX_TEXT 4096
+#define MAX_OUT 512
+
+typedef struct answer {
+    int32_t id[MAX_OUT]; /* without the item that has no token */
+    int n;
+    char text[MAX_TEXT];
+    size_t n_text;
+    float logprob[MAX_OUT];
+    hearth_usage usage;
+    int last; /* what hearth_next gave at the end: 0 or -1 */
+    hearth_err e;
+} answer;
+
+/* Reads to the end and frees the request. */
+void answer_read(answer *a, hearth_request *r);
+/* Submits, reads, frees. */
+void answer_get(answer *a, hearth_engine *g, const hearth_params *p);
+/* Fails unless both have the same tokens, text and finish. */
+void answer_same(const answer *a, const answer *b, const char *what);
+
+hearth_engine *engine_get(hearth_model *m, const hearth_engine_options *o);
+/* Every request has been freed: recounts the pages and frees the engine. */
+void engine_done(hearth_engine *g);
+uint64_t engine_preemptions(const hearth_engine *g);
+/* Bytes of one KV page of all groups, and of what n positions need. */
+uint64_t engine_kv_bytes(hearth_model *m, hearth_kv type, int32_t n, int32_t chunk);
+
+/* n tokens drawn from bytes that print; seed says which. */
+void prompt_make(int32_t *ids, int32_t n, uint64_t seed);
+
+/* ---- hooks ---- */
+#define MAX_NOTES 256
+
+typedef struct note {
+    int opened, settled;
+    int32_t n_prompt, prefilled, generated;
+    int order; /* in which it was settled: 1, 2, ... */
+    hearth_usage usage;
+} note;
+
+/* Tags are small numbers from 1. The engine's thread stops in the hook `hold` names until `go` is posted;
+ * `held` is posted when it does so. */
+typedef struct notes {
+    note of[MAX_NOTES];
+    int n_settled;
+    enum { HOLD_NEVER, HOLD_OPENED, HOLD_PREFILL, HOLD_DECODE } hold;
+    int hold_tag;
+    sem_t held, go;
+    bool broken; /* a call came that the contract forbids */
+} notes;
+
+void notes_init(notes *n);
+void notes_deinit(notes *n);
+hearth_hooks notes_hooks(notes *n);
+void *tag_of(int i);
+
+#endif
