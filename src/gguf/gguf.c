@@ -10,8 +10,8 @@
 
 /* ---- Look-up ---- */
 
-/* Names come from strangers. A seed that they cannot know keeps them from choosing names that all land
- * in one slot; nothing that is visible depends on it. */
+/* Names come from strangers. A seed that they cannot know keeps them from choosing names that all
+ * land in one slot; nothing that is visible depends on it. */
 static uint64_t table_seed(void) {
     static uint64_t seed;
     uint64_t s = __atomic_load_n(&seed, __ATOMIC_RELAXED);
@@ -124,7 +124,7 @@ static uint64_t head_u64(const gguf_head *h, const char *key, uint64_t absent) {
     return kv && gguf_scalar_u64(kv->data, kv->type, &v) ? v : absent;
 }
 
-/* For a message about a value: where it stands, or the file's first byte when the key is missing. */
+/* For a message about a value: where it stands, or the first byte when the key is missing. */
 static const uint8_t *head_where(const gguf_head *h, const gguf_part *p, const char *key) {
     const gguf_kv *kv = gguf_head_find(h, key);
     return kv ? kv->data : p->data;

@@ -1,5 +1,5 @@
-/* What the files of this room share, and nobody else includes: the parts of an opened model, and the
- * result of reading one part's header.
+/* What the files of this room share, and nobody else includes: the parts of an opened model, and
+ * the result of reading one part's header.
  *
  * gguf_read.c   one part's bytes -> gguf_head, everything checked
  * gguf_split.c  names of the parts of a split model
@@ -15,8 +15,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF values are read 
 
 #define GGUF_MAGIC "GGUF"
 #define GGUF_ALIGNMENT_DEFAULT 32
-/* The shortest pair: key length, type, one byte of value. The shortest tensor: name length, number of
- * axes, one axis, type, offset. A count in the header is believed only if the file can hold as many. */
+/* The shortest pair: key length, type, one byte of value. The shortest tensor: name length, number
+ * of axes, one axis, type, offset. A count is believed only if the file can hold as many. */
 #define GGUF_KV_MIN_BYTES (8 + 4 + 1)
 #define GGUF_TENSOR_MIN_BYTES (8 + 4 + 8 + 4 + 8)
 
@@ -39,9 +39,8 @@ typedef struct gguf_head {
     uint32_t alignment;
     uint64_t n_kv;
     gguf_kv *kv;
-    uint64_t *kv_bytes; /* [n_kv] size of each value as stored */
-    uint64_t **
-        str_index; /* [n_kv] for an array of strings: where each one's length stands, from kv.data */
+    uint64_t *kv_bytes;   /* [n_kv] size of each value as stored */
+    uint64_t **str_index; /* [n_kv] for strings: where each one's length stands, from kv.data */
     uint64_t n_tensors;
     gguf_tensor *tensors;
 } gguf_head;
@@ -53,8 +52,8 @@ struct gguf {
     gguf_table keys, names;
 };
 
-/* Reads and checks the whole header of p; tensors get `part` as their part number. On failure nothing
- * is left in h. */
+/* Reads and checks the whole header of p; tensors get `part` as their part number. On failure
+ * nothing is left in h. */
 bool gguf_head_read(gguf_head *h, const gguf_part *p, uint32_t part, err *e);
 void gguf_head_deinit(gguf_head *h);
 const gguf_kv *gguf_head_find(const gguf_head *h, const char *key); /* by a walk */

@@ -1,6 +1,6 @@
-/* Reading one part's header: a cursor that cannot leave the file, and a function per production of the
- * format. Nothing is trusted: a count is believed only when the bytes that are left can hold so many
- * items, so memory stays in proportion to the file whatever it claims.
+/* Reading one part's header: a cursor that cannot leave the file, and a function per production of
+ * the format. Nothing is trusted: a count is believed only when the bytes that are left can hold so
+ * many items, so memory stays in proportion to the file whatever it claims.
  */
 #include "gguf/gguf_private.h"
 

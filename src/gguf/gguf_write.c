@@ -1,4 +1,4 @@
-/* Writing GGUF version 3: metadata and tensor records gather in memory, the first data byte fixes them. */
+/* Writing GGUF version 3: the header gathers in memory until the first data byte. */
 #include "gguf/gguf_write.h"
 
 #include <stdlib.h>
@@ -223,8 +223,8 @@ void gguf_write_data(gguf_writer *w, const void *p, size_t n) {
     }
 }
 
-/* Reads the finished file back: what was put together wrongly (a key twice, a wild string length) is
- * found before anything stands under the name. */
+/* Reads the finished file back: what was put together wrongly (a key twice, a wild string length)
+ * is found before anything stands under the name. */
 static bool verify(gguf_writer *w) {
     if (!file_new_flush(w->file, &w->first)) return false;
     gguf *g = gguf_open(file_new_path(w->file), &w->first);

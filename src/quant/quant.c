@@ -60,8 +60,8 @@ static uint32_t bits_of_f32(float f) {
     return bits;
 }
 
-/* Whole-number arithmetic throughout: the result cannot depend on the processor's rounding mode or on
- * its treatment of denormals. */
+/* Whole-number arithmetic throughout: the result cannot depend on the processor's rounding mode or
+ * on its treatment of denormals. */
 float quant_f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 0x3ff;
     if (exp == 31) return f32_of_bits(sign | 0x7f800000 | man << 13);

@@ -1,6 +1,7 @@
-/* Block formats of tensors: how many elements and bytes a block has, and the reference dequantiser and
- * quantiser of each. Layouts are ggml's (ggml-common.h), the values are those of their definitions; the
- * table in docs/formats.md states every one. Rows are whole blocks. Scalar, exact, any thread.
+/* Block formats of tensors: how many elements and bytes a block has, and the reference dequantiser
+ * and quantiser of each. Layouts are ggml's (ggml-common.h), the values are those of their
+ * definitions; the table in docs/formats.md states every one. Rows are whole blocks. Scalar, exact,
+ * any thread.
  *
  *     const quant_info *q = quant_info_of(t->type);
  *     float row[4096]; q->dequantize(t->data, row, 4096);
@@ -44,11 +45,11 @@ typedef struct quant_info {
     uint32_t block;   /* elements */
     uint32_t block_bytes;
     bool is_weight; /* can be a matrix (the integer and F64 types cannot) */
-    /* k elements, a multiple of block; src may be unaligned. NULL for types that are not weights. */
+    /* k elements, whole blocks; src may be unaligned. NULL for types that are not weights. */
     void (*dequantize)(const void *src, float *dst, int64_t k);
-    /* One scale a block: the format's plain rule. K-quants, IQ4 and MXFP4: a search for the scales that
-     * lose least. Any input: NaN becomes 0, what is too large saturates (F32, F16 and BF16 keep both).
-     * NULL where Hearth does not write the type. */
+    /* One scale a block: the format's plain rule. K-quants, IQ4 and MXFP4: a search for the scales
+     * that lose least. Any input: NaN becomes 0, what is too large saturates (F32, F16 and BF16
+     * keep both). NULL where Hearth does not write the type. */
     void (*quantize)(const float *src, void *dst, int64_t k);
 } quant_info;
 
@@ -56,10 +57,10 @@ typedef struct quant_info {
 const quant_info *quant_info_of(uint32_t type);
 /* By name, any case ("q4_k"); NULL when unknown. */
 const quant_info *quant_info_named(const char *name, uint32_t *type);
-/* Bytes of n elements, n a multiple of the block; false on overflow, unknown type or a partial block. */
+/* Bytes of n elements; false on overflow, an unknown type or a partial block. */
 bool quant_bytes(uint32_t type, uint64_t n, uint64_t *bytes);
 
-/* IEEE half and bfloat16. f32 to f16 rounds to nearest even, overflow gives infinity, NaN stays NaN. */
+/* IEEE half and bfloat16. Rounds to nearest even; overflow gives infinity, NaN stays NaN. */
 float quant_f16_to_f32(uint16_t h);
 uint16_t quant_f32_to_f16(float f);
 float quant_bf16_to_f32(uint16_t h);

@@ -1,8 +1,9 @@
 /* Reference dequantisers: blocks to floats, as the formats define them.
  *
- * The order of the float operations is part of the definition, since every product rounds. Throughout,
- * a block's scale is widened from half to float, multiplied by its sub-block's whole-number scale
- * (one rounding), and the product multiplied by the element (one more); minimums likewise:
+ * The order of the float operations is part of the definition, since every product rounds.
+ * Throughout, a block's scale is widened from half to float, multiplied by its sub-block's
+ * whole-number scale (one rounding), and the product multiplied by the element (one more); minimums
+ * likewise:
  *
  *     Q4_0 Q5_0 Q8_0 IQ4_NL MXFP4    d * q
  *     Q4_1 Q5_1                      (d * q) + m
@@ -109,8 +110,8 @@ void quant_dequant_mxfp4(const void *src, float *dst, int64_t k) {
 
 /* ---- Super-blocks of 256 ---- */
 
-/* Q2_K and Q3_K: 64 bytes hold four elements each. Half h of the super-block (128 elements) uses bytes
- * 32h to 32h+31, and its quarter j the bit pair 2j of each of them. */
+/* Q2_K and Q3_K: 64 bytes hold four elements each. Half h of the super-block (128 elements) uses
+ * bytes 32h to 32h+31, and its quarter j the bit pair 2j of each of them. */
 static int two_bits(const uint8_t *qs, int e) {
     int half = e / 128, quarter = e % 128 / 32;
     return qs[32 * half + e % 32] >> (2 * quarter) & 3;
@@ -200,7 +201,8 @@ void quant_dequant_q5_k(const void *src, float *dst, int64_t k) {
 }
 
 /* Half h of the super-block: quarters 0 and 2 take the low and high nibbles of bytes 64h to 64h+31,
- * quarters 1 and 3 those of the next 32; quarter j takes the bit pair 2j of bytes 32h to 32h+31 above. */
+ * quarters 1 and 3 those of the next 32; above it quarter j takes bit pair 2j of bytes 32h to
+ * 32h+31. */
 void quant_dequant_q6_k(const void *src, float *dst, int64_t k) {
     const uint8_t *b = src;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 210) {

@@ -51,8 +51,8 @@ void quant_enc_iq4_nl(const float *src, void *dst, int64_t k);
 void quant_enc_iq4_xs(const float *src, void *dst, int64_t k);
 void quant_enc_mxfp4(const float *src, void *dst, int64_t k);
 
-/* Copies n elements with NaN as 0 and magnitudes cut to QUANT_TAME_MAX: more than any format here can
- * store (MXFP4 excepted, which does without), and squares and sums of squares stay finite. */
+/* Copies n elements with NaN as 0 and magnitudes cut to QUANT_TAME_MAX: more than any format here
+ * can store (MXFP4 excepted, which does without), and squares and sums of squares stay finite. */
 #define QUANT_TAME_MAX 1e9f
 void quant_tame(const float *src, float *dst, int n);
 /* A scale as stored: to half, saturated instead of infinite. */

@@ -26,8 +26,8 @@ static f4 clamp(f4 y, float lo, float hi) {
     y = pick(y > all(lo), y, all(lo));
     return pick(y < all(hi), y, all(hi));
 }
-/* To the nearest whole number, ties to even: right below 2^22. Adding 1.5 * 2^23 leaves no bits for a
- * fraction. */
+/* To the nearest whole number, ties to even: right below 2^22. Adding 1.5 * 2^23 leaves no bits for
+ * a fraction. */
 static f4 whole(f4 y) {
     return (y + all(12582912.0f)) - all(12582912.0f);
 }
@@ -129,8 +129,8 @@ float quant_fit_scale(const quant_book *b, int n, const float *x, const float *w
     return scale;
 }
 
-/* Given d, the whole-number scale of each sub-block: the rounded one or a neighbour, whichever loses
- * less. Returns the error of the super-block. */
+/* Given d, the whole-number scale of each sub-block: the rounded one or a neighbour, whichever
+ * loses less. Returns the error of the super-block. */
 static float settle_super(const quant_book *b, int sub, int scale_lo, const float *x,
                           const float *w, const float *ideal, quant_super *out) {
     float d = quant_f16_to_f32(out->d), inv = inverse(d), total = 0.0f;
@@ -186,8 +186,8 @@ void quant_fit_super(const quant_book *b, int sub, int scale_lo, const float *x,
 
 /* ---- element = scale * code - min, none of them negative ---- */
 
-/* Normal equations of a weighted fit of x by s * a - m * b. Neither s nor m may be negative: the one
- * that would be is set to 0. */
+/* Normal equations of a weighted fit of x by s * a - m * b. Neither s nor m may be negative: the
+ * one that would be is set to 0. */
 typedef struct affine_sums {
     float aa, ab, bb, ax, bx;
 } affine_sums;
@@ -223,8 +223,8 @@ static float affine_miss(int top, int n, const float *x, const float *w, float s
     return sum(total);
 }
 
-/* One trial of n <= 32 elements: codes from (s, m), then the best s and m for these codes. Returns the
- * error left. */
+/* One trial of n <= 32 elements: codes from (s, m), then the best s and m for these codes. Returns
+ * the error left. */
 static float affine_refit(int top, int n, const float *x, const float *w, float *s, float *m) {
     float inv = inverse(*s);
     f4 code[8], aa = all(0.0f), ab = aa, bb = aa, ax = aa, bx = aa, total = aa;
@@ -278,8 +278,8 @@ static int round_to(float y, int top) {
     return (int)lrintf(fminf(fmaxf(y, 0.0f), (float)top));
 }
 
-/* Given d and dmin, the whole-number scale and minimum of each sub-block: the rounded pair or one of its
- * eight neighbours, whichever loses least. Returns the error of the super-block. */
+/* Given d and dmin, the whole-number scale and minimum of each sub-block: the rounded pair or one
+ * of its eight neighbours, whichever loses least. Returns the error of the super-block. */
 static float settle_affine(int top, int sub, int scale_top, const float *x, const float *w,
                            const float *ideal_s, const float *ideal_m, quant_affine_super *out) {
     float d = quant_f16_to_f32(out->d), dmin = quant_f16_to_f32(out->dmin), total = 0.0f;

@@ -1,8 +1,8 @@
 /* The search for scales that lose least, for the formats whose scales are themselves rounded.
  *
- * What is minimised is a weighted sum of squared errors: large weights matter more, since they meet the
- * activations with more force. Everything here is float arithmetic in a fixed order, so the same
- * input gives the same bytes everywhere. Sums run in four lanes, which are added at the end.
+ * What is minimised is a weighted sum of squared errors: large weights matter more, since they meet
+ * the activations with more force. Everything here is float arithmetic in a fixed order, so the
+ * same input gives the same bytes everywhere. Sums run in four lanes, which are added at the end.
  *
  * A book is the list of levels that a code can name: whole numbers in a row, or a code book.
  *     element = scale * level              quant_fit_scale, quant_fit_super
@@ -48,7 +48,8 @@ void quant_weigh(const float *x, int n, float amax, float *w);
 float quant_fit_scale(const quant_book *book, int n, const float *x, const float *w);
 /* The code of the level nearest to each element at this scale. */
 void quant_encode_at(const quant_book *book, int n, const float *x, float scale, uint8_t *code);
-/* 256 elements in sub-blocks of `sub`, whole-number scales from scale_lo (negative) to -scale_lo - 1. */
+/* 256 elements in sub-blocks of `sub`, whole-number scales from scale_lo (negative) to -scale_lo
+ * - 1. */
 void quant_fit_super(const quant_book *book, int sub, int scale_lo, const float *x,
                      quant_super *out);
 /* 256 elements in sub-blocks of `sub`, codes 0..top, scales and minimums 0..scale_top. */

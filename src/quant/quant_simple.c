@@ -2,8 +2,8 @@
  * element, then every element to the nearest level. For finite input of ordinary size the bytes are
  * those that every other writer of these formats makes.
  *
- * Input from a broken file may hold NaN, infinity, or sizes that the half-precision scale cannot reach:
- * NaN becomes 0, the rest saturates, and what is written always decodes to finite numbers.
+ * Input from a broken file may hold NaN, infinity, or sizes that the half-precision scale cannot
+ * reach: NaN becomes 0, the rest saturates, and what is written always decodes to finite numbers.
  */
 #include "quant/quant_private.h"
 

@@ -1,5 +1,5 @@
-/* A GGUF header put together byte by byte, right or wrong as the test wants it. Header-only, so that any
- * room's tests can use it.
+/* A GGUF header put together byte by byte, right or wrong as the test wants it. Header-only, so
+ * that any room's tests can use it.
  *
  *     buf b; bytes_begin(&b, 3, n_tensors, n_kv);
  *     bytes_key(&b, "general.alignment", GGUF_U32); bytes_u32(&b, 64);
@@ -62,13 +62,13 @@ static inline void bytes_tensor(buf *b, const char *name, uint32_t n_dims, const
 static inline void bytes_align(buf *b, size_t align) {
     while (b->len % align) bytes_u8(b, 0);
 }
-/* n bytes that are no block's special case: small numbers, each one different from its neighbours. */
+/* n bytes that are no block's special case: small, each different from its neighbours. */
 static inline void bytes_fill(buf *b, size_t n) {
     for (size_t i = 0; i < n; i++) bytes_u8(b, (uint8_t)(1 + i * 37 % 119));
 }
 
-/* One pair of every type, nested arrays included, and one row of every tensor type: the file that the
- * damage and fuzz tests start from. Its header ends where *header_bytes says and is under 4 KB. */
+/* One pair of every type, nested arrays included, and one row of every tensor type: the file that
+ * the damage and fuzz tests start from. Its header, *header_bytes, is under 4 KB. */
 static inline void bytes_everything(buf *b, size_t *header_bytes) {
     static const uint32_t types[] = {
         QUANT_F32,  QUANT_F16,  QUANT_BF16, QUANT_Q4_0,   QUANT_Q4_1,  QUANT_Q5_0, QUANT_Q5_1,

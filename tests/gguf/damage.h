@@ -1,5 +1,5 @@
-/* Breaking a good file in every way that a header can be broken, and looking at all that still opens.
- * Header-only, so that any room's tests and fuzz targets can use it with a callback of their own.
+/* Breaking a good file in every way that a header can be broken, and looking at all that still
+ * opens. Header-only, so that any room's tests and fuzz targets can use it.
  *
  *     static void load(const uint8_t *p, size_t n, void *ud) {
  *         err e = {0};
@@ -10,8 +10,8 @@
  *     }
  *     damage_for_each(file, n, header_bytes, load, ud);
  *
- * The callback gets each broken file in a buffer of exactly its size, so that a sanitizer sees any read
- * past its end.
+ * The callback gets each broken file in a buffer of exactly its size, so that a sanitizer sees any
+ * read past its end.
  */
 #ifndef HEARTH_TESTS_GGUF_DAMAGE_H
 #define HEARTH_TESTS_GGUF_DAMAGE_H
@@ -118,8 +118,8 @@ static inline void damage_set_field(size_t at, size_t width, void *ud) {
     memcpy(job->file + at, old, width);
 }
 
-/* Calls fn with the good file cut at every byte of its header, with each bit of the header flipped, and
- * with each integer of the header set to 24 boundary values. Returns how many files that were. */
+/* Calls fn with the good file cut at every byte of its header, with each bit of the header flipped,
+ * and with each integer of the header set to 24 boundary values. Returns how many files. */
 static inline size_t damage_for_each(const uint8_t *file, size_t n, size_t header_n, damage_fn fn,
                                      void *ud) {
     damage_job job = {malloc(n), n, fn, ud, 0};
@@ -194,8 +194,8 @@ static inline uint64_t survivor_walk_tensor(const gguf *g, const gguf_tensor *t)
     return sum;
 }
 
-/* Reads everything that an opened file offers: all getters on all keys, all items, all names, all data,
- * every block dequantised. Returns a sum over it, so that nothing is optimised away. */
+/* Reads everything that an opened file offers: all getters on all keys, all items, all names, all
+ * data, every block dequantised. Returns a sum over it, so that nothing is optimised away. */
 static inline uint64_t survivor_walk(const gguf *g) {
     uint64_t sum = gguf_version(g) + gguf_alignment(g) + gguf_file_bytes(g) + strlen(gguf_path(g));
     for (uint64_t i = 0; i < gguf_n_kv(g); i++) sum += survivor_walk_kv(g, gguf_kv_at(g, i));

@@ -211,8 +211,8 @@ static uint32_t fnv(const uint8_t *p, size_t n) {
     return h;
 }
 
-/* Every compiler and processor writes the same bytes. A change of a search changes its line, and must
- * be meant. */
+/* Every compiler and processor writes the same bytes. A change of a search changes its line, and
+ * must be meant. */
 static void test_same_everywhere(void **state) {
     (void)state;
     static const uint32_t want[N_TYPES] = {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/quant/vectors.bin: blocks of every weight type with the floats that they stand for, and
-floats with the blocks that the plain quantisers make of them, as the gguf package computes both.
+"""Writes tests/quant/vectors.bin: blocks of every weight type with the floats that they stand for,
+and floats with the blocks that the plain quantisers make of them, as the gguf package has both.
 
     python3 tests/reference/make_quant_vectors.py tests/quant/vectors.bin
 
