@@ -1,17 +1,24 @@
-/* Vectors of 16 floats, for vec_misc.h and vec_attn.h. The names are the same in every vec_<set>.h:
+/* Vectors of 16 floats or 64 bytes, for vec_misc.h, vec_attn.h and vec_matmul.h. The names are the same in every vec_<set>.h:
  * min and max give the second operand when one is NaN; less(a, b, x, y) is a < b ? x : y, lane by lane. */
 #ifndef HEARTH_KERN_VEC_AVX512_H
 #define HEARTH_KERN_VEC_AVX512_H
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VEC_INLINE static inline __attribute__((always_inline))
 #define VEC_LANES 16
 #define VEC_SCORE_COLS 4 /* vectors of tokens at a time in attention scores */
 #define VEC_VALUE_COLS 4 /* vectors of channels at a time in attention values */
 
+#define VEC_TILE_TOKENS 6   /* tile of matrix products: tokens x vectors of rows; */
+#define VEC_TILE_ROWS 2
+#define VEC_TILE_ROWS_ONE 4 /* with one token; */
+#define VEC_PLAIN_ROWS 4    /* and of float weights */
+
 typedef __m512 vec;
+typedef __m512i ivec; /* 64 bytes, or 16 int32 */
 
 VEC_INLINE vec vec_zero(void) { return _mm512_setzero_ps(); }
 VEC_INLINE vec vec_set(float x) { return _mm512_set1_ps(x); }
@@ -61,6 +68,64 @@ VEC_INLINE void vec_store_i8(int8_t *p, vec a) {
 }
 /* a * 2^n, n integral, one rounding. */
 VEC_INLINE vec vec_scale2(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+
+VEC_INLINE vec vec_load_bf16(const uint16_t *p) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+/* The low and high halves of bytes. */
+VEC_INLINE vec vec_load_low4(const int8_t *p) {
+    __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(b, _mm512_set1_epi32(15)));
+}
+VEC_INLINE vec vec_load_high4(const int8_t *p) {
+    __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm512_cvtepi32_ps(_mm512_srli_epi32(b, 4));
+}
+/* 2^(e-128): e-1 in the exponent field; 0 and 1 are denormals. */
+VEC_INLINE vec vec_load_e8m0(const uint8_t *p) {
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    __m512i bits = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __mmask16 small = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(bits, small, _mm512_set1_epi32(0x200000), e));
+}
+
+/* ---- bytes ---- */
+
+#define VEC_BYTES 64
+VEC_INLINE ivec ivec_load(const void *p) { return _mm512_load_si512(p); }
+VEC_INLINE void ivec_store(void *p, ivec a) { _mm512_store_si512(p, a); }
+VEC_INLINE ivec ivec_set8(int x) { return _mm512_set1_epi8((char)x); }
+VEC_INLINE ivec ivec_set32(int32_t x) { return _mm512_set1_epi32(x); }
+VEC_INLINE ivec ivec_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
+VEC_INLINE ivec ivec_or(ivec a, ivec b) { return _mm512_or_si512(a, b); }
+/* Shifts by a constant; bits cross bytes, so that a mask follows. */
+#define IVEC_RIGHT(a, n) _mm512_srli_epi16(a, n)
+#define IVEC_LEFT(a, n) _mm512_slli_epi16(a, n)
+VEC_INLINE vec ivec_to_vec(ivec a) { return _mm512_cvtepi32_ps(a); }
+/* table[16] of each byte (under 16). */
+VEC_INLINE ivec ivec_table(const uint8_t *table, ivec index) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), index);
+}
+/* Adds `value` to the bytes whose bit is set. */
+VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
+    uint64_t mask;
+    memcpy(&mask, bits, 8);
+    return _mm512_mask_add_epi8(a, mask, a, ivec_set8(value));
+}
+
+/* Dot products of unsigned w and signed q, four bytes a lane: one instruction, nothing overflows. */
+#define VEC_DOT_SPAN(max_w) 8
+#define VEC_DOT_BIAS(max_w) 0
+VEC_INLINE ivec vec_dot_begin(ivec dot) { return dot; }
+VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {
+    (void)max_w;
+    return _mm512_dpbusd_epi32(part, w, q);
+}
+VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
+    (void)dot;
+    return part;
+}
 
 /* Over the lanes, always in the same tree. */
 VEC_INLINE float vec_sum(vec a) { return _mm512_reduce_add_ps(a); }

@@ -189,7 +189,7 @@ static void test_unseen_tokens_do_not_matter(void **state) {
         k->kv_write(&shape, s->block[1], 77 - 64, s->k, big);
         scene_run(k, s, 0, 4, 0, 0);
         for (int i = 0; i < 3; i++) assert_memory_equal(before[i], s->acc[i], sizeof before[i]);
-        assert_false(isfinite(s->acc[3][0]));
+        assert_true(!isfinite(s->acc[3][0]));
         scene_free(s);
     }
 }

@@ -19,6 +19,7 @@ static void fill(float *x, int n, float size, trng *g) {
 }
 
 static void near(const char *variant, const char *what, int n, int i, double want, double got, double bound) {
+    bound *= fabs(want) > 1 ? fabs(want) : 1;
     if (!(fabs(want - got) <= bound)) fail_msg("%s %s n %d [%d]: %.9g, not %.9g", variant, what, n, i, got, want);
 }
 
@@ -45,7 +46,7 @@ static void test_quantize(void **state) {
             for (int b = 0; b < n / 32; b++) assert_true(test_same_float(d[0][b], d[1][b]));
             for (int i = 0; i < n; i++) {
                 float want = (float)q[1][i] * d[1][i / 32];
-                assert_true(isnan(want) || fabsf(want - x[i]) <= d[1][i / 32] * 0.50001f + 1e-37f);
+                assert_true(isnan(want) || fabsf(want - x[i]) <= d[1][i / 32] * 0.50001f + 4e-37f);
             }
         }
     }
@@ -108,8 +109,8 @@ static void test_elementwise(void **state) {
         float x[4] = {-200, 200, -INFINITY, NAN}, one[4] = {1, 1, 1, 1}, out[4];
         k->silu_mul(x, one, out, 4);
         assert_true(out[0] == 0 && out[1] == 200 && isnan(out[3]));
-        k->softcap(x, 30, 4);
-        assert_true(x[0] == -30 && x[1] == 30 && x[2] == -30 && isnan(x[3]));
+        k->softcap(x, 5, 4);
+        assert_true(x[0] == -5 && x[1] == 5 && x[2] == -5 && isnan(x[3]));
     }
 }
 

@@ -1,0 +1,418 @@
+/* Products with packed panels, written once on the vectors of vec_<set>.h, which is included first.
+ * kern.h has the arithmetic, kern_panel.h the layout.
+ *
+ * A lane is a row: a vector of weights is VEC_LANES rows x 4 elements, and one dot-product step with four
+ * of a token's values, broadcast, adds four products to each row. The unsigned weights' offset costs
+ * nothing: integer accumulators start at -offset * (sum of the token's values).
+ *
+ * One inline function, tile, computes V vectors of rows x N tokens over one chunk, with V x N integer and
+ * as many float accumulators in registers. It reads weights either straight from the packed planes (few
+ * tokens: memory is the limit) or from a buffer into which the chunk was unpacked once (many tokens).
+ * Between chunks the float accumulators live in c. The compiler makes a copy for each kind of planes,
+ * of scales, and N.
+ *
+ * What the set's header says of dot products: part = vec_dot_begin(dot); some groups of
+ * part = vec_dot_step(max_w, part, w, q), at most VEC_DOT_SPAN(max_w) of them; dot = vec_dot_end(dot, part).
+ * A set that subtracts something from w first names it in VEC_DOT_BIAS(max_w).
+ */
+#include "kern/kern_panel.h"
+#include "quant/quant.h"
+
+#include <string.h>
+
+#define VECS (KERN_ROWS / VEC_LANES) /* vectors that hold a panel's rows */
+#define TILE VEC_TILE_TOKENS /* tokens of the largest tile: 4 or 6 */
+#define DIRECT 4 /* up to so many tokens nothing is staged */
+#define AHEAD 4096 /* bytes between reading and prefetching */
+
+typedef enum { W_STAGED, W_NIBBLE, W_NIBBLE_BIT, W_NIBBLE_PAIR, W_TABLE, W_BYTE, W_PAIR, W_PAIR_BIT } planes_kind;
+typedef enum { S_STAGED, S_F16, S_E8M0, S_K, S_K_PACKED } scales_kind;
+
+/* What tells the copies apart: type, planes, scales, class; class: elements a scale, minimum, largest w. */
+#define FOR_EACH_FORMAT(X)                \
+    X(Q4_0, W_NIBBLE, S_F16, C4)          \
+    X(Q4_1, W_NIBBLE, S_F16, C4_MIN)      \
+    X(Q5_0, W_NIBBLE_BIT, S_F16, C5)      \
+    X(Q5_1, W_NIBBLE_BIT, S_F16, C5_MIN)  \
+    X(Q8_0, W_BYTE, S_F16, C8)            \
+    X(Q2_K, W_PAIR, S_K_PACKED, C2_MIN)   \
+    X(Q3_K, W_PAIR_BIT, S_K, C3)          \
+    X(Q4_K, W_NIBBLE, S_K, C4_MIN)        \
+    X(Q5_K, W_NIBBLE_BIT, S_K, C5_MIN)    \
+    X(Q6_K, W_NIBBLE_PAIR, S_K, C6)       \
+    X(IQ4_NL, W_TABLE, S_F16, C8)         \
+    X(IQ4_XS, W_TABLE, S_K, C8)           \
+    X(MXFP4, W_TABLE, S_E8M0, C5)
+
+typedef struct class_of {
+    int sub;
+    bool has_min;
+    int max_w;
+} class_of;
+#define C2_MIN ((class_of){16, true, 3})
+#define C3 ((class_of){16, false, 7})
+#define C4 ((class_of){32, false, 15})
+#define C4_MIN ((class_of){32, true, 15})
+#define C5 ((class_of){32, false, 31})
+#define C5_MIN ((class_of){32, true, 31})
+#define C6 ((class_of){16, false, 63})
+#define C8 ((class_of){32, false, 255})
+#define FOR_EACH_CLASS(X) X(C2_MIN) X(C3) X(C4) X(C4_MIN) X(C5) X(C5_MIN) X(C6) X(C8)
+
+/* A chunk as the tile reads it: packed, or unpacked in w, scale, min. */
+typedef struct chunk_view {
+    panel_chunk p;
+    const uint8_t *w;
+    const float *scale, *min;
+    const uint8_t *table;
+    int kc;
+    const uint8_t *ahead; /* packed bytes that will be wanted soon, and how many a block of 32 uses */
+    int ahead_step;
+} chunk_view;
+
+/* Up to TILE tokens' part of a chunk, gathered so that the tile needs one pointer. */
+typedef struct tokens {
+    int8_t q[TILE][KERN_CHUNK_K];
+    int32_t start[TILE][16]; /* -offset * sum, per sub-block */
+    float dsum[TILE][16];    /* d * sum, per sub-block */
+    float d[TILE][8];
+} __attribute__((aligned(64))) tokens;
+
+/* ---- weights ---- */
+
+/* Group g (four elements) of vector j of the panel's rows. */
+VEC_INLINE ivec load_w(planes_kind kind, const chunk_view *v, int g, int j) {
+    const int at = j * VEC_BYTES;
+    if (kind == W_STAGED) return ivec_load(v->w + g * 256 + at);
+    if (kind == W_BYTE) return ivec_load(v->p.bytes + g * 256 + at);
+    ivec w;
+    if (kind == W_PAIR || kind == W_PAIR_BIT) {
+        w = ivec_load(v->p.pairs + g / 4 * 256 + at);
+        int i = g % 4;
+        w = i == 1 ? IVEC_RIGHT(w, 2) : i == 2 ? IVEC_RIGHT(w, 4) : i == 3 ? IVEC_RIGHT(w, 6) : w;
+        w = ivec_and(w, ivec_set8(3));
+    } else {
+        w = ivec_load(v->p.nibbles + g / 2 * 256 + at);
+        w = ivec_and(g % 2 ? IVEC_RIGHT(w, 4) : w, ivec_set8(15));
+    }
+    if (kind == W_TABLE) w = ivec_table(v->table, w);
+    if (kind == W_NIBBLE_PAIR) {
+        ivec h = ivec_load(v->p.pairs + g / 4 * 256 + at);
+        int i = g % 4;
+        h = i == 0 ? IVEC_LEFT(h, 4) : i == 1 ? IVEC_LEFT(h, 2) : i == 3 ? IVEC_RIGHT(h, 2) : h;
+        w = ivec_or(ivec_and(h, ivec_set8(0x30)), w);
+    }
+    if (kind == W_NIBBLE_BIT) w = ivec_add_bits(w, v->p.bits + g * 32 + at / 8, 16);
+    if (kind == W_PAIR_BIT) w = ivec_add_bits(w, v->p.bits + g * 32 + at / 8, 4);
+    return w;
+}
+
+/* Steps over e elements (a multiple of 16) of the planes that there are. */
+VEC_INLINE void advance_w(planes_kind kind, chunk_view *v, int e) {
+    if (kind == W_STAGED) v->w += e * KERN_ROWS;
+    if (kind == W_BYTE) v->p.bytes += e * KERN_ROWS;
+    if (kind >= W_NIBBLE && kind <= W_TABLE) v->p.nibbles += e * KERN_ROWS / 2;
+    if (kind == W_NIBBLE_PAIR || kind == W_PAIR || kind == W_PAIR_BIT) v->p.pairs += e * KERN_ROWS / 4;
+    if (kind == W_NIBBLE_BIT || kind == W_PAIR_BIT) v->p.bits += e * KERN_ROWS / 8;
+}
+
+/* ---- scales ---- */
+
+/* Of sub-block s, for vector j of the rows. */
+VEC_INLINE vec load_scale(scales_kind kind, const chunk_view *v, int s, int j) {
+    int at = s * KERN_ROWS + j * VEC_LANES;
+    if (kind == S_STAGED) return vec_load(v->scale + at);
+    if (kind == S_F16) return vec_load_f16(v->p.d + at);
+    if (kind == S_E8M0) return vec_load_e8m0(v->p.e + at);
+    vec scale = kind == S_K_PACKED ? vec_load_low4(v->p.sub_scale + at) : vec_load_i8(v->p.sub_scale + at);
+    return vec_mul(vec_load_f16(v->p.d + j * VEC_LANES), scale);
+}
+
+VEC_INLINE vec load_min(scales_kind kind, const chunk_view *v, int s, int j) {
+    int at = s * KERN_ROWS + j * VEC_LANES;
+    if (kind == S_STAGED) return vec_load(v->min + at);
+    if (kind == S_F16) return vec_load_f16(v->p.m + at);
+    vec m = kind == S_K_PACKED ? vec_load_high4(v->p.sub_scale + at) : vec_load_i8((const int8_t *)v->p.sub_min + at);
+    return vec_neg(vec_mul(vec_load_f16(v->p.m + j * VEC_LANES), m));
+}
+
+/* Steps over some sub-blocks. */
+VEC_INLINE void advance_scale(scales_kind kind, chunk_view *v, int subs) {
+    int n = subs * KERN_ROWS;
+    if (kind == S_STAGED) v->scale += n, v->min += n;
+    if (kind == S_F16) v->p.d += n, v->p.m += n;
+    if (kind == S_E8M0) v->p.e += n;
+    if (kind == S_K || kind == S_K_PACKED) v->p.sub_scale += n, v->p.sub_min += n;
+}
+
+/* ---- the tile ---- */
+
+/* The reading of packed weights straight from memory outruns the hardware's own prefetch: a block has
+ * so many instructions that too few lines are under way at a time. */
+VEC_INLINE void prefetch_ahead(chunk_view *v) {
+    for (int i = 0; i < v->ahead_step; i += 64) __builtin_prefetch(v->ahead + i);
+    v->ahead += v->ahead_step;
+}
+
+VEC_INLINE ivec four(const int8_t *q) {
+    int32_t v;
+    memcpy(&v, q, 4);
+    return ivec_set32(v);
+}
+
+/* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. */
+VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk_view *v, const tokens *t, int j0,
+                          int b, int s, ivec dot[TILE][VECS]) {
+    const int subs = KERN_BLOCK / cl.sub, groups = cl.sub / 4;
+    const int span = VEC_DOT_SPAN(cl.max_w) < groups ? VEC_DOT_SPAN(cl.max_w) : groups;
+    ivec part[TILE][VECS];
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++) dot[i][j] = ivec_set32(t->start[i][b * subs + s]);
+#pragma GCC unroll 8
+    for (int g = 0; g < groups; g++) {
+        ivec w[VECS];
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++) w[j] = load_w(wk, v, s * groups + g, j0 + j);
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++) {
+            ivec q = four(&t->q[i][b * 32 + (s * groups + g) * 4]);
+#pragma GCC unroll 8
+            for (int j = 0; j < V; j++) {
+                if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
+                part[i][j] = vec_dot_step(cl.max_w, part[i][j], w[j], q);
+                if (g % span == span - 1) dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
+            }
+        }
+    }
+}
+
+/* Vectors j0 .. j0 + V of rows x N tokens over one chunk; c: [N][64], started at zero when `first`. */
+VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, const chunk_view *whole,
+                     const tokens *t, int j0, bool first, float *c) {
+    vec f[TILE][VECS];
+    ivec dot[TILE][VECS];
+    chunk_view v = *whole;
+    const int subs = KERN_BLOCK / cl.sub;
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++) f[i][j] = first ? vec_zero() : vec_load(c + i * 64 + (j0 + j) * VEC_LANES);
+    for (int b = 0; b < v.kc / KERN_BLOCK; b++) {
+        if (wk != W_STAGED && j0 == 0) prefetch_ahead(&v);
+#pragma GCC unroll 2
+        for (int s = 0; s < subs; s++) {
+            tile_dots(wk, cl, V, N, &v, t, j0, b, s, dot);
+#pragma GCC unroll 8
+            for (int j = 0; j < V; j++) {
+                vec scale = load_scale(sk, &v, s, j0 + j);
+#pragma GCC unroll 6
+                for (int i = 0; i < N; i++)
+                    f[i][j] = vec_fma(ivec_to_vec(dot[i][j]), vec_mul(scale, vec_set(t->d[i][b])), f[i][j]);
+            }
+        }
+        const int min_subs = cl.has_min ? subs : 0;
+#pragma GCC unroll 2
+        for (int s = 0; s < min_subs; s++)
+#pragma GCC unroll 8
+            for (int j = 0; j < V; j++) {
+                vec min = load_min(sk, &v, s, j0 + j);
+#pragma GCC unroll 6
+                for (int i = 0; i < N; i++) f[i][j] = vec_fma(min, vec_set(t->dsum[i][b * subs + s]), f[i][j]);
+            }
+        advance_w(wk, &v, KERN_BLOCK);
+        advance_scale(sk, &v, subs);
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++) vec_store(c + i * 64 + (j0 + j) * VEC_LANES, f[i][j]);
+}
+
+typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float *c);
+
+#define TILE_FN(name, wk, sk, cl, V, N)                                                      \
+    static void name(const chunk_view *v, const tokens *t, bool first, float *c) {           \
+        for (int j0 = 0; j0 < VECS; j0 += V) tile(wk, sk, cl, V, N, v, t, j0, first, c);     \
+    }
+#define TILE_FNS_4(name, wk, sk, cl)                      \
+    TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS_ONE, 1)   \
+    TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS, 2)       \
+    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS, 3)       \
+    TILE_FN(name##_4, wk, sk, cl, VEC_TILE_ROWS, 4)
+#if TILE == 6
+#define TILE_FNS(name, wk, sk, cl)                        \
+    TILE_FNS_4(name, wk, sk, cl)                          \
+    TILE_FN(name##_5, wk, sk, cl, VEC_TILE_ROWS, 5)       \
+    TILE_FN(name##_6, wk, sk, cl, VEC_TILE_ROWS, 6)       \
+    static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4, name##_5, name##_6};
+#else
+#define TILE_FNS(name, wk, sk, cl) \
+    TILE_FNS_4(name, wk, sk, cl)   \
+    static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4};
+#endif
+
+/* Straight from the planes, 1 to DIRECT tokens. */
+#define DIRECT_FNS(type, wk, sk, cl)       \
+    TILE_FNS_4(direct_##type, wk, sk, cl)  \
+    static const tile_fn direct_##type[DIRECT] = {direct_##type##_1, direct_##type##_2, direct_##type##_3, direct_##type##_4};
+FOR_EACH_FORMAT(DIRECT_FNS)
+
+/* From the staging buffer, 1 to TILE tokens. */
+#define STAGED_FNS(cl) TILE_FNS(staged_##cl, W_STAGED, S_STAGED, cl)
+FOR_EACH_CLASS(STAGED_FNS)
+
+/* ---- staging ---- */
+
+VEC_INLINE void stage(planes_kind wk, scales_kind sk, class_of cl, const chunk_view *v, uint8_t *w, float *scale,
+                      float *min) {
+    chunk_view at = *v;
+    for (int g0 = 0; g0 < v->kc / 4; g0 += 4) { /* 16 elements: a whole step of every plane */
+#pragma GCC unroll 4
+        for (int g = 0; g < 4; g++)
+#pragma GCC unroll 8
+            for (int j = 0; j < VECS; j++) ivec_store(w + (g0 + g) * 256 + j * VEC_BYTES, load_w(wk, &at, g, j));
+        advance_w(wk, &at, 16);
+    }
+    for (int s = 0; s < v->kc / cl.sub; s++)
+        for (int j = 0; j < VECS; j++) {
+            vec_store(scale + s * KERN_ROWS + j * VEC_LANES, load_scale(sk, v, s, j));
+            if (cl.has_min) vec_store(min + s * KERN_ROWS + j * VEC_LANES, load_min(sk, v, s, j));
+        }
+}
+
+/* What a format needs: its ways of unpacking and of multiplying. */
+typedef struct format_code {
+    void (*stage)(const chunk_view *v, uint8_t *w, float *scale, float *min);
+    const tile_fn *direct, *staged;
+    int bias;
+} format_code;
+
+#define STAGE_FN(type, wk, sk, cl)                                                          \
+    static void stage_##type(const chunk_view *v, uint8_t *w, float *scale, float *min) {   \
+        stage(wk, sk, cl, v, w, scale, min);                                                \
+    }
+FOR_EACH_FORMAT(STAGE_FN)
+
+static format_code code_of(uint32_t type) {
+#define CODE_CASE(type, wk, sk, cl) \
+    case QUANT_##type: return (format_code){stage_##type, direct_##type, staged_##cl, VEC_DOT_BIAS(cl.max_w)};
+    switch (type) { FOR_EACH_FORMAT(CODE_CASE) }
+    return (format_code){0};
+}
+
+/* Gathers one token's part of a chunk. e0: the chunk's first element, counted over all rows of a. */
+static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc, tokens *t, int i) {
+    const float *d = a->d + e0 / KERN_BLOCK;
+    const int16_t *sum = a->sum16 + e0 / 16;
+    for (int b = 0; b < kc / KERN_BLOCK; b++) {
+        memcpy(t->q[i] + b * KERN_BLOCK, a->q + e0 + b * KERN_BLOCK, KERN_BLOCK);
+        t->d[i][b] = d[b];
+    }
+    int32_t start = bias - f->offset;
+    if (f->sub == 32) {
+        for (int b = 0; b < kc / 32; b++) {
+            int32_t s = sum[2 * b] + sum[2 * b + 1];
+            t->start[i][b] = start * s;
+            t->dsum[i][b] = d[b] * (float)s;
+        }
+    } else {
+        for (int s = 0; s < kc / 16; s++) {
+            t->start[i][s] = start * sum[s];
+            t->dsum[i][s] = d[s / 2] * (float)sum[s];
+        }
+    }
+}
+
+/* ---- panels of plain numbers: fma chains along k, lanes are rows ---- */
+
+VEC_INLINE vec load_plain(uint32_t type, const uint8_t *panel, int64_t e, int j) {
+    int64_t at = e * KERN_ROWS + j * VEC_LANES;
+    if (type == QUANT_F32) return vec_load((const float *)(const void *)panel + at);
+    const uint16_t *h = (const uint16_t *)(const void *)panel + at;
+    return type == QUANT_F16 ? vec_load_f16(h) : vec_load_bf16(h);
+}
+
+VEC_INLINE void plain_tile(uint32_t type, int V, int N, const uint8_t *panel, int64_t k, const float *const *x,
+                           float *c) {
+    for (int j0 = 0; j0 < VECS; j0 += V) {
+        vec f[TILE][VECS];
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++)
+#pragma GCC unroll 16
+            for (int j = 0; j < V; j++) f[i][j] = vec_zero();
+        for (int64_t e = 0; e < k; e++) {
+            vec w[VECS];
+#pragma GCC unroll 16
+            for (int j = 0; j < V; j++) w[j] = load_plain(type, panel, e, j0 + j);
+#pragma GCC unroll 6
+            for (int i = 0; i < N; i++) {
+                vec v = vec_set(x[i][e]);
+#pragma GCC unroll 16
+                for (int j = 0; j < V; j++) f[i][j] = vec_fma(w[j], v, f[i][j]);
+            }
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < N; i++)
+#pragma GCC unroll 16
+            for (int j = 0; j < V; j++) vec_store(c + i * 64 + (j0 + j) * VEC_LANES, f[i][j]);
+    }
+}
+
+VEC_INLINE void plain_tiles(uint32_t type, int n, const uint8_t *panel, int64_t k, const float *const *x, float *c) {
+    switch (n) {
+    case 1: plain_tile(type, VECS, 1, panel, k, x, c); break;
+    case 2: plain_tile(type, VEC_PLAIN_ROWS, 2, panel, k, x, c); break;
+    case 3: plain_tile(type, VEC_PLAIN_ROWS, 3, panel, k, x, c); break;
+    case 4: plain_tile(type, VEC_PLAIN_ROWS, 4, panel, k, x, c); break;
+#if TILE == 6
+    case 5: plain_tile(type, VEC_PLAIN_ROWS, 5, panel, k, x, c); break;
+    default: plain_tile(type, VEC_PLAIN_ROWS, 6, panel, k, x, c); break;
+#endif
+    }
+}
+
+static void plain_matmul(uint32_t type, const uint8_t *panel, const kern_act *a, const int32_t *rows, int t0, int n,
+                         float *c) {
+    for (int i0 = 0; i0 < n; i0 += TILE) {
+        const float *x[TILE];
+        int m = n - i0 < TILE ? n - i0 : TILE;
+        for (int i = 0; i < m; i++) x[i] = a->x + (rows ? rows[i0 + i] : t0 + i0 + i) * a->k;
+        if (type == QUANT_F32) plain_tiles(QUANT_F32, m, panel, a->k, x, c + i0 * 64);
+        else if (type == QUANT_F16) plain_tiles(QUANT_F16, m, panel, a->k, x, c + i0 * 64);
+        else plain_tiles(QUANT_BF16, m, panel, a->k, x, c + i0 * 64);
+    }
+}
+
+/* ---- one chunk, all tokens ---- */
+
+static void vec_matmul(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows, int t0, int n,
+                       float *c) {
+    if (f->kind == FORMAT_PLAIN) {
+        plain_matmul(f->type, panel, a, rows, t0, n, c);
+        return;
+    }
+    uint8_t w[KERN_CHUNK_K * KERN_ROWS] __attribute__((aligned(64)));
+    float scale[16 * KERN_ROWS] __attribute__((aligned(64)));
+    float min[16 * KERN_ROWS] __attribute__((aligned(64)));
+    tokens t;
+    const format_code code = code_of(f->type);
+    const uint8_t *chunk = panel;
+    chunk_view v = {.w = w, .scale = scale, .min = min, .table = f->table};
+    for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {
+        v.kc = panel_chunk_k(a->k, k0);
+        v.p = panel_chunk_at(f, chunk, v.kc);
+        size_t bytes = panel_chunk_bytes(f, v.kc);
+        v.ahead = chunk + AHEAD, v.ahead_step = (int)bytes / (v.kc / KERN_BLOCK);
+        if (n > DIRECT) code.stage(&v, w, scale, min);
+        for (int i0 = 0; i0 < n; i0 += TILE) {
+            int m = n - i0 < TILE ? n - i0 : TILE;
+            for (int i = 0; i < m; i++)
+                token_gather(f, code.bias, a, (rows ? rows[i0 + i] : t0 + i0 + i) * a->k + k0, v.kc, &t, i);
+            tile_fn fn = n > DIRECT ? code.staged[m - 1] : code.direct[m - 1];
+            fn(&v, &t, k0 == 0, c + i0 * 64);
+        }
+        chunk += bytes;
+    }
+}
