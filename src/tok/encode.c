@@ -75,15 +75,15 @@ static bool symbols_of(encoder *x, str text) {
 
 /* A character that is no token: its bytes where the vocabulary has byte tokens, else one unknown for a
  * run of such characters. */
-static bool push_unknown(encoder *x, int32_t sym, bool *after_unknown) {
+static bool push_unknown(encoder *x, int32_t sym) {
     const tok *t = x->t;
     char bytes[4];
     int n = 1;
     if (sym > SYM_OF_BYTE(0)) n = utf8_encode((uint32_t)(-1 - sym), bytes);
     else bytes[0] = (char)(SYM_OF_BYTE(0) - sym);
     if (!t->has_bytes) {
-        bool again = *after_unknown;
-        *after_unknown = true;
+        bool again = x->after_unknown;
+        x->after_unknown = true;
         return again || t->unk < 0 || encoder_push(x, t->unk);
     }
     for (int i = 0; i < n; i++)
@@ -93,12 +93,38 @@ static bool push_unknown(encoder *x, int32_t sym, bool *after_unknown) {
 
 static bool merge_and_push_chars(encoder *x) {
     if (!merge_run(&x->work, &x->t->merges)) return tok_oom(x->e);
-    bool after_unknown = false;
     for (size_t i = 0; i < x->work.n; i++) {
         int32_t sym = x->work.sym[i];
-        bool known = sym >= 0;
-        if (known ? !encoder_push(x, sym) : !push_unknown(x, sym, &after_unknown)) return false;
-        if (known) after_unknown = false;
+        if (sym < 0) {
+            if (!push_unknown(x, sym)) return false;
+            continue;
+        }
+        if (!encoder_push(x, sym)) return false;
+        x->after_unknown = false;
+    }
+    return true;
+}
+
+static size_t mark_len(str s, size_t at) { /* a space, visible or not */
+    if (s.p[at] == ' ') return 1;
+    return s.n - at >= 3 && !memcmp(s.p + at, SPACE_MARK, 3) ? 3 : 0;
+}
+
+/* The end of the word that starts at `at`: its spaces, then all up to the next space. */
+static size_t word_end(str s, size_t at) {
+    for (size_t n; at < s.n && (n = mark_len(s, at)) > 0;) at += n;
+    while (at < s.n && !mark_len(s, at)) at++;
+    return at;
+}
+
+/* Merges all of text, behind a space where `prefix`. Where no token goes on past the end of a word, no
+ * merge does, and the words are done one by one: short ones are by far the fastest. */
+static bool encode_merged(encoder *x, str text, bool prefix) {
+    for (size_t at = 0, end; at < text.n; at = end) {
+        end = x->t->words_apart ? word_end(text, at) : text.n;
+        x->work.n = 0;
+        if (prefix && at == 0 && !symbols_of(x, STR(" "))) return false;
+        if (!symbols_of(x, (str){text.p + at, end - at}) || !merge_and_push_chars(x)) return false;
     }
     return true;
 }
@@ -109,11 +135,11 @@ static bool encode_line(encoder *x, str line) {
         int32_t id = tok_find(x->t, line);
         if (id >= 0 && tok_is_text((tok_attr)x->t->attr[id])) return encoder_push(x, id);
     }
-    x->work.n = 0;
-    return symbols_of(x, line) && merge_and_push_chars(x);
+    return encode_merged(x, line, false);
 }
 
 bool encode_chars(encoder *x, str text) {
+    x->after_unknown = false;
     for (size_t i = 0, end; i < text.n; i = end) {
         const char *nl = memchr(text.p + i, '\n', text.n - i);
         end = nl ? (size_t)(nl - text.p) : text.n;
@@ -127,17 +153,11 @@ bool encode_chars(encoder *x, str text) {
 
 bool encode_spm(encoder *x, str text, bool prefix) {
     const tok *t = x->t;
-    x->work.n = 0;
-    if (t->chars_map || t->squeeze_spaces) {
-        buf_clear(&x->text);
-        if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text)) {
-            return tok_oom(x->e);
-        }
-        if (!symbols_of(x, buf_str(&x->text))) return false;
-    } else if ((prefix && !symbols_of(x, STR(" "))) || !symbols_of(x, text)) {
-        return false;
-    }
-    return merge_and_push_chars(x);
+    x->after_unknown = false;
+    if (!t->chars_map && !t->squeeze_spaces) return encode_merged(x, text, prefix);
+    buf_clear(&x->text);
+    if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text)) return tok_oom(x->e);
+    return encode_merged(x, buf_str(&x->text), false);
 }
 
 /* ---- the whole text ---- */

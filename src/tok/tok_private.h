@@ -67,6 +67,7 @@ struct tok {
     int32_t byte_id[256];
 
     merge_table merges;
+    bool words_apart;    /* no token holds a space behind something else */
     cp_map chars;        /* single-character tokens */
     pre *splitter;       /* KIND_BYTES */
     trie special;        /* control, unknown and user-defined tokens */
@@ -124,6 +125,7 @@ typedef struct encoder {
     tok_ids *ids;
     merge_work work;
     pre_run *split;   /* made on first use */
+    bool after_unknown; /* the last token is an unknown: the next one joins it */
     buf text;         /* normalised text, where there is normalisation */
     int32_t *best;    /* unigram lattice */
     size_t best_cap;

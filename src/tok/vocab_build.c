@@ -79,13 +79,21 @@ static int32_t char_symbol(str s, size_t *len) {
     return n > 0 ? SYM_OF_CP(cp) : SYM_OF_BYTE((unsigned char)*s.p);
 }
 
+static bool space_inside(str s) { /* behind something that is no space */
+    size_t at = 0;
+    while (s.n - at >= 3 && !memcmp(s.p + at, SPACE_MARK, 3)) at += 3;
+    return str_find(s, STR(SPACE_MARK), at) != (size_t)-1;
+}
+
 static bool chars_index(tok *t, err *e) {
     size_t n = 0;
+    t->words_apart = true;
     for (int pass = 0; pass < 2; pass++) {
         for (int32_t i = 0; i < t->n; i++) {
             str s = tok_text(t, i);
             uint32_t cp;
             if (!tok_is_text((tok_attr)t->attr[i]) || !s.n) continue;
+            if (space_inside(s)) t->words_apart = false;
             if ((size_t)utf8_decode(s.p, s.n, &cp) != s.n) continue;
             if (pass) cp_map_put(&t->chars, cp, i);
             else n++;

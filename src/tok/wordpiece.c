@@ -26,10 +26,9 @@ static bool is_ideograph(uint32_t c) { /* the blocks of BERT's own list; 2B920 i
            (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
-static bool is_space(uint32_t c) {
-    return c == ' ' || (c >= 9 && c <= 13) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
-           c == 0x3000;
+static bool is_space(uint32_t c) { /* white space that is no control character */
+    return c == ' ' || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 static bool is_punctuation(uint32_t c, utf8proc_category_t cat) {
@@ -106,8 +105,9 @@ static uint32_t base_of(uint32_t c) {
 static bool char_add(word *w, uint32_t c) {
     const tok *t = w->x->t;
     utf8proc_category_t cat = utf8proc_category((utf8proc_int32_t)c);
+    if (c == '\t' || c == '\n' || c == '\r') return word_end(w);
+    if (c == 0xfffd || is_control(cat)) return true; /* U+0085 too, although it is a space */
     if (is_space(c)) return word_end(w);
-    if (c == 0 || c == 0xfffd || is_control(cat)) return true;
     if (t->strip_accents && cat >= UTF8PROC_CATEGORY_MN && cat <= UTF8PROC_CATEGORY_ME) return true;
     uint32_t low = t->lowercase ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)c) : c;
     if (!is_punctuation(c, cat) && !is_ideograph(c)) {
