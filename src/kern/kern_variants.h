@@ -6,7 +6,7 @@
 
 extern const kern kern_ref;
 #if defined(__x86_64__)
-extern const kern kern_avx512;
+extern const kern kern_avx512, kern_avxvnni, kern_avx2;
 #endif
 
 #endif

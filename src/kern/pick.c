@@ -12,7 +12,7 @@
 /* ---- what this CPU can run ---- */
 
 typedef struct cpu_has {
-    bool avx2, avx512; /* with everything that the variant's files are compiled for */
+    bool avx2, avxvnni, avx512; /* with everything that the variant's files are compiled for */
 } cpu_has;
 
 #if defined(__x86_64__)
@@ -38,6 +38,7 @@ static cpu_has cpu_probe(void) {
     has.avx2 = BIT(b, 5);
     bool f = BIT(b, 16), dq = BIT(b, 17), bw = BIT(b, 30), vl = BIT(b, 31), vnni = BIT(c, 11);
     has.avx512 = has.avx2 && f && dq && bw && vl && vnni && (state & 0xe0) == 0xe0;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = has.avx2 && BIT(a, 4);
     return has;
 }
 #else
@@ -67,6 +68,8 @@ static void choose(void) {
     (void)has;
 #if defined(__x86_64__)
     if (has.avx512) variants[n++] = &kern_avx512;
+    if (has.avxvnni) variants[n++] = &kern_avxvnni;
+    if (has.avx2) variants[n++] = &kern_avx2;
 #endif
     variants[n++] = &kern_ref;
     for (int i = 0; i < n; i++) names[i] = variants[i]->name;

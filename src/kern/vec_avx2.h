@@ -1,0 +1,26 @@
+/* Dot products of AVX2: pairs of products are added in 16 bits and must not saturate. q is within
+ * +-127. Weights up to 15, 31 and 63 leave room for 8, 4 and 2 steps before the pairs are widened; larger
+ * ones (up to 255) are made signed, w - 128, and their sign is given to q: 128 * 127 * 2 < 2^15.
+ */
+#ifndef HEARTH_KERN_VEC_AVX2_H
+#define HEARTH_KERN_VEC_AVX2_H
+
+#include "kern/vec_256.h"
+
+#define VEC_DOT_SPAN(max_w) ((max_w) <= 15 ? 8 : (max_w) <= 31 ? 4 : (max_w) <= 63 ? 2 : 1)
+#define VEC_DOT_BIAS(max_w) ((max_w) <= 63 ? 0 : 128)
+
+VEC_INLINE ivec vec_dot_begin(ivec dot) {
+    (void)dot;
+    return _mm256_setzero_si256();
+}
+VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {
+    if (max_w <= 63) return _mm256_add_epi16(part, _mm256_maddubs_epi16(w, q));
+    ivec s = _mm256_xor_si256(w, ivec_set8(-128));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(s), _mm256_sign_epi8(q, s));
+}
+VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
+    return _mm256_add_epi32(dot, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+}
+
+#endif
