@@ -6,6 +6,9 @@ set -eu
 build=$1
 shift
 export HEARTH_TEST_SIZE="${HEARTH_TEST_SIZE:-normal}"
+# Only to catch a hang: far above what a test takes, and no measurement.
+timeout=900
+[ "$HEARTH_TEST_SIZE" = normal ] || timeout=10800
 
 log=$build/Testing/Temporary/LastTest.log
 status=$(mktemp)
@@ -14,7 +17,7 @@ rm -f "$log"
 
 # From "100% tests passed" on, the lines are held back until ctest has ended and its log is whole.
 {
-    ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" "$@" </dev/null 2>&1 ||
+    ctest --test-dir "$build" --output-on-failure --no-tests=error --timeout $timeout -j "$(nproc)" "$@" </dev/null 2>&1 ||
         echo $? >"$status"
 } | awk -v log_file="$log" '
     held { text = text $0 "\n"; next }
