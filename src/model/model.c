@@ -22,6 +22,17 @@ bool model_params_read(const gguf *g, model_params *out, err *e) {
     return ok;
 }
 
+/* Rows that a batch is usually made of: a window's pages are kept while any row of it sees them. */
+#define USUAL_BATCH 512
+
+/* Pages that a sequence of n positions occupies at most at a time. */
+static uint64_t group_pages(const model_kv_group *g, int32_t n) {
+    uint64_t all = ((uint64_t)n + KERN_PAGE - 1) / KERN_PAGE;
+    if (g->window == 0) return all;
+    uint64_t some = ((uint64_t)g->window + USUAL_BATCH + KERN_PAGE - 1) / KERN_PAGE + 1;
+    return some < all ? some : all;
+}
+
 uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type, err *e) {
     params *p = malloc(sizeof *p);
     plan pl;
@@ -34,9 +45,8 @@ uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type, err 
         err_set(e, ERR_USAGE, "a context of %d tokens; it must lie in 1 .. %d", n_ctx,
                 LIMIT_CONTEXT);
     } else if (params_read(p, g, e) && plan_build(&pl, p, 0, e)) {
-        uint64_t pages = ((uint64_t)n_ctx + KERN_PAGE - 1) / KERN_PAGE;
         for (int i = 0; i < pl.n_groups; i++)
-            total += pages * model_kv_page_bytes(&pl.group[i], type);
+            total += group_pages(&pl.group[i], n_ctx) * model_kv_page_bytes(&pl.group[i], type);
         plan_deinit(&pl);
     }
     free(p);

@@ -27,7 +27,8 @@ typedef struct model model;
 typedef struct model_exec model_exec;
 
 typedef struct model_options {
-    /* Told of loading: done of total bytes packed so far; from one thread at a time. May be NULL. */
+    /* Told of loading: done of total bytes packed so far; from one thread at a time. May be NULL.
+     * */
     void (*progress)(void *ud, uint64_t done, uint64_t total);
     void *progress_ud;
     team *team;  /* packs in parallel when given */
@@ -82,7 +83,8 @@ typedef struct model_kv_group {
 int model_n_kv_groups(const model *m);
 const model_kv_group *model_kv_group_at(const model *m, int g);
 size_t model_kv_page_bytes(const model_kv_group *g, kern_kv_type type); /* multiple of 64 */
-/* The same from parameters alone, for estimates: bytes of KV for n_ctx positions of one sequence. */
+/* The same from parameters alone, for estimates: bytes of KV for n_ctx positions of one sequence.
+ * */
 uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type,
                            err *e); /* 0 on error */
 

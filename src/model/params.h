@@ -36,7 +36,8 @@ typedef struct params {
 } params;
 
 bool params_read(params *p, const gguf *g, err *e);
-/* "FILE: byte OFFSET: ARCH.KEY ..." for a key that is there but makes no sense beside the others. */
+/* "FILE: byte OFFSET: ARCH.KEY ..." for a key that is there but makes no sense beside the others.
+ * */
 bool params_fail(const params *p, const char *key, err *e, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

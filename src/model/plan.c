@@ -37,7 +37,8 @@ static void *grow(plan *pl, void **items, int32_t *n, int32_t *cap, size_t size)
     return item;
 }
 
-/* "blk.%d.x" and a layer to "blk.7.x": the only conversion there is, so names need no format check. */
+/* "blk.%d.x" and a layer to "blk.7.x": the only conversion there is, so names need no format check.
+ * */
 static void name_of(char *dst, size_t cap, const char *name, int layer) {
     const char *at = strstr(name, "%d");
     if (at) snprintf(dst, cap, "%.*s%d%s", (int)(at - name), name, layer, at + 2);

@@ -127,7 +127,8 @@ typedef struct plan {
     err e;
 } plan;
 
-/* Reads the plan of p's architecture. n_ctx 0: the trained context. On failure the plan is empty. */
+/* Reads the plan of p's architecture. n_ctx 0: the trained context. On failure the plan is empty.
+ * */
 bool plan_build(plan *pl, const params *p, int32_t n_ctx, err *e);
 void plan_deinit(plan *pl);
 

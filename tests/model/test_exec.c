@@ -1,0 +1,319 @@
+/* Running: a row's result is the same bytes whatever else is in the batch, however a prompt is cut and
+ * on however many threads; cancelling; damaged numbers; ties of experts. */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "quant/quant.h"
+#include "rig.h"
+#include "support/cmocka_all.h"
+
+static const int lengths[RIG_SEQS] = {64, 50, 9};
+
+static int32_t token_of(const rig *r, int seq, int i) {
+    return (r->t.prompt[i % r->t.n_prompt] * (seq + 1) + 31 * (i / r->t.n_prompt)) % r->n_vocab;
+}
+
+static float *alone(const char *name, uint32_t type, kern_kv_type kv, int seq) {
+    rig r;
+    rig_open(&r, name, type, kv, 1, 256, NULL);
+    int32_t ids[64];
+    for (int i = 0; i < lengths[seq]; i++) ids[i] = token_of(&r, seq, i);
+    float *out = malloc((size_t)lengths[seq] * (size_t)r.n_vocab * sizeof *out);
+    rig_feed(&r, seq, ids, lengths[seq], out);
+    rig_close(&r);
+    return out;
+}
+
+/* Three sequences side by side in batches of changing make-up, only some rows with logits. */
+static void mixed(const char *name, uint32_t type, kern_kv_type kv, int n_threads,
+                  float *const *want) {
+    static const int take[][RIG_SEQS] = {
+        {40, 3, 1}, {1, 1, 1}, {7, 20, 2}, {1, 0, 1}, {64, 64, 64}};
+    rig r;
+    rig_open(&r, name, type, kv, n_threads, 256, NULL);
+    size_t n_vocab = (size_t)r.n_vocab;
+    float *logits = malloc(128 * n_vocab * sizeof *logits);
+    for (int step = 0; step < 5; step++) {
+        model_row rows[128];
+        int n = 0, n_out = 0, asked[128][2];
+        err e = {0};
+        for (int s = RIG_SEQS - 1; s >= 0; s--) {
+            int32_t ids[64];
+            int k = lengths[s] - r.pos[s] < take[step][s] ? lengths[s] - r.pos[s] : take[step][s];
+            for (int i = 0; i < k; i++) {
+                ids[i] = token_of(&r, s, r.pos[s] + i);
+                bool wants = (r.pos[s] + i) % 3 == 0 || i == k - 1;
+                rows[n++] = (model_row){ids[i], r.pos[s] + i, s, wants};
+                if (!wants) continue;
+                asked[n_out][0] = s;
+                asked[n_out++][1] = r.pos[s] + i;
+            }
+        }
+        for (int s = 0; s < RIG_SEQS; s++) rig_pages(&r, s, lengths[s]);
+        model_batch b = {.seqs = r.seq, .n_seqs = RIG_SEQS, .rows = rows, .n_rows = n};
+        if (n == 0) continue;
+        if (!model_exec_run(r.x, &b, logits, NULL, &e)) fail_msg("%s: %s", name, e.msg);
+        for (int i = 0; i < n; i++) r.pos[rows[i].seq]++;
+        for (int i = 0; i < n_out; i++) {
+            const float *one = want[asked[i][0]] + (size_t)asked[i][1] * n_vocab;
+            if (memcmp(one, logits + (size_t)i * n_vocab, n_vocab * sizeof *one) != 0)
+                fail_msg("%s %s: step %d: sequence %d differs at position %d", name,
+                         quant_info_of(type)->name, step, asked[i][0], asked[i][1]);
+        }
+    }
+    free(logits);
+    rig_close(&r);
+}
+
+static void same_bytes_in_company(void **state) {
+    (void)state;
+    static const uint32_t types[] = {QUANT_F32, QUANT_Q8_0, QUANT_Q4_K};
+    for (const char *const *name = tiny_names; *name; name++) {
+        for (int k = 0; k < 3; k++) {
+            kern_kv_type kv = k == 0 ? KERN_KV_F32 : k == 1 ? KERN_KV_F16 : KERN_KV_Q8;
+            float *want[RIG_SEQS];
+            for (int s = 0; s < RIG_SEQS; s++) want[s] = alone(*name, types[k], kv, s);
+            mixed(*name, types[k], kv, 1, want);
+            mixed(*name, types[k], kv, 3, want);
+            for (int s = 0; s < RIG_SEQS; s++) free(want[s]);
+        }
+    }
+}
+
+/* ---- long contexts: several chunks of attention, pages behind the window gone ---- */
+
+#define LONG 1300
+
+static void drop_pages(rig *r) {
+    for (int g = 0; g < model_n_kv_groups(r->m); g++) {
+        int window = model_kv_group_at(r->m, g)->window;
+        for (int i = 0; window > 0 && (i + 1) * KERN_PAGE <= r->pos[0] - window + 1; i++) {
+            free(r->page[0][g][i]);
+            r->page[0][g][i] = NULL;
+        }
+    }
+}
+
+/* Logits of the last token of each step that ends at a multiple of 100, [13][n_vocab]. */
+static float *long_run(const char *name, int n_threads, int step, bool drop) {
+    rig r;
+    rig_open(&r, name, QUANT_F32, KERN_KV_F16, n_threads, 2048, NULL);
+    float *out = calloc(LONG / 100, (size_t)r.n_vocab * sizeof *out);
+    float *logits = malloc(128 * (size_t)r.n_vocab * sizeof *logits);
+    while (r.pos[0] < LONG) {
+        int32_t ids[128];
+        int next = (r.pos[0] / 100 + 1) * 100, n = next - r.pos[0] < step ? next - r.pos[0] : step;
+        for (int i = 0; i < n; i++) ids[i] = token_of(&r, 0, r.pos[0] + i);
+        rig_feed(&r, 0, ids, n, logits);
+        if (drop) drop_pages(&r);
+        if (r.pos[0] % 100 == 0)
+            memcpy(out + (size_t)(r.pos[0] / 100 - 1) * (size_t)r.n_vocab,
+                   logits + (size_t)(n - 1) * (size_t)r.n_vocab, (size_t)r.n_vocab * sizeof *out);
+    }
+    free(logits);
+    rig_close(&r);
+    return out;
+}
+
+static void same_bytes_in_long_contexts(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama", "mistral", "gemma3", "gpt-oss", NULL};
+    for (const char *const *name = names; *name; name++) {
+        float *want = long_run(*name, 1, 100, false);
+        float *few = long_run(*name, 3, 1, true), *some = long_run(*name, 2, 37, true);
+        size_t bytes = LONG / 100 * 272 * sizeof(float);
+        if (memcmp(want, few, bytes) != 0) fail_msg("%s: token by token differs", *name);
+        if (memcmp(want, some, bytes) != 0) fail_msg("%s: pieces of 37 differ", *name);
+        free(want);
+        free(few);
+        free(some);
+    }
+}
+
+/* Outputs wanted far apart in one sequence, where the last layer has a window. */
+static void sparse_outputs(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "mistral", QUANT_F32, KERN_KV_F32, 2, 256, NULL);
+    int32_t ids[128];
+    size_t n_vocab = (size_t)r.n_vocab;
+    float *all = malloc(128 * n_vocab * sizeof *all), *some = malloc(128 * n_vocab * sizeof *some);
+    for (int i = 0; i < 128; i++) ids[i] = token_of(&r, 0, i);
+    rig_feed(&r, 0, ids, 128, all);
+    model_row rows[128];
+    for (int i = 0; i < 128; i++) rows[i] = (model_row){ids[i], i, 0, i % 60 == 5};
+    model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = 128};
+    err e = {0};
+    assert_true(model_exec_run(r.x, &b, some, NULL, &e));
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(some + (size_t)i * n_vocab, all + (size_t)(i * 60 + 5) * n_vocab,
+                            n_vocab * sizeof *all);
+    free(all);
+    free(some);
+    rig_close(&r);
+}
+
+/* ---- the normed state ---- */
+
+static void hidden_state(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "llama", QUANT_F32, KERN_KV_F32, 2, 256, NULL);
+    int n_embd = model_params_of(r.m)->n_embd;
+    int32_t ids[12];
+    for (int i = 0; i < 12; i++) ids[i] = token_of(&r, 0, i);
+    float *logits = malloc(12 * (size_t)r.n_vocab * sizeof *logits);
+    float *again = malloc((size_t)r.n_vocab * sizeof *again);
+    float *hidden = calloc(12, (size_t)n_embd * sizeof *hidden);
+    float *one = calloc(1, (size_t)n_embd * sizeof *one);
+    rig_feed(&r, 0, ids, 12, logits);
+    model_row rows[12];
+    for (int i = 0; i < 12; i++) rows[i] = (model_row){ids[i], i, 0, i == 7};
+    model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = 12};
+    err e = {0};
+    assert_true(model_exec_run(r.x, &b, again, hidden, &e));
+    assert_memory_equal(again, logits + 7 * r.n_vocab, (size_t)r.n_vocab * sizeof *again);
+    b.rows = rows + 11; /* one row: the other way of norming */
+    b.n_rows = 1;
+    assert_true(model_exec_run(r.x, &b, NULL, one, &e));
+    assert_memory_equal(one, hidden + 11 * n_embd, (size_t)n_embd * sizeof *one);
+    double square = 0;
+    for (int i = 0; i < n_embd; i++) square += (double)one[i] * (double)one[i];
+    assert_true(square > 0);
+    free(logits);
+    free(again);
+    free(hidden);
+    free(one);
+    rig_close(&r);
+}
+
+/* ---- what can go wrong ---- */
+
+static void cancelled(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "llama", QUANT_F32, KERN_KV_F32, 2, 256, NULL);
+    int32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    float *logits = malloc(8 * (size_t)r.n_vocab * sizeof *logits);
+    rig_feed(&r, 0, ids, 8, logits);
+    _Atomic bool flag = true;
+    for (int n = 1; n <= 8; n += 7) {
+        model_row rows[8];
+        for (int i = 0; i < n; i++) rows[i] = (model_row){ids[i], i, 0, true};
+        model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = n, .cancel = &flag};
+        err e = {0};
+        assert_false(model_exec_run(r.x, &b, logits, NULL, &e));
+        assert_int_equal(e.code, ERR_INTERRUPTED);
+    }
+    r.pos[0] = 0;
+    rig_feed(&r, 0, ids, 8, logits); /* and it still runs */
+    free(logits);
+    rig_close(&r);
+}
+
+static void poison(buf *file) {
+    uint64_t n;
+    rig_tensor(file, "output_norm.weight", &n)[3] = NAN;
+}
+
+static void not_finite(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "llama", QUANT_F32, KERN_KV_F32, 2, 256, poison);
+    float *logits = malloc((size_t)r.n_vocab * sizeof *logits);
+    int32_t id = 5;
+    rig_feed(&r, 0, &id, 1, NULL); /* nobody asks for a number */
+    model_row row = {5, 1, 0, true};
+    model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
+    err e = {0};
+    assert_false(model_exec_run(r.x, &b, logits, NULL, &e));
+    assert_int_equal(e.code, ERR_FAILED);
+    assert_non_null(strstr(e.msg, "not a finite number"));
+    free(logits);
+    rig_close(&r);
+}
+
+static void bad_batches(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "llama", QUANT_F32, KERN_KV_F32, 1, 256, NULL);
+    int32_t ids[2] = {1, 2};
+    float *logits = malloc(2 * (size_t)r.n_vocab * sizeof *logits);
+    rig_feed(&r, 0, ids, 2, logits);
+    const struct {
+        model_row row[2];
+        int n;
+        err_code code;
+    } bad[] = {
+        {{{-1, 0, 0, true}}, 1, ERR_USAGE},
+        {{{272, 0, 0, true}}, 1, ERR_USAGE},
+        {{{1, -1, 0, true}}, 1, ERR_NO_FIT},
+        {{{1, 256, 0, true}}, 1, ERR_NO_FIT},
+        {{{1, 0, 3, true}}, 1, ERR_USAGE},
+        {{{1, 0, -1, true}}, 1, ERR_USAGE},
+        {{{1, 0, 0, true}, {1, 0, 0, true}}, 2, ERR_USAGE},
+        {{{1, 64, 0, true}}, 1, ERR_USAGE},
+        {{{1, 0, 1, true}}, 1, ERR_USAGE},
+        {{{1, 0, 0, true}}, 0, ERR_USAGE},
+        {{{1, 0, 0, true}}, 129, ERR_USAGE},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        model_batch b = {.seqs = r.seq, .n_seqs = RIG_SEQS, .rows = bad[i].row, .n_rows = bad[i].n};
+        err e = {0};
+        assert_false(model_exec_run(r.x, &b, logits, NULL, &e));
+        if (e.code != bad[i].code) fail_msg("case %zu: code %d: %s", i, e.code, e.msg);
+    }
+    free(logits);
+    rig_close(&r);
+}
+
+/* ---- experts ---- */
+
+/* A router that finds all experts alike, and all experts but the first few unusable. */
+static void equal_experts(buf *file) {
+    uint64_t n;
+    for (int layer = 0; layer < 2; layer++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_inp.weight", layer);
+        float *router = rig_tensor(file, name, &n);
+        for (uint64_t i = 0; i < n; i++) router[i] = 0;
+        snprintf(name, sizeof name, "blk.%d.ffn_up_exps.weight", layer);
+        float *up = rig_tensor(file, name, &n);
+        err e = {0};
+        gguf *g = gguf_open_memory(file->data, file->len, "file", &e);
+        uint64_t used = 0, all = 0;
+        assert_true(gguf_get_u64(g, "qwen3moe.expert_used_count", &used));
+        assert_true(gguf_get_u64(g, "qwen3moe.expert_count", &all));
+        gguf_close(g);
+        for (uint64_t i = n / all * used; i < n; i++) up[i] = NAN;
+    }
+}
+
+static void ties_go_to_the_first_experts(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r, "qwen3moe", QUANT_F32, KERN_KV_F32, 2, 256, equal_experts);
+    int32_t ids[20];
+    float *logits = malloc(20 * (size_t)r.n_vocab * sizeof *logits);
+    for (int i = 0; i < 20; i++) ids[i] = token_of(&r, 0, i);
+    rig_feed(&r, 0, ids, 20, logits); /* fails when another expert was used */
+    rig_feed(&r, 1, ids, 2, logits);
+    free(logits);
+    rig_close(&r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bytes_in_company),
+        cmocka_unit_test(same_bytes_in_long_contexts),
+        cmocka_unit_test(sparse_outputs),
+        cmocka_unit_test(hidden_state),
+        cmocka_unit_test(cancelled),
+        cmocka_unit_test(not_finite),
+        cmocka_unit_test(bad_batches),
+        cmocka_unit_test(ties_go_to_the_first_experts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,299 @@
+/* Opening: what is missing, misshapen or out of range is named; a damaged header never does worse than
+ * an error; loading with a team, and the estimates that need no weights. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gguf/damage.h"
+#include "quant/quant.h"
+#include "rig.h"
+#include "support/cmocka_all.h"
+
+static void refused(const buf *file, err_code code, const char *message) {
+    err e = {0};
+    model *m = model_open_memory(file->data, file->len, "x.gguf", NULL, &e);
+    if (m) fail_msg("opened, though %s", message);
+    if (e.code != code || !strstr(e.msg, message)) fail_msg("code %d: %s", e.code, e.msg);
+    gguf *g = gguf_open_memory(file->data, file->len, "x.gguf", &e);
+    model_params p;
+    assert_non_null(g);
+    assert_false(model_params_read(g, &p, &e));
+    assert_int_equal(model_kv_estimate(g, 100, KERN_KV_F16, &e), 0);
+    gguf_close(g);
+}
+
+static buf tiny(const char *name) {
+    buf b;
+    err e = {0};
+    buf_init(&b, 64u << 20);
+    if (!tiny_model_build(name, QUANT_F32, &b, &e)) fail_msg("%s", e.msg);
+    return b;
+}
+
+static void each_missing_tensor_is_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *model, *tensor;
+    } cases[] = {
+        {"llama", "output_norm.weight"},
+        {"llama", "token_embd.weight"},
+        {"llama", "blk.1.ffn_down.weight"},
+        {"llama", "blk.0.attn_v.weight"},
+        {"qwen2", "blk.1.attn_k.bias"},
+        {"qwen3", "blk.0.attn_q_norm.weight"},
+        {"gemma2", "blk.0.post_ffw_norm.weight"},
+        {"phi3", "blk.1.attn_qkv.weight"},
+        {"qwen3moe", "blk.1.ffn_gate_inp.weight"},
+        {"gpt-oss", "blk.0.attn_sinks.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char message[96];
+        buf b = tiny(cases[i].model);
+        rig_hide_tensor(&b, cases[i].tensor);
+        snprintf(message, sizeof message, "tensor %s is missing", cases[i].tensor);
+        refused(&b, ERR_DAMAGED, message);
+        buf_deinit(&b);
+    }
+}
+
+static void keys_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t value;
+        const char *message;
+    } cases[] = {
+        {"llama.block_count", 0, "llama.block_count is 0; it must lie in 1 .. 1024"},
+        {"llama.block_count", 1u << 31, "llama.block_count"},
+        {"llama.block_count", 3, "tensor blk.2.attn_norm.weight is missing"},
+        {"llama.embedding_length", 255, "255"},
+        {"llama.embedding_length", 512, "token_embd.weight"},
+        {"llama.feed_forward_length", 100, "blk.0.ffn_gate.weight is 256 x 512"},
+        {"llama.attention.head_count", 0, "llama.attention.head_count is 0"},
+        {"llama.attention.head_count_kv", 3, "does not divide 4 heads"},
+        {"llama.attention.key_length", 24, "a head is a multiple of 16"},
+        {"llama.context_length", 0, "llama.context_length is 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        buf b = tiny("llama");
+        rig_set_u32(&b, cases[i].key, cases[i].value);
+        refused(&b, ERR_DAMAGED, cases[i].message);
+        buf_deinit(&b);
+    }
+    buf b = tiny("llama");
+    memcpy(memmem(b.data, b.len, "llama.block_count", 17), "llama.block_coun_", 17);
+    refused(&b, ERR_DAMAGED, "llama.block_count is missing");
+    buf_deinit(&b);
+    b = tiny("llama");
+    memcpy(memmem(b.data, b.len, "llama", 5), "lama3", 5);
+    refused(&b, ERR_FAILED, "architecture \"lama3\" is not known; known: llama, qwen2");
+    buf_deinit(&b);
+}
+
+static void vocabulary_only_files(void **state) {
+    (void)state;
+    const char *shared = getenv("HEARTH_SHARED");
+    char path[1024];
+    if (!shared || !*shared) skip_because("no shared vocabularies");
+    snprintf(path, sizeof path, "%s/vocab/ggml-vocab-llama-bpe.gguf", shared);
+    err e = {0};
+    model *m = model_open(path, NULL, &e);
+    assert_null(m);
+    assert_int_equal(e.code, ERR_DAMAGED);
+    assert_non_null(strstr(e.msg, "has no weights"));
+}
+
+static void counts(void *ud, uint64_t done, uint64_t total) {
+    uint64_t *last = ud;
+    assert_true(done > last[0] && done <= total);
+    last[0] = done;
+    last[1] = total;
+}
+
+/* Estimates equal what is there once loaded; a team loads the same weights; progress ends at its total. */
+static void estimates_and_teams(void **state) {
+    (void)state;
+    for (const char *const *name = tiny_names; *name; name++) {
+        buf b;
+        err e = {0};
+        buf_init(&b, 64u << 20);
+        assert_true(tiny_model_build(*name, QUANT_Q8_0, &b, &e));
+        gguf *g = gguf_open_memory(b.data, b.len, *name, &e);
+        model_params p;
+        if (!model_params_read(g, &p, &e)) fail_msg("%s", e.msg);
+        uint64_t last[2] = {0};
+        model_options o = {.team = team_new(3, &e), .progress = counts, .progress_ud = last};
+        model *m = model_open_memory(b.data, b.len, *name, &o, &e);
+        if (!m) fail_msg("%s", e.msg);
+        assert_int_equal(last[0], last[1]);
+        assert_int_equal(p.weight_bytes, model_params_of(m)->weight_bytes);
+        assert_true(p.weight_bytes < b.len * 2 && p.n_params > 100000);
+        uint64_t kv = 0;
+        for (int i = 0; i < model_n_kv_groups(m); i++) {
+            const model_kv_group *kg = model_kv_group_at(m, i);
+            size_t bytes = model_kv_page_bytes(kg, KERN_KV_F16);
+            assert_int_equal(bytes % 64, 0);
+            kv += 4 * bytes;
+        }
+        assert_int_equal(kv, model_kv_estimate(g, 256, KERN_KV_F16, &e));
+        assert_int_equal(model_kv_estimate(g, 0, KERN_KV_F16, &e), 0);
+        model_close(m);
+        team_free(o.team);
+        gguf_close(g);
+        buf_deinit(&b);
+    }
+}
+
+/* ---- damage ---- */
+
+static void put_u32(buf *b, uint32_t v) {
+    buf_append(b, &v, 4);
+}
+
+static void put_u64(buf *b, uint64_t v) {
+    buf_append(b, &v, 8);
+}
+
+static void put_str(buf *b, const char *s) {
+    put_u64(b, strlen(s));
+    buf_puts(b, s);
+}
+
+static void put_tensor(buf *b, const char *name, uint64_t ne0, uint64_t ne1, uint64_t *offset) {
+    put_str(b, name);
+    put_u32(b, ne1 ? 2 : 1);
+    put_u64(b, ne0);
+    if (ne1) put_u64(b, ne1);
+    put_u32(b, QUANT_F32);
+    put_u64(b, *offset);
+    *offset += ne0 * (ne1 ? ne1 : 1) * 4;
+}
+
+/* One layer of 32 x 32, a vocabulary of 40, no tokenizer: a whole model with a header of some KB. */
+static size_t smallest_model(buf *b) {
+    static const char *const names[] = {"attn_q.weight",      "attn_k.weight",   "attn_v.weight",
+                                        "attn_output.weight", "ffn_gate.weight", "ffn_up.weight",
+                                        "ffn_down.weight"};
+    static const struct {
+        const char *key;
+        uint32_t v;
+    } ints[] = {{"llama.context_length", 64},
+                {"llama.embedding_length", 32},
+                {"llama.block_count", 1},
+                {"llama.feed_forward_length", 32},
+                {"llama.attention.head_count", 2},
+                {"llama.attention.head_count_kv", 2},
+                {"llama.attention.sliding_window", 8},
+                {"llama.rope.dimension_count", 16}};
+    uint64_t offset = 0;
+    buf_init(b, 1 << 20);
+    buf_puts(b, "GGUF");
+    put_u32(b, 3);
+    put_u64(b, 11);
+    put_u64(b, 11);
+    put_str(b, "general.architecture");
+    put_u32(b, GGUF_STRING);
+    put_str(b, "llama");
+    for (size_t i = 0; i < 8; i++) {
+        put_str(b, ints[i].key);
+        put_u32(b, GGUF_U32);
+        put_u32(b, ints[i].v);
+    }
+    put_str(b, "llama.attention.layer_norm_rms_epsilon");
+    put_u32(b, GGUF_F32);
+    put_u32(b, 0x3727c5ac); /* 1e-5 */
+    put_str(b, "llama.rope.scaling.type");
+    put_u32(b, GGUF_STRING);
+    put_str(b, "none");
+    put_tensor(b, "token_embd.weight", 32, 40, &offset);
+    put_tensor(b, "output_norm.weight", 32, 0, &offset);
+    for (size_t i = 0; i < 7; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.0.%s", names[i]);
+        put_tensor(b, name, 32, 32, &offset);
+    }
+    put_tensor(b, "blk.0.attn_norm.weight", 32, 0, &offset);
+    put_tensor(b, "blk.0.ffn_norm.weight", 32, 0, &offset);
+    size_t header = b->len;
+    while (b->len % 32) buf_putc(b, 0);
+    for (uint64_t i = 0; i < offset / 4; i++) {
+        float v = (float)((int)(i * 37 % 101) - 50) / 64;
+        buf_append(b, &v, 4);
+    }
+    assert_false(b->failed);
+    return header;
+}
+
+typedef struct tally {
+    size_t refused, opened, ran;
+} tally;
+
+/* One token of a model that opened, on pages of its own. */
+static bool run_one(model *m, err *e) {
+    team *t = team_new(1, e);
+    model_exec *x = model_exec_new(m, t, KERN_KV_F16, 1, e);
+    model_seq seq = {0};
+    void *page[MODEL_MAX_KV_GROUPS] = {0};
+    bool ok = x != NULL;
+    for (int g = 0; g < model_n_kv_groups(m); g++) {
+        page[g] = aligned_alloc(64, model_kv_page_bytes(model_kv_group_at(m, g), KERN_KV_F16));
+        seq.page[g] = &page[g];
+        ok = ok && page[g];
+    }
+    float *logits = malloc((size_t)model_params_of(m)->n_vocab * sizeof *logits);
+    model_row row = {0, 0, 0, true};
+    model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
+    ok = ok && logits && model_exec_run(x, &b, logits, NULL, e);
+    for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) free(page[g]);
+    free(logits);
+    model_exec_free(x);
+    team_free(t);
+    return ok;
+}
+
+static void load(const uint8_t *file, size_t n, void *ud) {
+    tally *t = ud;
+    err e = {0};
+    model_params p;
+    gguf *g = gguf_open_memory(file, n, "broken.gguf", &e);
+    bool known = g && model_params_read(g, &p, &e);
+    if (known) (void)model_kv_estimate(g, p.n_ctx, KERN_KV_Q8, &e);
+    gguf_close(g);
+    model *m = model_open_memory(file, n, "broken.gguf", NULL, &e);
+    if (!m) {
+        t->refused++;
+        assert_true(e.code == ERR_DAMAGED || e.code == ERR_FAILED || e.code == ERR_NO_FIT);
+        assert_null(strchr(e.msg, '\n'));
+        return;
+    }
+    assert_true(known);
+    t->opened++;
+    if (run_one(m, &e)) t->ran++;
+    model_close(m);
+}
+
+static void damaged_headers(void **state) {
+    (void)state;
+    buf b;
+    size_t header = smallest_model(&b);
+    assert_true(header < 4096);
+    tally good = {0}, broken = {0};
+    load((const uint8_t *)b.data, b.len, &good);
+    assert_int_equal(good.ran, 1);
+    size_t n = damage_for_each((const uint8_t *)b.data, b.len, header, load, &broken);
+    print_message("%zu broken files: %zu refused, %zu opened, %zu ran\n", n, broken.refused,
+                  broken.opened, broken.ran);
+    assert_int_equal(n, broken.refused + broken.opened);
+    assert_true(broken.refused > header && broken.ran > 100);
+    buf_deinit(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_missing_tensor_is_named),
+        cmocka_unit_test(keys_are_checked),
+        cmocka_unit_test(vocabulary_only_files),
+        cmocka_unit_test(estimates_and_teams),
+        cmocka_unit_test(damaged_headers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
