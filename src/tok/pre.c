@@ -12,6 +12,7 @@ struct pre {
     const char *name;
     int n_stages;
     pcre2_code *code[MAX_STAGES]; /* NULL: TRAILING_SPACE */
+    bool jit[MAX_STAGES];         /* false where PCRE2 must interpret */
 };
 
 /* JIT needs little stack: every pattern is repeats of single characters, which it runs without. */
@@ -65,7 +66,7 @@ static bool stage_compile(pre *p, const char *pattern, err *e) {
         return err_set(e, ERR_FAILED, "pre-tokenizer '%s': pattern error %d at %zu", p->name, number,
                        (size_t)at);
     }
-    pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); /* where there is no JIT, PCRE2 interprets */
+    p->jit[p->n_stages - 1] = pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE) == 0;
     return true;
 }
 
@@ -201,11 +202,15 @@ static bool stage_match(split *s, int stage, size_t from, size_t to, size_t orig
         for (size_t n; *begin > from && (n = space_before(s->subject, *begin)) > 0;) *begin -= n;
         return true;
     }
-    int rc = pcre2_match(code, (PCRE2_SPTR)s->subject + origin, to - origin, from - origin,
-                         PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, s->run->match, s->run->context);
+    PCRE2_SPTR subject = (PCRE2_SPTR)s->subject + origin;
+    pre_run *r = s->run;
+    int rc = r->p->jit[stage]
+                 ? pcre2_jit_match(code, subject, to - origin, from - origin, PCRE2_NOTEMPTY, r->match, r->context)
+                 : pcre2_match(code, subject, to - origin, from - origin,
+                               PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, r->match, r->context);
     if (rc == PCRE2_ERROR_NOMATCH) return true;
     if (rc < 0) {
-        return err_set(s->e, ERR_FAILED, "pre-tokenizer '%s': match error %d", s->run->p->name, rc);
+        return err_set(s->e, ERR_FAILED, "pre-tokenizer '%s': match error %d", r->p->name, rc);
     }
     const PCRE2_SIZE *span = pcre2_get_ovector_pointer(s->run->match);
     *begin = origin + span[0];
@@ -216,7 +221,8 @@ static bool stage_match(split *s, int stage, size_t from, size_t to, size_t orig
 /* Recursion is as deep as there are stages, at most MAX_STAGES. */
 static bool piece_split(split *s, int stage, size_t from, size_t to) {
     if (from == to) return true;
-    if (stage == s->run->p->n_stages) return s->fn(s->ud, (str){s->text + from, to - from});
+    bool one_char = to - from <= 4 && utf8_len(s->subject + from, to - from) == (int)(to - from);
+    if (stage == s->run->p->n_stages || one_char) return s->fn(s->ud, (str){s->text + from, to - from});
     for (size_t at = from, begin, end; at < to; at = end) {
         if (!stage_match(s, stage, at, to, from, &begin, &end)) return false;
         if (!piece_split(s, stage + 1, at, begin)) return false;

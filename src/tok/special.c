@@ -122,3 +122,8 @@ bool tok_set_strip(tok *t, str name, str arch, err *e) {
     }
     return true;
 }
+
+unsigned tok_strips(const tok *t, int32_t id) {
+    uint8_t strip = t->strip && id >= 0 && id < t->n ? t->strip[id] : 0;
+    return (strip & STRIP_LEFT ? TOK_STRIP_LEFT : 0u) | (strip & STRIP_RIGHT ? TOK_STRIP_RIGHT : 0u);
+}

@@ -62,6 +62,10 @@ bool tok_is_end(const tok *t, int32_t id);
 /* The ids of all tokens for which tok_is_end holds, ascending. Borrowed. */
 const int32_t *tok_ends(const tok *t, size_t *n);
 
+/* White space beside this control token that tok_encode swallows: TOK_STRIP_ bits. */
+enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 };
+unsigned tok_strips(const tok *t, int32_t id);
+
 /* The bytes that one token adds to the text, with no regard to its neighbours (a SentencePiece leading
  * space is kept). Control tokens give nothing unless `special`. Borrowed from t, O(1). */
 str tok_piece(const tok *t, int32_t id, bool special);
