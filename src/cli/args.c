@@ -29,7 +29,8 @@ static size_t distance(const char *a, const char *b) {
             size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
             if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -38,7 +39,9 @@ static size_t distance(const char *a, const char *b) {
 
 const char *cli_nearest(const char *word, const char *const *candidates, size_t n) {
     const char *best = NULL;
-    size_t least = strlen(word) < 4 ? 2 : 2 + strlen(word) / 4; /* at this distance words are strangers */
+    size_t least = strlen(word) < 4
+                       ? 2
+                       : 2 + strlen(word) / 4; /* at this distance words are strangers */
     if (strlen(word) >= 4) least++;
     for (size_t i = 0; i < n; i++) {
         size_t d = distance(word, candidates[i]);
@@ -73,7 +76,8 @@ static bool read_list(cli_value *v, const char *text, err *e) {
     return true;
 }
 
-static bool read_number(cli_value *v, const cli_option *o, const char *what, const char *text, err *e) {
+static bool read_number(cli_value *v, const cli_option *o, const char *what, const char *text,
+                        err *e) {
     double x;
     if (!str_to_f64(str_of(text), &x))
         return err_set(e, ERR_USAGE, "%s: \"%s\" is no number", what, text);
@@ -98,7 +102,8 @@ bool cli_value_read(cli_value *v, const cli_option *o, const char *what, const c
         break;
     case CLI_LIST: ok = read_list(v, text, e); break;
     case CLI_CHOICE:
-        if (!word_of(o->arg, text)) ok = err_set(e, ERR_USAGE, "%s: \"%s\" is not one of %s", what, text, o->arg);
+        if (!word_of(o->arg, text))
+            ok = err_set(e, ERR_USAGE, "%s: \"%s\" is not one of %s", what, text, o->arg);
         break;
     case CLI_TEXT:
     case CLI_FILE: break;
@@ -157,13 +162,16 @@ static bool unknown_option(const cli_command *c, const char *given, size_t n, er
     snprintf(word, sizeof word, "%.*s", (int)(n < 60 ? n : 60), given);
     str_printable(str_of(word), shown, sizeof shown);
     const char *near = cli_nearest(word, names, k);
-    if (near) return err_set(e, ERR_USAGE, "%s has no option --%s: did you mean --%s?", c->name, shown, near);
-    return err_set(e, ERR_USAGE, "%s has no option --%s (hearth %s --help lists them)", c->name, shown, c->name);
+    if (near)
+        return err_set(e, ERR_USAGE, "%s has no option --%s: did you mean --%s?", c->name, shown,
+                       near);
+    return err_set(e, ERR_USAGE, "%s has no option --%s (hearth %s --help lists them)", c->name,
+                   shown, c->name);
 }
 
 /* One option with its value, from text after the name (or NULL) or from the next argument. */
-static bool take(cli_args *a, int i, const char *shown, const char *value, int argc, char **argv, int *at,
-                 err *e) {
+static bool take(cli_args *a, int i, const char *shown, const char *value, int argc, char **argv,
+                 int *at, err *e) {
     const cli_option *o = cli_option_at(a->command, i);
     if (o->kind == CLI_FLAG) {
         if (value) return err_set(e, ERR_USAGE, "%s takes no value", shown);
@@ -195,8 +203,9 @@ static bool parse_short(cli_args *a, int argc, char **argv, int *at, err *e) {
         if (i < 0) {
             int full = option_named(a->command, argv[*at] + 1, strcspn(argv[*at] + 1, "="));
             if (full >= 0)
-                return err_set(e, ERR_USAGE, "%s: options of more than one letter have two dashes: -%s", argv[*at],
-                               argv[*at]);
+                return err_set(e, ERR_USAGE,
+                               "%s: options of more than one letter have two dashes: -%s",
+                               argv[*at], argv[*at]);
             return err_set(e, ERR_USAGE, "%s has no option %s (hearth %s --help lists them)",
                            a->command->name, shown, a->command->name);
         }
@@ -214,7 +223,8 @@ static bool right_number(const cli_args *a, err *e) {
     const cli_command *c = a->command;
     if (a->n_args >= c->min_args && (c->max_args < 0 || a->n_args <= c->max_args)) return true;
     return err_set(e, ERR_USAGE, "%s: %s; usage: hearth %s %s", c->name,
-                   a->n_args < c->min_args ? "something is missing" : "too many arguments", c->name, c->args);
+                   a->n_args < c->min_args ? "something is missing" : "too many arguments", c->name,
+                   c->args);
 }
 
 bool cli_args_parse(cli_args *a, const cli_command *c, int argc, char **argv, bool *help, err *e) {
@@ -231,7 +241,8 @@ bool cli_args_parse(cli_args *a, const cli_command *c, int argc, char **argv, bo
         } else if (strcmp(s, "--help") == 0 || strcmp(s, "-h") == 0) {
             *help = true;
             return true;
-        } else if (!(s[1] == '-' ? parse_long(a, argc, argv, &i, e) : parse_short(a, argc, argv, &i, e))) {
+        } else if (!(s[1] == '-' ? parse_long(a, argc, argv, &i, e)
+                                 : parse_short(a, argc, argv, &i, e))) {
             return false;
         }
     }
@@ -245,7 +256,8 @@ void cli_args_deinit(cli_args *a) {
 }
 
 const cli_value *cli_get(const cli_args *a, const char *name) {
-    int i = name[1] ? option_named(a->command, name, strlen(name)) : option_lettered(a->command, *name);
+    int i = name[1] ? option_named(a->command, name, strlen(name))
+                    : option_lettered(a->command, *name);
     assert(i >= 0);
     return &a->value[i];
 }

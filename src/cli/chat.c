@@ -97,7 +97,8 @@ bool chat_set_system(chat *c, const char *text, err *e) {
 }
 
 bool chat_add_stop(chat *c, const char *text, err *e) {
-    if (c->n_stop >= LIMIT_STOP_STRINGS) return err_set(e, ERR_USAGE, "at most %d stop strings", LIMIT_STOP_STRINGS);
+    if (c->n_stop >= LIMIT_STOP_STRINGS)
+        return err_set(e, ERR_USAGE, "at most %d stop strings", LIMIT_STOP_STRINGS);
     if (!*text) return err_set(e, ERR_USAGE, "a stop string cannot be empty");
     char **more = realloc(c->stop, ((size_t)c->n_stop + 2) * sizeof *more);
     if (!more) return err_set(e, ERR_FAILED, "out of memory");
@@ -170,15 +171,18 @@ static bool render(const chat *c, int32_t **ids, size_t *n, err *e) {
         buf_init(&all, LIMIT_TEXT_BYTES);
         if (c->system) buf_puts(&all, c->system);
         for (int i = 0; i < c->n_messages; i++) buf_puts(&all, c->message[i].text);
-        ok = hearth_tokenize(c->m, all.data ? all.data : "", all.len, HEARTH_TOK_BOS | HEARTH_TOK_SPECIAL, ids, n, &he);
-        if (all.failed) ok = err_set(e, ERR_NO_FIT, "the text is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+        ok = hearth_tokenize(c->m, all.data ? all.data : "", all.len,
+                             HEARTH_TOK_BOS | HEARTH_TOK_SPECIAL, ids, n, &he);
+        if (all.failed)
+            ok = err_set(e, ERR_NO_FIT, "the text is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
         buf_deinit(&all);
     } else {
         int k = 0;
         hearth_message *m = calloc((size_t)c->n_messages + 1, sizeof *m);
         if (!m) return err_set(e, ERR_FAILED, "out of memory");
         if (c->system) m[k++] = (hearth_message){"system", c->system};
-        for (int i = 0; i < c->n_messages; i++) m[k++] = (hearth_message){c->message[i].role, c->message[i].text};
+        for (int i = 0; i < c->n_messages; i++)
+            m[k++] = (hearth_message){c->message[i].role, c->message[i].text};
         ok = hearth_chat_tokenize(c->m, m, (size_t)k, true, ids, n, &he);
         free(m);
     }
@@ -200,7 +204,8 @@ static bool keep_token(chat_answer *a, const hearth_token *t, bool logprobs) {
     if (logprobs) {
         chat_logprob *l = &a->logprobs[a->n_ids];
         *l = (chat_logprob){.id = t->id, .logprob = t->logprob};
-        for (; l->n_top < t->n_top && l->n_top < 20; l->n_top++) l->top[l->n_top] = t->top[l->n_top];
+        for (; l->n_top < t->n_top && l->n_top < 20; l->n_top++)
+            l->top[l->n_top] = t->top[l->n_top];
     }
     a->ids[a->n_ids++] = t->id;
     return true;
@@ -232,10 +237,8 @@ static bool read_tokens(chat *c, hearth_request *r, chat_answer *a, bool silent,
         buf_append(&a->text, t.text, t.text_len);
         if (ok) ok = keep_token(a, &t, c->params.n_logprobs >= 0);
         if (silent) continue;
-        if (renderer)
-            md_feed(renderer, t.text, t.text_len);
-        else
-            out_write(t.text, t.text_len);
+        if (renderer) md_feed(renderer, t.text, t.text_len);
+        else out_write(t.text, t.text_len);
         out_flush();
     }
     if (renderer) {
@@ -276,7 +279,8 @@ bool chat_answer_get(chat *c, chat_answer *a, bool silent, err *e) {
     p.prompt = ids;
     p.n_prompt = n;
     p.stop = (const char *const *)c->stop;
-    if (!c->seed_given && getrandom(&p.seed, sizeof p.seed, 0) != (ssize_t)sizeof p.seed) p.seed = clock_now_ns();
+    if (!c->seed_given && getrandom(&p.seed, sizeof p.seed, 0) != (ssize_t)sizeof p.seed)
+        p.seed = clock_now_ns();
     if (c->verbose && p.temperature > 0) note("seed %llu", (unsigned long long)p.seed);
     a->n_prompt = n;
     interrupt_remember();
@@ -310,9 +314,11 @@ const char *chat_finish_name(hearth_finish f) {
 void chat_say_speed(const hearth_usage *u) {
     int32_t fresh = u->n_prompt - u->n_cached;
     char prefill[40] = "", decode[40] = "";
-    if (u->prefill_s > 0) snprintf(prefill, sizeof prefill, ", %.1f tokens/s", fresh / u->prefill_s);
+    if (u->prefill_s > 0)
+        snprintf(prefill, sizeof prefill, ", %.1f tokens/s", fresh / u->prefill_s);
     if (u->decode_s > 0 && u->n_generated > 1)
         snprintf(decode, sizeof decode, ", %.1f tokens/s", (u->n_generated - 1) / u->decode_s);
-    note("prompt %d tokens (%d reused) in %.2f s%s; answer %d tokens in %.2f s%s; ended by: %s", u->n_prompt, u->n_cached,
-         u->prefill_s, prefill, u->n_generated, u->decode_s, decode, chat_finish_name(u->finish));
+    note("prompt %d tokens (%d reused) in %.2f s%s; answer %d tokens in %.2f s%s; ended by: %s",
+         u->n_prompt, u->n_cached, u->prefill_s, prefill, u->n_generated, u->decode_s, decode,
+         chat_finish_name(u->finish));
 }

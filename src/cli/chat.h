@@ -21,20 +21,20 @@ typedef struct chat {
 
     hearth_params params; /* sampler; prompt and stop are set for each answer */
     bool seed_given;
-    char *system;     /* owned, NULL: none */
-    char **stop;      /* owned, NULL-terminated, or NULL */
+    char *system; /* owned, NULL: none */
+    char **stop;  /* owned, NULL-terminated, or NULL */
     int n_stop;
-    int32_t ctx;      /* asked for; 0: the model's own */
+    int32_t ctx; /* asked for; 0: the model's own */
     int threads;
     hearth_kv kv;
-    bool raw;         /* no template: the messages' text as it is */
-    bool markdown;    /* render answers on a terminal */
+    bool raw;      /* no template: the messages' text as it is */
+    bool markdown; /* render answers on a terminal */
     bool verbose;
 
     chat_message *message; /* owned; system not included */
     int n_messages, cap_messages;
 
-    hearth_usage last;     /* of the last answer */
+    hearth_usage last; /* of the last answer */
     int32_t n_answers;
     int64_t total_prompt, total_cached, total_generated;
     double total_prefill_s, total_decode_s;

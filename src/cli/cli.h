@@ -21,14 +21,14 @@
 /* ---- the table ---- */
 
 typedef enum cli_kind {
-    CLI_FLAG,   /* no value */
-    CLI_INT,    /* whole number from min to max */
-    CLI_U64,    /* any unsigned 64-bit number */
-    CLI_REAL,   /* number from min to max */
+    CLI_FLAG, /* no value */
+    CLI_INT,  /* whole number from min to max */
+    CLI_U64,  /* any unsigned 64-bit number */
+    CLI_REAL, /* number from min to max */
     CLI_TEXT,
-    CLI_LIST,   /* text, may be given several times */
-    CLI_FILE,   /* text, a path */
-    CLI_CHOICE  /* one of the words of arg, "f16|q8|f32" */
+    CLI_LIST,  /* text, may be given several times */
+    CLI_FILE,  /* text, a path */
+    CLI_CHOICE /* one of the words of arg, "f16|q8|f32" */
 } cli_kind;
 
 typedef struct cli_option {
@@ -56,13 +56,13 @@ typedef struct cli_args cli_args;
 
 typedef struct cli_command {
     const char *name;
-    const char *summary;     /* one line */
-    const char *args;        /* of the usage line: "MODEL [TEXT]" */
-    const char *about;       /* paragraphs, separated by \n\n; wrapped where printed */
-    const char *examples;    /* lines */
-    const char *complete;    /* what a first argument may be: "model", "command", or words */
+    const char *summary;  /* one line */
+    const char *args;     /* of the usage line: "MODEL [TEXT]" */
+    const char *about;    /* paragraphs, separated by \n\n; wrapped where printed */
+    const char *examples; /* lines */
+    const char *complete; /* what a first argument may be: "model", "command", or words */
     const cli_option *options, *more_options; /* each ends with {0}; may be NULL */
-    int min_args, max_args;  /* max -1: any number */
+    int min_args, max_args;                   /* max -1: any number */
     int (*run)(const cli_args *a);
 } cli_command;
 
@@ -120,7 +120,7 @@ char *human_count(uint64_t n, char *dst, size_t cap); /* "1,234,567" */
 /* ---- Ctrl-C (interrupt.c) ---- */
 
 void interrupt_end_process(void); /* the next one ends the process with 130 (how it begins) */
-void interrupt_remember(void);    /* the next one is remembered; a third in a row ends the process */
+void interrupt_remember(void); /* the next one is remembered; a third in a row ends the process */
 bool interrupt_seen(void);
 void interrupt_clear(void);
 

@@ -36,7 +36,8 @@ static void random_prompt(int32_t *ids, int n, int32_t n_vocab, uint64_t repetit
 }
 
 /* One request; seconds to the first token, and for the rest. */
-static bool once(hearth_engine *g, const int32_t *ids, int p, int n, double *prefill_s, double *decode_s, err *e) {
+static bool once(hearth_engine *g, const int32_t *ids, int p, int n, double *prefill_s,
+                 double *decode_s, err *e) {
     hearth_err he = {0};
     hearth_params q = hearth_params_default();
     q.prompt = ids;
@@ -57,7 +58,8 @@ static bool once(hearth_engine *g, const int32_t *ids, int p, int n, double *pre
         err_from_hearth(e, &he);
         return false;
     }
-    if (got != n + 1) return err_set(e, ERR_FAILED, "the model wrote %d tokens instead of %d", got, n + 1);
+    if (got != n + 1)
+        return err_set(e, ERR_FAILED, "the model wrote %d tokens instead of %d", got, n + 1);
     *prefill_s = t1 - t0;
     *decode_s = t2 - t1;
     return true;
@@ -105,14 +107,15 @@ static bool measure(const models_ref *ref, const shape *s, hearth_kv kv, figures
     if (m) {
         hearth_model_info info;
         hearth_model_info_get(m, &info);
-        hearth_engine_options o = {.n_threads = s->threads, .kv = kv, .no_prefix_reuse = true,
-                                   .n_ctx = s->p + s->n + 1};
+        hearth_engine_options o = {
+            .n_threads = s->threads, .kv = kv, .no_prefix_reuse = true, .n_ctx = s->p + s->n + 1};
         if (o.n_ctx <= info.n_ctx_train) {
             g = hearth_engine_new(m, &o, &he);
             if (g) ok = repeat(m, g, s, f, e);
         } else {
             he.code = HEARTH_NO_FIT;
-            snprintf(he.msg, sizeof he.msg, "%d prompt and %d further tokens are more than the model's context of %d",
+            snprintf(he.msg, sizeof he.msg,
+                     "%d prompt and %d further tokens are more than the model's context of %d",
                      s->p, s->n, info.n_ctx_train);
         }
     }
@@ -145,7 +148,8 @@ static bool profile_run(direct *d, const shape *s, profile *out, err *e) {
         ok = direct_run(d, ids + at, rows, at, at + rows == s->p ? 1 : 0, logits, e);
     }
     if (ok) out->n = model_exec_profile(d->x, out->name, out->prefill, MAX_KINDS, true);
-    for (int i = 0; ok && i < s->n; i++) ok = direct_run(d, ids + s->p + i, 1, s->p + i, 1, logits, e);
+    for (int i = 0; ok && i < s->n; i++)
+        ok = direct_run(d, ids + s->p + i, 1, s->p + i, 1, logits, e);
     if (ok) out->n = model_exec_profile(d->x, out->name, out->decode, MAX_KINDS, true);
     if (out->n > MAX_KINDS) out->n = MAX_KINDS;
     free(ids);
@@ -153,10 +157,11 @@ static bool profile_run(direct *d, const shape *s, profile *out, err *e) {
     return ok;
 }
 
-static bool profile_model(const models_ref *ref, const shape *s, kern_kv_type kv, profile *out, err *e) {
+static bool profile_model(const models_ref *ref, const shape *s, kern_kv_type kv, profile *out,
+                          err *e) {
     direct d = {0};
-    bool ok = direct_open(&d, ref, s->threads, false, e) && direct_pages(&d, s->p + s->n, CHUNK, kv, e) &&
-              profile_run(&d, s, out, e);
+    bool ok = direct_open(&d, ref, s->threads, false, e) &&
+              direct_pages(&d, s->p + s->n, CHUNK, kv, e) && profile_run(&d, s, out, e);
     direct_close(&d);
     return ok;
 }
@@ -167,7 +172,8 @@ static void print_profile(const profile *p) {
     out_printf("\n%-16s %12s %7s %12s %7s\n", "step", "prefill ms", "share", "decode ms", "share");
     for (int i = 0; i < p->n; i++)
         out_printf("%-16s %12.2f %6.1f%% %12.2f %6.1f%%\n", p->name[i], 1e3 * p->prefill[i],
-                   a > 0 ? 100 * p->prefill[i] / a : 0, 1e3 * p->decode[i], b > 0 ? 100 * p->decode[i] / b : 0);
+                   a > 0 ? 100 * p->prefill[i] / a : 0, 1e3 * p->decode[i],
+                   b > 0 ? 100 * p->decode[i] / b : 0);
 }
 
 /* ---- printing ---- */
@@ -213,11 +219,12 @@ static void print_json(const figures *f, const shape *s, const profile *p) {
 }
 
 static void print(const figures *f, const shape *s, const profile *p) {
-    out_printf("%s: %s kernels, %d threads, median (min to max) of %d\n", f->name, kern_get()->name, f->threads, s->r);
-    out_printf("prefill %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->p, f->prefill.median, f->prefill.min,
-               f->prefill.max);
-    out_printf("decode  %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->n, f->decode.median, f->decode.min,
-               f->decode.max);
+    out_printf("%s: %s kernels, %d threads, median (min to max) of %d\n", f->name, kern_get()->name,
+               f->threads, s->r);
+    out_printf("prefill %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->p, f->prefill.median,
+               f->prefill.min, f->prefill.max);
+    out_printf("decode  %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->n, f->decode.median,
+               f->decode.min, f->decode.max);
     if (p->n > 0) print_profile(p);
 }
 
@@ -230,14 +237,14 @@ static int run(const cli_args *a) {
                (int)cli_int(a, "threads", 0)};
     const char *kv = cli_text(a, "kv", "f16");
     kern_kv_type inner = kv_type_named(kv);
-    hearth_kv outer = inner == KERN_KV_Q8 ? HEARTH_KV_Q8 : inner == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
+    hearth_kv outer = inner == KERN_KV_Q8    ? HEARTH_KV_Q8
+                      : inner == KERN_KV_F32 ? HEARTH_KV_F32
+                                             : HEARTH_KV_F16;
     bool ok = models_find(&ref, a->arg[0], &e) && measure(&ref, &s, outer, &f, &e);
     if (ok && cli_flag(a, "profile")) ok = profile_model(&ref, &s, inner, &p, &e);
     if (!ok) return cli_fail(&e);
-    if (cli_flag(a, "json"))
-        print_json(&f, &s, &p);
-    else
-        print(&f, &s, &p);
+    if (cli_flag(a, "json")) print_json(&f, &s, &p);
+    else print(&f, &s, &p);
     return ERR_NONE;
 }
 
@@ -256,8 +263,10 @@ const cli_command cmd_bench = {
     .name = "bench",
     .summary = "tokens per second on this machine",
     .args = "MODEL",
-    .about = "Measures prefill and decode apart: median, smallest and largest of the repetitions. The output matrix "
-             "and the sampling are included; nothing is reused between repetitions and nothing is guessed ahead.",
+    .about = "Measures prefill and decode apart: median, smallest and largest of the repetitions. "
+             "The output matrix "
+             "and the sampling are included; nothing is reused between repetitions and nothing is "
+             "guessed ahead.",
     .examples = "  hearth bench bard\n  hearth bench model.gguf -p 512 -n 128 -t 2 -r 5 --json",
     .complete = "model",
     .options = options,

@@ -12,7 +12,8 @@ const cli_command cmd_completion = {
     .name = "completion",
     .summary = "print the completion script for a shell",
     .args = "bash|zsh|fish",
-    .about = "Prints a script that completes commands, options and file names. Load it where the shell starts, "
+    .about = "Prints a script that completes commands, options and file names. Load it where the "
+             "shell starts, "
              "as in the examples; make install puts the scripts where shells look by themselves.",
     .examples = "  source <(hearth completion bash)\n"
                 "  hearth completion zsh >\"${fpath[1]}/_hearth\"\n"

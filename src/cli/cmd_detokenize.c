@@ -17,8 +17,7 @@ static bool read_ids(const cli_args *a, int32_t **ids, size_t *n, err *e) {
     }
     if (a->n_args == 1 && in_is_terminal())
         ok = err_set(e, ERR_USAGE, "detokenize: no token numbers: give IDS or pipe them in");
-    else if (a->n_args == 1)
-        ok = input_stdin(&text, e);
+    else if (a->n_args == 1) ok = input_stdin(&text, e);
     if (ok && text.failed) ok = err_set(e, ERR_NO_FIT, "out of memory");
     ok = ok && cli_ids_read(text.data ? text.data : "", ids, n, e);
     buf_deinit(&text);
@@ -28,7 +27,8 @@ static bool read_ids(const cli_args *a, int32_t **ids, size_t *n, err *e) {
 static bool decode(const tok *t, const int32_t *ids, size_t n, bool special, buf *out, err *e) {
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= tok_n_vocab(t))
-            return err_set(e, ERR_USAGE, "token %d is not in the vocabulary of %d tokens", ids[i], tok_n_vocab(t));
+            return err_set(e, ERR_USAGE, "token %d is not in the vocabulary of %d tokens", ids[i],
+                           tok_n_vocab(t));
     return tok_decode(t, ids, n, special, out, e);
 }
 
@@ -42,8 +42,9 @@ static int run(const cli_args *a) {
     buf text, json;
     buf_init(&text, (size_t)1 << 32);
     buf_init(&json, (size_t)1 << 33);
-    bool ok = models_find(&r, a->arg[0], &e) && (g = models_open_file(&r, &e)) && (t = tok_open(g, &e)) &&
-              read_ids(a, &ids, &n, &e) && decode(t, ids, n, cli_flag(a, "special"), &text, &e);
+    bool ok = models_find(&r, a->arg[0], &e) && (g = models_open_file(&r, &e)) &&
+              (t = tok_open(g, &e)) && read_ids(a, &ids, &n, &e) &&
+              decode(t, ids, n, cli_flag(a, "special"), &text, &e);
     int code = ok ? ERR_NONE : cli_fail(&e);
     if (ok && cli_flag(a, "json")) {
         jsonw w;
@@ -73,9 +74,11 @@ const cli_command cmd_detokenize = {
     .name = "detokenize",
     .summary = "token numbers to text",
     .args = "MODEL [IDS...]",
-    .about = "Prints the text of tokens, byte for byte. IDS are numbers with commas or spaces between them, as "
+    .about = "Prints the text of tokens, byte for byte. IDS are numbers with commas or spaces "
+             "between them, as "
              "arguments or piped in; the output of tokenize --json will do.",
-    .examples = "  hearth detokenize bard 84,104,101\n  hearth tokenize bard --json \"To be\" | hearth detokenize bard",
+    .examples = "  hearth detokenize bard 84,104,101\n  hearth tokenize bard --json \"To be\" | "
+                "hearth detokenize bard",
     .complete = "model",
     .options = options,
     .min_args = 1,

@@ -87,7 +87,8 @@ static int run(const cli_args *a) {
     const char *tokens = cli_text(a, "tokens", NULL);
     bool ok = tokens || err_set(&e, ERR_USAGE, "logits: which tokens? --tokens 1,2,3");
     ok = ok && cli_ids_read(tokens, &ids, &n, &e);
-    if (ok && (n == 0 || n > 1 << 20)) ok = err_set(&e, ERR_USAGE, "logits: 1 to %d tokens, not %zu", 1 << 20, n);
+    if (ok && (n == 0 || n > 1 << 20))
+        ok = err_set(&e, ERR_USAGE, "logits: 1 to %d tokens, not %zu", 1 << 20, n);
     ok = ok && models_find(&r, a->arg[0], &e) &&
          direct_open(&d, &r, (int)cli_int(a, "threads", 0), cli_flag(a, "f32"), &e) &&
          print(a, &d, ids, (int32_t)n, &e);
@@ -100,8 +101,10 @@ static int run(const cli_args *a) {
 static const cli_option options[] = {
     {"tokens", 0, CLI_TEXT, "IDS", "the sequence, as numbers with commas", 0, 0},
     {"all", 0, CLI_FLAG, NULL, "logits after every position, not only the last", 0, 0},
-    {"json", 0, CLI_FLAG, NULL, "print every logit: {n_vocab, tokens, logits}; a list, with --all a list of lists", 0, 0},
-    {"f32", 0, CLI_FLAG, NULL, "all weights as 32-bit floats: the reference computation, slow", 0, 0},
+    {"json", 0, CLI_FLAG, NULL,
+     "print every logit: {n_vocab, tokens, logits}; a list, with --all a list of lists", 0, 0},
+    {"f32", 0, CLI_FLAG, NULL, "all weights as 32-bit floats: the reference computation, slow", 0,
+     0},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {0},
@@ -111,9 +114,11 @@ const cli_command cmd_logits = {
     .name = "logits",
     .summary = "the raw scores that a model gives",
     .args = "MODEL --tokens IDS",
-    .about = "Runs the model over a sequence of tokens and prints its raw scores (logits) for the token that comes "
+    .about = "Runs the model over a sequence of tokens and prints its raw scores (logits) for the "
+             "token that comes "
              "next: without --json the ten largest, with --json all of them.",
-    .examples = "  hearth logits bard --tokens 10,20,30\n  hearth logits model.gguf --tokens 1,2,3 --all --json",
+    .examples = "  hearth logits bard --tokens 10,20,30\n  hearth logits model.gguf --tokens 1,2,3 "
+                "--all --json",
     .complete = "model",
     .options = options,
     .min_args = 1,

@@ -45,7 +45,8 @@ static double surprise(const float *row, int32_t n_vocab, int32_t token) {
 }
 
 /* One window at ids[0..n), n tokens; scores the predictions of ids[n/2+1 .. n). */
-static bool score_window(direct *d, const int32_t *ids, int32_t n, float *logits, score *s, err *e) {
+static bool score_window(direct *d, const int32_t *ids, int32_t n, float *logits, score *s,
+                         err *e) {
     int32_t n_vocab = model_params_of(d->m)->n_vocab, first = n / 2;
     for (int32_t pos = 0; pos < n; pos += ROWS) {
         int rows = n - pos < ROWS ? n - pos : ROWS;
@@ -76,18 +77,21 @@ static bool score_text(direct *d, tok_ids *ids, int32_t n_ctx, score *s, err *e)
         ok = score_window(d, at, n_ctx, logits, s, e);
         *at = kept;
         double left = (clock_now_s() - began) / (double)(w + 1) * (double)(windows - w - 1);
-        if (ok && live) fprintf(stderr, "\r\033[K%zu of %zu windows: %.4f, %.0f s left", w + 1, windows, score_ppl(s), left);
+        if (ok && live)
+            fprintf(stderr, "\r\033[K%zu of %zu windows: %.4f, %.0f s left", w + 1, windows,
+                    score_ppl(s), left);
     }
     if (live) fprintf(stderr, "\r\033[K");
     free(logits);
     return ok;
 }
 
-static void print(const cli_args *a, const direct *d, const score *s, size_t n_tokens, int32_t n_ctx) {
+static void print(const cli_args *a, const direct *d, const score *s, size_t n_tokens,
+                  int32_t n_ctx) {
     double ppl = score_ppl(s), error = score_error(s);
     if (!cli_flag(a, "json")) {
-        out_printf("perplexity %.4f ± %.4f (%lld tokens scored in %zu windows of %d)\n", ppl, error, (long long)s->n,
-                   n_tokens / (size_t)n_ctx, n_ctx);
+        out_printf("perplexity %.4f ± %.4f (%lld tokens scored in %zu windows of %d)\n", ppl, error,
+                   (long long)s->n, n_tokens / (size_t)n_ctx, n_ctx);
         return;
     }
     buf b;
@@ -115,10 +119,13 @@ static bool measure(const cli_args *a, direct *d, const buf *text, err *e) {
     int32_t n_ctx = (int32_t)cli_int(a, "ctx", 512), trained = model_params_of(d->m)->n_ctx;
     bool ok = true;
     if (n_ctx > trained)
-        ok = err_set(e, ERR_NO_FIT, "a window of %d tokens is more than the model's context of %d", n_ctx, trained);
+        ok = err_set(e, ERR_NO_FIT, "a window of %d tokens is more than the model's context of %d",
+                     n_ctx, trained);
     ok = ok && tok_encode(model_tok(d->m), buf_str(text), TOK_BOS, &ids, e);
     if (ok && ids.n < (size_t)n_ctx)
-        ok = err_set(e, ERR_USAGE, "the text has %zu tokens, a window needs %d: choose a smaller --ctx", ids.n, n_ctx);
+        ok = err_set(e, ERR_USAGE,
+                     "the text has %zu tokens, a window needs %d: choose a smaller --ctx", ids.n,
+                     n_ctx);
     ok = ok && direct_pages(d, n_ctx, ROWS, kv_type_named(cli_text(a, "kv", "f16")), e) &&
          score_text(d, &ids, n_ctx, &s, e);
     if (ok) print(a, d, &s, ids.n, n_ctx);
@@ -133,7 +140,8 @@ static int run(const cli_args *a) {
     buf text;
     buf_init(&text, LIMIT_TEXT_BYTES);
     bool ok = models_find(&r, a->arg[0], &e) && input_file(&text, a->arg[1], &e) &&
-              direct_open(&d, &r, (int)cli_int(a, "threads", 0), cli_flag(a, "f32"), &e) && measure(a, &d, &text, &e);
+              direct_open(&d, &r, (int)cli_int(a, "threads", 0), cli_flag(a, "f32"), &e) &&
+              measure(a, &d, &text, &e);
     int code = ok ? ERR_NONE : cli_fail(&e);
     direct_close(&d);
     buf_deinit(&text);
@@ -143,7 +151,8 @@ static int run(const cli_args *a) {
 static const cli_option options[] = {
     {"ctx", 'c', CLI_INT, "N", "tokens of a window (default 512)", 4, 1 << 20},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
-    {"f32", 0, CLI_FLAG, NULL, "all weights as 32-bit floats: the reference computation, slow", 0, 0},
+    {"f32", 0, CLI_FLAG, NULL, "all weights as 32-bit floats: the reference computation, slow", 0,
+     0},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {0},
@@ -153,8 +162,10 @@ const cli_command cmd_perplexity = {
     .name = "perplexity",
     .summary = "how surprised a model is by a text",
     .args = "MODEL FILE",
-    .about = "Cuts the text into windows of N tokens, scores the second half of each, and prints the perplexity "
-             "with its standard error. Lower is better; only figures of the same text, window and vocabulary "
+    .about = "Cuts the text into windows of N tokens, scores the second half of each, and prints "
+             "the perplexity "
+             "with its standard error. Lower is better; only figures of the same text, window and "
+             "vocabulary "
              "can be compared.",
     .examples = "  hearth perplexity model.gguf sonnets.txt --ctx 512",
     .complete = "model",

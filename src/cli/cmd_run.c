@@ -25,7 +25,8 @@ static bool gather(const cli_args *a, const char **name, buf *prompt, err *e) {
         if (i > first) buf_putc(prompt, ' ');
         buf_puts(prompt, a->arg[i]);
     }
-    if (prompt->failed) return err_set(e, ERR_NO_FIT, "the prompt is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+    if (prompt->failed)
+        return err_set(e, ERR_NO_FIT, "the prompt is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
     return true;
 }
 
@@ -66,7 +67,8 @@ static void say_logprobs(const chat *c, const chat_answer *a) {
         fprintf(stderr, "%9.4f  \"%s\"", (double)l->logprob, shown);
         for (int k = 0; k < l->n_top; k++) {
             token_text(c, l->top[k].token, shown, sizeof shown);
-            fprintf(stderr, "%s%.4f \"%s\"", k ? ", " : "   of: ", (double)l->top[k].logprob, shown);
+            fprintf(stderr, "%s%.4f \"%s\"", k ? ", " : "   of: ", (double)l->top[k].logprob,
+                    shown);
         }
         fputc('\n', stderr);
     }
@@ -133,12 +135,13 @@ static int answer(const cli_args *a, chat *c, const buf *prompt) {
         out_buf(prompt);
         out_flush();
     }
-    bool ok = chat_push(c, "user", prompt->data, prompt->len, &e) && chat_answer_get(c, &got, json, &e);
+    bool ok = chat_push(c, "user", prompt->data, prompt->len, &e) &&
+              chat_answer_get(c, &got, json, &e);
     if (ok && json) print_json(c, &got);
     if (ok && got.logprobs && !json) say_logprobs(c, &got);
     if (ok && context_is_full(c, &got))
-        note("hearth: the context of %d tokens is full: prompt %zu, answer %d", hearth_engine_ctx(c->g), got.n_prompt,
-             got.usage.n_generated);
+        note("hearth: the context of %d tokens is full: prompt %zu, answer %d",
+             hearth_engine_ctx(c->g), got.n_prompt, got.usage.n_generated);
     if (ok && c->verbose) chat_say_speed(&got.usage);
     int code = !ok ? cli_fail(&e) : got.interrupted ? ERR_INTERRUPTED : ERR_NONE;
     chat_answer_deinit(&got);
@@ -157,14 +160,14 @@ static int run(const cli_args *a) {
     bool talk = prompt.len == 0 && in_is_terminal();
     if (ok && prompt.len == 0 && !talk)
         ok = err_set(&e, ERR_USAGE, "run: there is no prompt (a chat needs a terminal)");
-    if (ok && talk && cli_flag(a, "json")) ok = err_set(&e, ERR_USAGE, "run: --json needs a prompt");
+    if (ok && talk && cli_flag(a, "json"))
+        ok = err_set(&e, ERR_USAGE, "run: --json needs a prompt");
     ok = ok && chat_open(&c, name, &e);
     if (ok && !c.raw && !c.family)
-        note("hearth: no chat template is recognised in this model: it completes the text as it stands");
-    if (!ok)
-        code = cli_fail(&e);
-    else
-        code = talk ? repl_run(&c) : answer(a, &c, &prompt);
+        note("hearth: no chat template is recognised in this model: it completes the text as it "
+             "stands");
+    if (!ok) code = cli_fail(&e);
+    else code = talk ? repl_run(&c) : answer(a, &c, &prompt);
     buf_deinit(&prompt);
     chat_deinit(&c);
     return code;
@@ -173,14 +176,17 @@ static int run(const cli_args *a) {
 static const cli_option options[] = {
     {"model", 'm', CLI_FILE, "MODEL", "the model: then every argument is prompt", 0, 0},
     {"system", 0, CLI_TEXT, "TEXT", "how the model is to behave", 0, 0},
-    {"ctx", 'c', CLI_INT, "N", "largest context in tokens (default: the model's own, as far as memory allows)", 1, LIMIT_CONTEXT},
+    {"ctx", 'c', CLI_INT, "N",
+     "largest context in tokens (default: the model's own, as far as memory allows)", 1,
+     LIMIT_CONTEXT},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"raw", 0, CLI_FLAG, NULL, "complete the text as it stands: no chat template", 0, 0},
     {"echo", 0, CLI_FLAG, NULL, "print the prompt in front of the answer", 0, 0},
     {"ignore-eos", 0, CLI_FLAG, NULL, "go on when the model wants to end", 0, 0},
     {"stop", 0, CLI_LIST, "TEXT", "end before TEXT is written; may be given several times", 0, 0},
-    {"logprobs", 0, CLI_INT, "N", "tell each token's log-probability and the N likeliest, on stderr", 0, 20},
+    {"logprobs", 0, CLI_INT, "N",
+     "tell each token's log-probability and the N likeliest, on stderr", 0, 20},
     {"no-markdown", 0, CLI_FLAG, NULL, "do not render Markdown on a terminal", 0, 0},
     {"verbose", 0, CLI_FLAG, NULL, "tell tokens, seconds and seed on stderr", 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object: text, tokens, finish, usage", 0, 0},
@@ -191,10 +197,14 @@ const cli_command cmd_run = {
     .name = "run",
     .summary = "answer a prompt, or open a chat",
     .args = "[MODEL|FILE.gguf] [PROMPT...]",
-    .about = "With a prompt, prints the model's answer. Without one, opens a chat; /help tells what it can do.\n\n"
-             "The first argument is the model unless it contains white space; else all of it is prompt, for the "
-             "model that comes with Hearth (bard). What is piped in is put before the prompt. The context is the "
-             "model's own; where memory limits it, that is said. On a terminal Markdown is rendered; into a pipe "
+    .about = "With a prompt, prints the model's answer. Without one, opens a chat; /help tells "
+             "what it can do.\n\n"
+             "The first argument is the model unless it contains white space; else all of it is "
+             "prompt, for the "
+             "model that comes with Hearth (bard). What is piped in is put before the prompt. The "
+             "context is the "
+             "model's own; where memory limits it, that is said. On a terminal Markdown is "
+             "rendered; into a pipe "
              "goes the text as it is.",
     .examples = "  hearth run\n  hearth run model.gguf \"Why is the sky blue?\"\n"
                 "  hearth run -m model.gguf Summarise this. <letter.txt\n"

@@ -28,7 +28,8 @@ static const char *ctx_source(const sight *s) {
 static void print_model(const sight *s) {
     char a[32], b[32];
     line("name", "%s", s->name);
-    line("file", "%s, GGUF %u, %s", gguf_path(s->g), gguf_version(s->g), human_bytes(gguf_file_bytes(s->g), a, sizeof a));
+    line("file", "%s, GGUF %u, %s", gguf_path(s->g), gguf_version(s->g),
+         human_bytes(gguf_file_bytes(s->g), a, sizeof a));
     line("architecture", "%s%s", s->arch, s->arch_known ? "" : ", which Hearth does not run");
     if (s->n_params > 0) line("parameters", "%s", human_count(s->n_params, a, sizeof a));
     if (!s->known) {
@@ -37,18 +38,24 @@ static void print_model(const sight *s) {
     }
     const model_params *p = &s->params;
     line("layers", "%d, %d wide, feed-forward %d", p->n_layer, p->n_embd, p->n_ff);
-    line("heads", "%d for queries, %d for keys and values, %d wide", p->n_head, p->n_head_kv, p->head_dim_k);
-    if (p->n_expert > 0) line("experts", "%d, %d used for each token, feed-forward %d", p->n_expert, p->n_expert_used, p->n_ff_expert);
+    line("heads", "%d for queries, %d for keys and values, %d wide", p->n_head, p->n_head_kv,
+         p->head_dim_k);
+    if (p->n_expert > 0)
+        line("experts", "%d, %d used for each token, feed-forward %d", p->n_expert,
+             p->n_expert_used, p->n_ff_expert);
     line("context", "%s tokens", human_count((uint64_t)p->n_ctx, a, sizeof a));
-    if (p->window > 0) line("window", "%s tokens in some layers", human_count((uint64_t)p->window, b, sizeof b));
+    if (p->window > 0)
+        line("window", "%s tokens in some layers", human_count((uint64_t)p->window, b, sizeof b));
 }
 
 static void print_types(const sight *s) {
     for (int i = 0; i < s->n_types; i++) {
         char bytes[32], count[32];
         const sight_type *t = &s->type[i];
-        line(i == 0 ? "tensor types" : "", "%-8s %5.1f %% of the bytes, %s parameters in %d tensors (%s)", t->name,
-             100.0 * (double)t->bytes / (double)s->tensor_bytes, human_count(t->elements, count, sizeof count), t->tensors,
+        line(i == 0 ? "tensor types" : "",
+             "%-8s %5.1f %% of the bytes, %s parameters in %d tensors (%s)", t->name,
+             100.0 * (double)t->bytes / (double)s->tensor_bytes,
+             human_count(t->elements, count, sizeof count), t->tensors,
              human_bytes(t->bytes, bytes, sizeof bytes));
     }
     if (s->n_types == 0) line("tensors", "none: a vocabulary only");
@@ -56,7 +63,8 @@ static void print_types(const sight *s) {
 
 static void token_label(const sight *s, int32_t id, const char *label) {
     char shown[100];
-    if (id >= 0) line(label, "%d \"%s\"", id, str_printable(tok_text(s->t, id), shown, sizeof shown));
+    if (id >= 0)
+        line(label, "%d \"%s\"", id, str_printable(tok_text(s->t, id), shown, sizeof shown));
 }
 
 static void print_tokens(const sight *s) {
@@ -65,22 +73,24 @@ static void print_tokens(const sight *s) {
         line("tokenizer", "none that can be used: %s", s->no_tok.msg);
         return;
     }
-    line("tokenizer", "%s%s%s, %s tokens", tok_model(s->t), *tok_pre(s->t) ? ", " : "", tok_pre(s->t),
-         human_count((uint64_t)tok_n_vocab(s->t), a, sizeof a));
+    line("tokenizer", "%s%s%s, %s tokens", tok_model(s->t), *tok_pre(s->t) ? ", " : "",
+         tok_pre(s->t), human_count((uint64_t)tok_n_vocab(s->t), a, sizeof a));
     token_label(s, tok_bos(s->t), "begins with");
     token_label(s, tok_eos(s->t), "ends with");
     if (s->prompt.family)
         line("chat template", "%s%s", prompt_family_name(s->prompt.family),
              s->prompt.source.n ? "" : " (by its vocabulary: the file has no template)");
     else
-        line("chat template", "%s", s->prompt.source.n ? "of a family that Hearth does not recognise" : "none");
+        line("chat template", "%s",
+             s->prompt.source.n ? "of a family that Hearth does not recognise" : "none");
 }
 
 static void print_memory(const sight *s) {
     char a[32], b[32], c[32], d[32];
     if (!s->known || s->n_types == 0) return;
     line("weights", "%s in memory", human_bytes(s->weight_bytes, a, sizeof a));
-    line("KV cache", "%s for %d tokens (%s), as %s", human_bytes(s->kv_bytes, a, sizeof a), s->ctx, ctx_source(s), s->kv_name);
+    line("KV cache", "%s for %d tokens (%s), as %s", human_bytes(s->kv_bytes, a, sizeof a), s->ctx,
+         ctx_source(s), s->kv_name);
     uint64_t need = s->weight_bytes + s->kv_bytes;
     human_bytes(need, a, sizeof a);
     human_bytes(s->available, b, sizeof b);
@@ -89,11 +99,11 @@ static void print_memory(const sight *s) {
     } else if (need <= s->available) {
         line("memory", "%s: fits here, where %s are available", a, b);
     } else if (s->weight_bytes >= s->available) {
-        line("memory", "%s: does not fit here: %s are available and the weights alone need %s", a, b,
-             human_bytes(s->weight_bytes, c, sizeof c));
+        line("memory", "%s: does not fit here: %s are available and the weights alone need %s", a,
+             b, human_bytes(s->weight_bytes, c, sizeof c));
     } else {
-        line("memory", "%s: does not fit here, where %s are available; a context of %s tokens does", a, b,
-             human_count((uint64_t)s->ctx_fits, d, sizeof d));
+        line("memory", "%s: does not fit here, where %s are available; a context of %s tokens does",
+             a, b, human_count((uint64_t)s->ctx_fits, d, sizeof d));
     }
 }
 
@@ -115,15 +125,11 @@ static void json_tokens(jsonw *w, const sight *s) {
         jsonw_end(w);
     }
     jsonw_key(w, "chat_family");
-    if (s->prompt.family)
-        jsonw_str(w, str_of(prompt_family_name(s->prompt.family)));
-    else
-        jsonw_null(w);
+    if (s->prompt.family) jsonw_str(w, str_of(prompt_family_name(s->prompt.family)));
+    else jsonw_null(w);
     jsonw_key(w, "chat_template");
-    if (s->prompt.source.n)
-        jsonw_str(w, s->prompt.source);
-    else
-        jsonw_null(w);
+    if (s->prompt.source.n) jsonw_str(w, s->prompt.source);
+    else jsonw_null(w);
 }
 
 static void json_types(jsonw *w, const sight *s) {
@@ -148,9 +154,12 @@ static void json_model(jsonw *w, const sight *s) {
         const char *key;
         int64_t value;
     } numbers[] = {
-        {"layers", p->n_layer}, {"width", p->n_embd}, {"feed_forward", p->n_ff}, {"heads", p->n_head},
-        {"kv_heads", p->n_head_kv}, {"head_size", p->head_dim_k}, {"context", p->n_ctx}, {"window", p->window},
-        {"experts", p->n_expert}, {"experts_used", p->n_expert_used}, {"vocabulary", p->n_vocab},
+        {"layers", p->n_layer},     {"width", p->n_embd},
+        {"feed_forward", p->n_ff},  {"heads", p->n_head},
+        {"kv_heads", p->n_head_kv}, {"head_size", p->head_dim_k},
+        {"context", p->n_ctx},      {"window", p->window},
+        {"experts", p->n_expert},   {"experts_used", p->n_expert_used},
+        {"vocabulary", p->n_vocab},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         jsonw_key(w, numbers[i].key);
@@ -212,8 +221,10 @@ static void print_tensors(const gguf *g) {
         char name[300], shape[100];
         int k = 0;
         for (uint32_t d = 0; d < t->n_dims; d++)
-            k += snprintf(shape + k, sizeof shape - (size_t)k, "%s%llu", d ? " x " : "", (unsigned long long)t->ne[d]);
-        out_printf("%-40s %-8s %s\n", str_printable(t->name, name, sizeof name), q ? q->name : "?", shape);
+            k += snprintf(shape + k, sizeof shape - (size_t)k, "%s%llu", d ? " x " : "",
+                          (unsigned long long)t->ne[d]);
+        out_printf("%-40s %-8s %s\n", str_printable(t->name, name, sizeof name), q ? q->name : "?",
+                   shape);
     }
 }
 
@@ -224,18 +235,16 @@ static void print_value(const gguf *g, const gguf_kv *kv, uint64_t i, gguf_type 
     int64_t n = 0;
     double x = 0;
     bool item = kv->type == GGUF_ARRAY;
-    snprintf(key, sizeof key, "%.*s", (int)(kv->key.n < sizeof key ? kv->key.n : sizeof key - 1), kv->key.p);
+    snprintf(key, sizeof key, "%.*s", (int)(kv->key.n < sizeof key ? kv->key.n : sizeof key - 1),
+             kv->key.p);
     bool real = type == GGUF_F32 || type == GGUF_F64;
     if (type == GGUF_STRING && (item ? gguf_item_str(kv, g, i, &s) : gguf_get_str(g, key, &s)))
         out_printf("\"%s\"", str_printable(s, shown, sizeof shown));
-    else if (type == GGUF_BOOL && !item)
-        out_puts(kv->data[0] ? "true" : "false");
+    else if (type == GGUF_BOOL && !item) out_puts(kv->data[0] ? "true" : "false");
     else if (!real && (item ? gguf_item_i64(kv, i, &n) : gguf_get_i64(g, key, &n)))
         out_printf("%lld", (long long)n);
-    else if (item ? gguf_item_f64(kv, i, &x) : gguf_get_f64(g, key, &x))
-        out_printf("%g", x);
-    else
-        out_puts("?");
+    else if (item ? gguf_item_f64(kv, i, &x) : gguf_get_f64(g, key, &x)) out_printf("%g", x);
+    else out_puts("?");
 }
 
 static void print_metadata(const gguf *g) {
@@ -284,7 +293,8 @@ static int run(const cli_args *a) {
 }
 
 static const cli_option options[] = {
-    {"ctx", 'c', CLI_INT, "N", "count the KV cache for N tokens (default: the model's own context)", 1, LIMIT_CONTEXT},
+    {"ctx", 'c', CLI_INT, "N", "count the KV cache for N tokens (default: the model's own context)",
+     1, LIMIT_CONTEXT},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"template", 0, CLI_FLAG, NULL, "print the chat template and nothing else", 0, 0},
     {"tensors", 0, CLI_FLAG, NULL, "list every tensor: name, type, shape", 0, 0},
@@ -297,7 +307,8 @@ const cli_command cmd_show = {
     .name = "show",
     .summary = "what a model file is, and whether it fits here",
     .args = "MODEL",
-    .about = "Tells a file's architecture, sizes, tensor types, tokenizer and chat template, the memory that its "
+    .about = "Tells a file's architecture, sizes, tensor types, tokenizer and chat template, the "
+             "memory that its "
              "weights and its KV cache need, and whether that fits on this machine now.",
     .examples = "  hearth show bard\n  hearth show model.gguf --ctx 32768 --json",
     .complete = "model",

@@ -13,7 +13,8 @@ static void put_choices(const char *choices) {
 }
 
 static void put_command_names(const char *separator) {
-    for (const cli_command *const *c = cli_commands; *c; c++) out_printf("%s%s", (*c)->name, c[1] ? separator : "");
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        out_printf("%s%s", (*c)->name, c[1] ? separator : "");
 }
 
 /* ---- bash ---- */
@@ -40,17 +41,16 @@ static void bash_command(const cli_command *c) {
     for (int i = 0; (o = cli_option_at(c, i)); i++)
         if (o->name) out_printf("--%s ", o->name);
     out_puts("--help'\n        first='");
-    if (strcmp(c->complete, "command") == 0)
-        put_command_names(" ");
-    else
-        out_puts(strcmp(c->complete, "model") == 0 ? "bard" : c->complete);
+    if (strcmp(c->complete, "command") == 0) put_command_names(" ");
+    else out_puts(strcmp(c->complete, "model") == 0 ? "bard" : c->complete);
     out_puts("' ;;\n");
 }
 
 static void bash(void) {
     out_puts("# bash completion for hearth\n"
              "_hearth() {\n"
-             "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' first=''\n"
+             "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' "
+             "first=''\n"
              "    COMPREPLY=()\n"
              "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
              "        COMPREPLY=($(compgen -W '");
@@ -60,14 +60,15 @@ static void bash(void) {
              "    fi\n"
              "    case ${COMP_WORDS[1]} in\n");
     for (const cli_command *const *c = cli_commands; *c; c++) bash_command(*c);
-    out_puts("    *) return ;;\n"
-             "    esac\n"
-             "    case $cur in\n"
-             "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
-             "    *) COMPREPLY=($(compgen -W \"$first\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
-             "    esac\n"
-             "}\n"
-             "complete -o filenames -F _hearth hearth\n");
+    out_puts(
+        "    *) return ;;\n"
+        "    esac\n"
+        "    case $cur in\n"
+        "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
+        "    *) COMPREPLY=($(compgen -W \"$first\" -- \"$cur\") $(compgen -f -- \"$cur\")) ;;\n"
+        "    esac\n"
+        "}\n"
+        "complete -o filenames -F _hearth hearth\n");
 }
 
 /* ---- zsh ---- */
@@ -75,12 +76,9 @@ static void bash(void) {
 /* Text inside '...[...]...' of _arguments. */
 static void put_zsh(const char *s) {
     for (; *s; s++) {
-        if (*s == '\'')
-            out_puts("'\\''");
-        else if (strchr("[]:\\", *s))
-            out_printf("\\%c", *s);
-        else
-            out_write(s, 1);
+        if (*s == '\'') out_puts("'\\''");
+        else if (strchr("[]:\\", *s)) out_printf("\\%c", *s);
+        else out_write(s, 1);
     }
 }
 
@@ -116,10 +114,8 @@ static void zsh_command(const cli_command *c) {
         out_puts("'1:model:_files -g \"*.gguf\"' '*:text:_files'");
     } else {
         out_puts("'1:word:(");
-        if (strcmp(c->complete, "command") == 0)
-            put_command_names(" ");
-        else
-            out_puts(c->complete);
+        if (strcmp(c->complete, "command") == 0) put_command_names(" ");
+        else out_puts(c->complete);
         out_puts(")'");
     }
     out_puts(" ;;\n");
@@ -178,10 +174,8 @@ static void fish(void) {
             out_puts("-F -a bard\n");
         } else {
             out_puts("-a '");
-            if (strcmp((*c)->complete, "command") == 0)
-                put_command_names(" ");
-            else
-                out_puts((*c)->complete);
+            if (strcmp((*c)->complete, "command") == 0) put_command_names(" ");
+            else out_puts((*c)->complete);
             out_puts("'\n");
         }
         const cli_option *o;
@@ -203,13 +197,9 @@ static void fish(void) {
 }
 
 bool completion_print(const char *shell) {
-    if (strcmp(shell, "bash") == 0)
-        bash();
-    else if (strcmp(shell, "zsh") == 0)
-        zsh();
-    else if (strcmp(shell, "fish") == 0)
-        fish();
-    else
-        return false;
+    if (strcmp(shell, "bash") == 0) bash();
+    else if (strcmp(shell, "zsh") == 0) zsh();
+    else if (strcmp(shell, "fish") == 0) fish();
+    else return false;
     return true;
 }

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 kern_kv_type kv_type_named(const char *name) {
-    return strcmp(name, "q8") == 0 ? KERN_KV_Q8 : strcmp(name, "f32") == 0 ? KERN_KV_F32 : KERN_KV_F16;
+    return strcmp(name, "q8") == 0    ? KERN_KV_Q8
+           : strcmp(name, "f32") == 0 ? KERN_KV_F32
+                                      : KERN_KV_F16;
 }
 
 bool direct_open(direct *d, const models_ref *r, int threads, bool as_f32, err *e) {
@@ -30,7 +32,8 @@ bool direct_pages(direct *d, int32_t n_ctx, int max_rows, kern_kv_type kv, err *
         for (int32_t i = 0; d->page[g] && i < d->n_pages; i++) {
             d->page[g][i] = aligned_alloc(64, bytes);
             if (!d->page[g][i])
-                return err_set(e, ERR_NO_FIT, "the KV cache of %d tokens needs %zu MB: no memory for it", n_ctx,
+                return err_set(e, ERR_NO_FIT,
+                               "the KV cache of %d tokens needs %zu MB: no memory for it", n_ctx,
                                bytes / 1000000 * (size_t)d->n_pages);
             memset(d->page[g][i], 0, bytes);
         }
@@ -52,7 +55,8 @@ void direct_close(direct *d) {
     *d = (direct){0};
 }
 
-bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits, err *e) {
+bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits,
+                err *e) {
     model_seq seq = {0};
     for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) seq.page[g] = d->page[g];
     for (int i = 0; i < n; i++)
@@ -65,6 +69,7 @@ bool direct_check_ids(const direct *d, const int32_t *ids, size_t n, err *e) {
     int32_t n_vocab = model_params_of(d->m)->n_vocab;
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= n_vocab)
-            return err_set(e, ERR_USAGE, "token %d is not in the vocabulary of %d tokens", ids[i], n_vocab);
+            return err_set(e, ERR_USAGE, "token %d is not in the vocabulary of %d tokens", ids[i],
+                           n_vocab);
     return true;
 }

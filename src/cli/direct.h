@@ -11,11 +11,11 @@ typedef struct direct {
     model *m;
     model_exec *x;
     kern_kv_type kv;
-    int32_t n_ctx;    /* tokens that the pages hold */
+    int32_t n_ctx; /* tokens that the pages hold */
     int max_rows;
     void **page[MODEL_MAX_KV_GROUPS]; /* [n_pages] each 64-byte aligned; owned */
     int32_t n_pages;
-    model_row *rows;  /* [max_rows] */
+    model_row *rows; /* [max_rows] */
 } direct;
 
 /* Opens the model; direct_pages must follow. On failure nothing is left to close. */
@@ -26,7 +26,8 @@ void direct_close(direct *d);
 
 /* Runs ids at positions pos, pos+1, ...; n at most max_rows. Logits of the last n_logits of them go to
  * logits [n_logits][n_vocab]. */
-bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits, err *e);
+bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits,
+                err *e);
 /* ERR_USAGE when an id is not of the vocabulary. */
 bool direct_check_ids(const direct *d, const int32_t *ids, size_t n, err *e);
 

@@ -5,9 +5,10 @@
 #include "cli/commands.h"
 #include "hearth.h"
 
-static const char about[] =
-    "Hearth runs language models on your own machine. `hearth run` opens a chat with the small model that "
-    "comes with it; `hearth run FILE.gguf` does the same with a model of yours. Nothing leaves the machine.";
+static const char about[] = "Hearth runs language models on your own machine. `hearth run` opens a "
+                            "chat with the small model that "
+                            "comes with it; `hearth run FILE.gguf` does the same with a model of "
+                            "yours. Nothing leaves the machine.";
 
 static const struct {
     int code;
@@ -73,19 +74,17 @@ static void put_wrapped(const char *text, int indent, int width) {
 static void option_label(const cli_option *o, char *dst, size_t cap) {
     const char *arg = o->kind == CLI_FLAG ? "" : o->arg;
     int k = 0;
-    if (o->letter && o->name)
-        k = snprintf(dst, cap, "-%c, --%s", o->letter, o->name);
-    else if (o->letter)
-        k = snprintf(dst, cap, "-%c", o->letter);
-    else
-        k = snprintf(dst, cap, "    --%s", o->name);
+    if (o->letter && o->name) k = snprintf(dst, cap, "-%c, --%s", o->letter, o->name);
+    else if (o->letter) k = snprintf(dst, cap, "-%c", o->letter);
+    else k = snprintf(dst, cap, "    --%s", o->name);
     if (*arg && k > 0 && (size_t)k < cap) snprintf(dst + k, cap - (size_t)k, " %s", arg);
 }
 
 void help_command(const cli_command *c) {
     int width = terminal_width() < 100 ? terminal_width() : 100;
     if (width < 60) width = 60;
-    out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS] %s\n\n", c->name, c->summary, c->name, c->args);
+    out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS] %s\n\n", c->name, c->summary, c->name,
+               c->args);
     put_wrapped(c->about, 0, width);
     out_puts("\noptions:\n");
     const cli_option *o;
@@ -102,12 +101,14 @@ void help_command(const cli_command *c) {
 }
 
 void help_all(void) {
-    out_printf("Hearth %s: language models on your own machine\n\nusage: hearth COMMAND [OPTIONS] [ARGUMENTS]\n\n",
+    out_printf("Hearth %s: language models on your own machine\n\nusage: hearth COMMAND [OPTIONS] "
+               "[ARGUMENTS]\n\n",
                HEARTH_VERSION);
     for (const cli_command *const *c = cli_commands; *c; c++)
         out_printf("  %-12s %s\n", (*c)->name, (*c)->summary);
-    out_puts("\nhearth COMMAND --help tells its options, hearth help --man prints the manual page.\n"
-             "Begin with: hearth run\n");
+    out_puts(
+        "\nhearth COMMAND --help tells its options, hearth help --man prints the manual page.\n"
+        "Begin with: hearth run\n");
 }
 
 /* ---- roff ---- */
@@ -117,14 +118,10 @@ static void put_roff(const char *s) {
     for (; *s; s++) {
         if (line_start && (*s == '.' || *s == '\'')) out_puts("\\&");
         line_start = *s == '\n';
-        if (*s == '-')
-            out_puts("\\-");
-        else if (*s == '\\')
-            out_puts("\\e");
-        else if (s[0] == '\n' && s[1] == '\n')
-            out_puts("\n.PP\n"), s++, line_start = true;
-        else
-            out_write(s, 1);
+        if (*s == '-') out_puts("\\-");
+        else if (*s == '\\') out_puts("\\e");
+        else if (s[0] == '\n' && s[1] == '\n') out_puts("\n.PP\n"), s++, line_start = true;
+        else out_write(s, 1);
     }
 }
 
@@ -161,12 +158,14 @@ static void roff_command(const cli_command *c) {
 }
 
 void help_man(void) {
-    out_printf(".TH HEARTH 1 \"\" \"Hearth %s\" \"User Commands\"\n.SH NAME\nhearth \\- run language models on "
+    out_printf(".TH HEARTH 1 \"\" \"Hearth %s\" \"User Commands\"\n.SH NAME\nhearth \\- run "
+               "language models on "
                "your own machine\n.SH SYNOPSIS\n.B hearth\n\\fICOMMAND\\fR [\\fIOPTIONS\\fR] "
                "[\\fIARGUMENTS\\fR]\n.SH DESCRIPTION\n",
                HEARTH_VERSION);
     put_roff(about);
-    out_puts("\n.PP\nThe answer alone is written to standard output, everything else to standard error.\n"
+    out_puts("\n.PP\nThe answer alone is written to standard output, everything else to standard "
+             "error.\n"
              ".SH COMMANDS\n");
     for (const cli_command *const *c = cli_commands; *c; c++) roff_command(*c);
     out_puts(".SH EXIT STATUS\n");
@@ -187,13 +186,16 @@ static void put_cell(const char *s) {
 }
 
 void help_markdown(void) {
-    out_puts("# The command line\n\nWritten by `hearth help --markdown` from the table of commands.\n\n");
-    out_printf("%s\n\nThe answer alone is written to stdout, everything else to stderr.\n\n", about);
+    out_puts("# The command line\n\nWritten by `hearth help --markdown` from the table of "
+             "commands.\n\n");
+    out_printf("%s\n\nThe answer alone is written to stdout, everything else to stderr.\n\n",
+               about);
     for (const cli_command *const *c = cli_commands; *c; c++)
         out_printf("- [hearth %s](#hearth-%s): %s\n", (*c)->name, (*c)->name, (*c)->summary);
     for (const cli_command *const *c = cli_commands; *c; c++) {
-        out_printf("\n## hearth %s\n\n    hearth %s [OPTIONS] %s\n\n%s\n\n| option | |\n|---|---|\n", (*c)->name,
-                   (*c)->name, (*c)->args, (*c)->about);
+        out_printf(
+            "\n## hearth %s\n\n    hearth %s [OPTIONS] %s\n\n%s\n\n| option | |\n|---|---|\n",
+            (*c)->name, (*c)->name, (*c)->args, (*c)->about);
         const cli_option *o;
         for (int i = 0; (o = cli_option_at(*c, i)); i++) {
             char label[64];

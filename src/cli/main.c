@@ -26,10 +26,8 @@ static int unknown_command(const char *given) {
     char shown[80];
     str_printable(str_of(given), shown, sizeof shown);
     const char *near = cli_nearest(given, names, n);
-    if (near)
-        note("hearth: there is no command \"%s\": did you mean \"%s\"?", shown, near);
-    else
-        note("hearth: there is no command \"%s\" (hearth help lists them)", shown);
+    if (near) note("hearth: there is no command \"%s\": did you mean \"%s\"?", shown, near);
+    else note("hearth: there is no command \"%s\" (hearth help lists them)", shown);
     return ERR_USAGE;
 }
 
@@ -73,7 +71,8 @@ int main(int argc, char **argv) {
         note("hearth: what is it to do? (hearth help lists the commands; hearth run opens a chat)");
         code = ERR_USAGE;
     } else if (first[0] == '-') {
-        note("hearth: there is no option \"%s\" before a command (hearth help lists the commands)", first);
+        note("hearth: there is no option \"%s\" before a command (hearth help lists the commands)",
+             first);
         code = ERR_USAGE;
     } else {
         code = unknown_command(first);

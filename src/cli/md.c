@@ -30,28 +30,28 @@ struct md {
 
     /* block */
     line_kind kind;
-    buf head;         /* the line's beginning while its kind is open */
+    buf head; /* the line's beginning while its kind is open */
     bool in_fence;
     char fence_char;
     int fence_len;
-    buf table;        /* rows of a table that is not finished */
+    buf table; /* rows of a table that is not finished */
     int table_rows;
-    bool after_text;  /* the line before was text: a table needs no blank line, a rule does */
+    bool after_text; /* the line before was text: a table needs no blank line, a rule does */
 
     /* inline */
-    unsigned style;   /* now */
-    unsigned base;    /* of the whole line (a heading's) */
-    char marker;      /* a run of markers that waits for what follows: * _ ~ ` or 0 */
+    unsigned style; /* now */
+    unsigned base;  /* of the whole line (a heading's) */
+    char marker;    /* a run of markers that waits for what follows: * _ ~ ` or 0 */
     int n_marker;
     int code_len;     /* > 0: inside a code span opened by so many backticks */
     bool escaped;     /* a backslash came before */
     bool before_word; /* the character before the marker was part of a word */
     bool before_space;
-    buf link;         /* from "[" on, while it may become a link */
-    bool bang;        /* a "!" waits for "[" */
+    buf link;  /* from "[" on, while it may become a link */
+    bool bang; /* a "!" waits for "[" */
 
     /* flow */
-    buf word;         /* characters and style marks since the last space */
+    buf word; /* characters and style marks since the last space */
     int word_width;
     int col;          /* columns written on this line */
     int spaces;       /* wanted before the next word */
@@ -74,9 +74,9 @@ static void emit_spaces(md *m, int n) {
 static void show_style(md *m, unsigned style) {
     if (m->shown == style || !m->markup) return;
     char s[40];
-    int k = snprintf(s, sizeof s, "\033[0%s%s%s%s%s%sm", style & BOLD ? ";1" : "", style & DIM ? ";2" : "",
-                     style & ITALIC ? ";3" : "", style & UNDER ? ";4" : "", style & STRUCK ? ";9" : "",
-                     style & CODE ? ";36" : "");
+    int k = snprintf(s, sizeof s, "\033[0%s%s%s%s%s%sm", style & BOLD ? ";1" : "",
+                     style & DIM ? ";2" : "", style & ITALIC ? ";3" : "", style & UNDER ? ";4" : "",
+                     style & STRUCK ? ";9" : "", style & CODE ? ";36" : "");
     emit(m, s, (size_t)k);
     m->shown = style;
 }
@@ -110,7 +110,8 @@ static void put_word(md *m) {
         if (m->col > m->indent && m->col + m->spaces + m->word_width > m->width) {
             wrap(m);
         } else {
-            if (m->spaces > 0 && m->shown != 0 && m->shown != (unsigned char)m->in_word) show_style(m, 0);
+            if (m->spaces > 0 && m->shown != 0 && m->shown != (unsigned char)m->in_word)
+                show_style(m, 0);
             emit_spaces(m, m->spaces);
             m->col += m->spaces;
         }
@@ -154,7 +155,8 @@ static void flow_char(md *m, const char *p, int n) {
     }
     int w = char_width(p, n);
     /* A word as long as the line is cut; between wide characters a line may always break. */
-    if (w > 0 && (m->word_width + w > m->width - m->indent || w == 2) && m->word_width > 0) put_word(m);
+    if (w > 0 && (m->word_width + w > m->width - m->indent || w == 2) && m->word_width > 0)
+        put_word(m);
     buf_append(&m->word, p, (size_t)n);
     m->word_width += w;
     if (w == 2) put_word(m);
@@ -208,10 +210,15 @@ static void settle_marker(md *m, const char *next, int n) {
     }
     bool space_after = n == 0 || (n == 1 && (*next == ' ' || *next == '\n'));
     bool word_after = n > 0 && is_word_char(next, n);
-    unsigned bits = c == '~' ? (k == 2 ? STRUCK : 0u) : k == 1 ? ITALIC : k == 2 ? BOLD : k == 3 ? BOLD | ITALIC : 0u;
+    unsigned bits = c == '~' ? (k == 2 ? STRUCK : 0u)
+                    : k == 1 ? ITALIC
+                    : k == 2 ? BOLD
+                    : k == 3 ? BOLD | ITALIC
+                             : 0u;
     bool open = bits && (m->style & bits & ~m->base) == bits;
     bool inside = m->before_word && word_after && (c == '_' || k == 1);
-    bool acts = bits && (open ? !m->before_space && !(c == '_' && inside) : !space_after && !inside);
+    bool acts = bits &&
+                (open ? !m->before_space && !(c == '_' && inside) : !space_after && !inside);
     if (acts && c != '~' && k == 3 && !open && (m->style & bits & ~m->base)) acts = false;
     if (acts) {
         toggle(m, bits);
@@ -263,7 +270,8 @@ static bool link_char(md *m, const char *p, int n) {
     buf *b = &m->link;
     bool in_url = b->data && strstr(b->data, "](") != NULL;
     bool after_close = !in_url && b->len > 1 && b->data[b->len - 1] == ']';
-    if ((after_close && *p != '(') || b->len + (size_t)n > MAX_LINK || (in_url && *p == ' ') || (!in_url && *p == '[')) {
+    if ((after_close && *p != '(') || b->len + (size_t)n > MAX_LINK || (in_url && *p == ' ') ||
+        (!in_url && *p == '[')) {
         settle_link(m, false);
         return false;
     }
@@ -541,10 +549,8 @@ static verdict list_head(md *m, str s, int spaces, bool complete, str *rest) {
     if (mark == s.n) return complete ? TEXT : WAIT;
     if (s.p[mark] != ' ') return TEXT;
     char lead[16];
-    if (digits > 0)
-        snprintf(lead, sizeof lead, "%.*s", (int)mark, s.p);
-    else
-        snprintf(lead, sizeof lead, "\xe2\x80\xa2");
+    if (digits > 0) snprintf(lead, sizeof lead, "%.*s", (int)mark, s.p);
+    else snprintf(lead, sizeof lead, "\xe2\x80\xa2");
     begin_text(m, spaces, lead, digits > 0 ? (int)mark : 1);
     *rest = (str){s.p + mark + 1, s.n - mark - 1};
     return DONE;
@@ -554,7 +560,8 @@ static verdict fence_head(md *m, str s, bool complete) {
     char c = *s.p;
     int n = run_of(s, c);
     if (n < 3 && (size_t)n < s.n) return TEXT;
-    if (!complete) return c == '`' && (size_t)n < s.n && memchr(s.p + n, '`', s.n - (size_t)n) ? TEXT : WAIT;
+    if (!complete)
+        return c == '`' && (size_t)n < s.n && memchr(s.p + n, '`', s.n - (size_t)n) ? TEXT : WAIT;
     if (n < 3) return TEXT;
     m->in_fence = true;
     m->fence_char = c;
@@ -606,7 +613,8 @@ static verdict classify(md *m, str s, bool complete, str *rest) {
             return DONE;
         }
     }
-    if (v == TEXT && (strchr("-*+", *s.p) || (*s.p >= '0' && *s.p <= '9'))) v = list_head(m, s, spaces, complete, rest);
+    if (v == TEXT && (strchr("-*+", *s.p) || (*s.p >= '0' && *s.p <= '9')))
+        v = list_head(m, s, spaces, complete, rest);
     if (v == TEXT) {
         *rest = s;
         begin_text(m, spaces, "", 0);
@@ -633,7 +641,8 @@ static void code_char(md *m, const char *p, int n) {
     int spaces;
     str s = skip_spaces(buf_str(&m->head), &spaces);
     if (spaces < 4 && (s.n == 0 || may_be_run(s, m->fence_char) ||
-                       (run_of(s, m->fence_char) >= m->fence_len && str_trim(s).n == (size_t)run_of(s, m->fence_char))))
+                       (run_of(s, m->fence_char) >= m->fence_len &&
+                        str_trim(s).n == (size_t)run_of(s, m->fence_char))))
         return;
     m->kind = LINE_CODE;
     code_text(m, m->head.data, (int)m->head.len);
@@ -642,7 +651,8 @@ static void code_char(md *m, const char *p, int n) {
 
 static void code_line_end(md *m) {
     str s = str_trim(buf_str(&m->head));
-    if (m->kind == LINE_OPEN && s.n > 0 && run_of(s, m->fence_char) >= m->fence_len && may_be_run(s, m->fence_char)) {
+    if (m->kind == LINE_OPEN && s.n > 0 && run_of(s, m->fence_char) >= m->fence_len &&
+        may_be_run(s, m->fence_char)) {
         m->in_fence = false;
         m->kind = LINE_SKIP;
     } else if (m->head.len > 0) {
@@ -706,7 +716,8 @@ static void block_char(md *m, const char *p, int n) {
         if (m->table.len + (size_t)n < MAX_TABLE / 2) buf_append(&m->table, p, (size_t)n);
     } else if (m->kind == LINE_OPEN) {
         buf_append(&m->head, p, (size_t)n);
-        if (m->table_rows > 0 && !(n == 1 && *p == ' ') && !(n == 1 && *p == '|' && str_trim(buf_str(&m->head)).n == 1))
+        if (m->table_rows > 0 && !(n == 1 && *p == ' ') &&
+            !(n == 1 && *p == '|' && str_trim(buf_str(&m->head)).n == 1))
             settle_table(m);
         settle_head(m, false);
     }
@@ -766,8 +777,7 @@ void md_finish(md *m) {
         if (m->in_fence || m->kind != LINE_OPEN || m->head.len > 0) {
             if (m->in_fence && m->kind != LINE_SKIP && m->col == 0 && m->head.len == 0)
                 m->kind = LINE_OPEN;
-            else
-                end_line(m, m->kind != LINE_OPEN);
+            else end_line(m, m->kind != LINE_OPEN);
         }
         settle_table(m);
         m->in_fence = false;

@@ -28,13 +28,16 @@ bool models_find(models_ref *r, const char *name, err *e) {
         r->n = (size_t)(hearth_bard_end - hearth_bard_begin);
         return true;
 #else
-        return err_set(e, ERR_NOT_FOUND, "this build of hearth has no model of its own: give a path to a .gguf file");
+        return err_set(e, ERR_NOT_FOUND,
+                       "this build of hearth has no model of its own: give a path to a .gguf file");
 #endif
     }
-    if (strchr(name, '/') || str_ends(str_of(name), STR(".gguf")) || access(name, F_OK) == 0 || errno == EACCES)
+    if (strchr(name, '/') || str_ends(str_of(name), STR(".gguf")) || access(name, F_OK) == 0 ||
+        errno == EACCES)
         return true;
     char shown[120];
-    return err_set(e, ERR_NOT_FOUND, "there is no model \"%s\": a model is a path to a .gguf file, or bard",
+    return err_set(e, ERR_NOT_FOUND,
+                   "there is no model \"%s\": a model is a path to a .gguf file, or bard",
                    str_printable(str_of(name), shown, sizeof shown));
 }
 
@@ -58,8 +61,8 @@ static void bar_draw(void *ud, uint64_t done, uint64_t total) {
     for (int i = 0; i < CELLS; i++) cells[i] = (double)i < share * CELLS ? '#' : '.';
     cells[CELLS] = 0;
     const char *base = strrchr(b->name, '/');
-    fprintf(stderr, "\r\033[Kloading %.40s [%s] %3.0f %% of %s", base ? base + 1 : b->name, cells, 100 * share,
-            human_bytes(total, size, sizeof size));
+    fprintf(stderr, "\r\033[Kloading %.40s [%s] %3.0f %% of %s", base ? base + 1 : b->name, cells,
+            100 * share, human_bytes(total, size, sizeof size));
     fflush(stderr);
 }
 
@@ -83,7 +86,8 @@ model *models_open_inner(const models_ref *r, team *t, bool as_f32, err *e) {
     bar b = {.name = r->name, .began = clock_now_s()};
     model_options o = {.team = t, .as_f32 = as_f32, .progress_ud = &b};
     if (err_is_terminal()) o.progress = bar_draw;
-    model *m = r->data ? model_open_memory(r->data, r->n, r->name, &o, e) : model_open(r->name, &o, e);
+    model *m = r->data ? model_open_memory(r->data, r->n, r->name, &o, e)
+                       : model_open(r->name, &o, e);
     bar_end(&b);
     return m;
 }

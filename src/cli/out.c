@@ -87,7 +87,8 @@ bool out_has_color(void) {
 
 int terminal_width(void) {
     struct winsize w;
-    if ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 || ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0) && w.ws_col > 0)
+    if ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 || ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0) &&
+        w.ws_col > 0)
         return w.ws_col;
     return 80;
 }

@@ -33,7 +33,8 @@ static void say_if_full(const chat *c, const chat_answer *a) {
     if (a->usage.finish == HEARTH_FINISH_LENGTH && asked)
         note("(the answer has reached max-tokens, %d)", c->params.max_tokens);
     else if (a->usage.finish == HEARTH_FINISH_LENGTH)
-        note("(the context of %d tokens is full: prompt %zu, answer %d; /clear begins anew, /set ctx N makes room)",
+        note("(the context of %d tokens is full: prompt %zu, answer %d; /clear begins anew, /set "
+             "ctx N makes room)",
              hearth_engine_ctx(c->g), a->n_prompt, a->usage.n_generated);
 }
 
@@ -45,7 +46,8 @@ static bool answer(repl *r) {
     bool ok = chat_answer_get(c, &a, false, &e);
     if (!ok) {
         complain(&e);
-        if (e.code == ERR_NO_FIT) note("(nothing was dropped: /clear begins anew, /set ctx N makes room)");
+        if (e.code == ERR_NO_FIT)
+            note("(nothing was dropped: /clear begins anew, /set ctx N makes room)");
     }
     if (a.interrupted) note("(stopped; what was written is kept)");
     if (ok) {
@@ -65,10 +67,8 @@ static bool answer(repl *r) {
 static void say(repl *r, const char *text, size_t n) {
     err e = {0};
     r->c->params.choice = 0;
-    if (!chat_push(r->c, "user", text, n, &e))
-        complain(&e);
-    else if (!answer(r))
-        chat_pop(r->c); /* was not answered: is not part of the conversation */
+    if (!chat_push(r->c, "user", text, n, &e)) complain(&e);
+    else if (!answer(r)) chat_pop(r->c); /* was not answered: is not part of the conversation */
 }
 
 static bool last_is(const chat *c, const char *role) {
@@ -82,8 +82,10 @@ static void list_settings(const chat *c) {
         char value[32];
         bool changed;
         samplers_get(&c->params, i, value, sizeof value, &changed);
-        if (strcmp(samplers_name(i), "seed") == 0 && !c->seed_given) snprintf(value, sizeof value, "another each time");
-        note("  %-20s %-12s%s %s", samplers_name(i), value, changed ? "*" : " ", samplers_options[i].help);
+        if (strcmp(samplers_name(i), "seed") == 0 && !c->seed_given)
+            snprintf(value, sizeof value, "another each time");
+        note("  %-20s %-12s%s %s", samplers_name(i), value, changed ? "*" : " ",
+             samplers_options[i].help);
     }
     note("  %-20s %-12d  largest context in tokens", "ctx", hearth_engine_ctx(c->g));
     note("  %-20s %-12d  threads", "threads", hearth_engine_threads(c->g));
@@ -107,10 +109,8 @@ static bool set_number(chat *c, const char *name, const char *value, err *e) {
     if (!cli_value_read(&v, is_threads ? &threads : &ctx, name, value, e)) return false;
     int32_t old_ctx = c->ctx;
     int old_threads = c->threads;
-    if (is_threads)
-        c->threads = (int)v.integer;
-    else
-        c->ctx = (int32_t)v.integer;
+    if (is_threads) c->threads = (int)v.integer;
+    else c->ctx = (int32_t)v.integer;
     if (chat_renew_engine(c, e)) return true;
     c->ctx = old_ctx;
     c->threads = old_threads;
@@ -122,7 +122,9 @@ static bool set_kv(chat *c, const char *value, err *e) {
     cli_value v = {0};
     if (!cli_value_read(&v, &kv, "kv", value, e)) return false;
     hearth_kv old = c->kv;
-    c->kv = *value == 'q' ? HEARTH_KV_Q8 : strcmp(value, "f32") == 0 ? HEARTH_KV_F32 : HEARTH_KV_F16;
+    c->kv = *value == 'q'               ? HEARTH_KV_Q8
+            : strcmp(value, "f32") == 0 ? HEARTH_KV_F32
+                                        : HEARTH_KV_F16;
     if (chat_renew_engine(c, e)) return true;
     c->kv = old;
     return false;
@@ -140,8 +142,10 @@ static bool set_one(chat *c, const char *name, const char *value, err *e) {
         return true;
     }
     if (!*value) return err_set(e, ERR_USAGE, "/set %s: to what?", name);
-    if (strcmp(name, "ctx") == 0 || strcmp(name, "num_ctx") == 0) return set_number(c, "ctx", value, e);
-    if (strcmp(name, "threads") == 0 || strcmp(name, "num_thread") == 0) return set_number(c, "threads", value, e);
+    if (strcmp(name, "ctx") == 0 || strcmp(name, "num_ctx") == 0)
+        return set_number(c, "ctx", value, e);
+    if (strcmp(name, "threads") == 0 || strcmp(name, "num_thread") == 0)
+        return set_number(c, "threads", value, e);
     if (strcmp(name, "kv") == 0) return set_kv(c, value, e);
     if (!samplers_set(&c->params, name, value, e)) return false;
     if (strcmp(name, "seed") == 0) c->seed_given = true;
@@ -171,10 +175,15 @@ static bool do_set(repl *r, char *args, err *e) {
 static void show_info(const chat *c) {
     char a[32], b[32];
     note("  %s, %s, %s parameters, %s in memory", c->info.name, c->info.arch,
-         human_count(c->info.n_params, a, sizeof a), human_bytes(c->info.weight_bytes, b, sizeof b));
-    note("  %d layers, %d wide, %d tokens in the vocabulary", c->info.n_layer, c->info.n_embd, c->info.n_vocab);
-    note("  context %d tokens (the model's own: %d), chat template %s", hearth_engine_ctx(c->g), c->info.n_ctx_train,
-         c->raw ? "off (raw)" : c->family ? c->family : "none");
+         human_count(c->info.n_params, a, sizeof a),
+         human_bytes(c->info.weight_bytes, b, sizeof b));
+    note("  %d layers, %d wide, %d tokens in the vocabulary", c->info.n_layer, c->info.n_embd,
+         c->info.n_vocab);
+    note("  context %d tokens (the model's own: %d), chat template %s", hearth_engine_ctx(c->g),
+         c->info.n_ctx_train,
+         c->raw      ? "off (raw)"
+         : c->family ? c->family
+                     : "none");
     note("  %d messages so far%s", c->n_messages, c->system ? ", with a system text" : "");
 }
 
@@ -193,7 +202,8 @@ static bool do_show(repl *r, char *args, err *e) {
         const char *t = hearth_model_meta(c->m, "tokenizer.chat_template", &n);
         note("family: %s\n%.*s", c->family ? c->family : "none", (int)n, t ? t : "");
     } else if (strcmp(what, "messages") == 0) {
-        for (int i = 0; i < c->n_messages; i++) note("%s: %s", c->message[i].role, c->message[i].text);
+        for (int i = 0; i < c->n_messages; i++)
+            note("%s: %s", c->message[i].role, c->message[i].text);
     } else {
         return err_set(e, ERR_USAGE, "/show info, parameters, system, template or messages");
     }
@@ -242,7 +252,8 @@ static bool do_system(repl *r, char *args, err *e) {
     }
     if (strcmp(args, "none") == 0) args += 4;
     if (!chat_set_system(r->c, args, e)) return false;
-    note(*args ? "(system text set; it holds from the next answer on)" : "(no system text any more)");
+    note(*args ? "(system text set; it holds from the next answer on)"
+               : "(no system text any more)");
     return true;
 }
 
@@ -303,7 +314,8 @@ static bool edit_text(const char *text, buf *out, err *e) {
     close(fd);
     if (!ok) err_set(e, ERR_FAILED, "%s: cannot be written", path);
     int code = ok ? run_editor(path) : 0;
-    if (code != 0) ok = err_set(e, ERR_FAILED, "the editor ended with %d: nothing is changed", code);
+    if (code != 0)
+        ok = err_set(e, ERR_FAILED, "the editor ended with %d: nothing is changed", code);
     ok = ok && file_read(out, path, e);
     unlink(path);
     while (out->len > 0 && out->data[out->len - 1] == '\n') out->data[--out->len] = 0;
@@ -338,9 +350,12 @@ static bool do_usage(repl *r, char *args, err *e) {
     }
     chat_say_speed(&c->last);
     double prefill = c->total_prefill_s, decode = c->total_decode_s;
-    note("all %d answers: prompts %lld tokens (%lld reused), answers %lld tokens; %.1f s and %.1f s", c->n_answers,
-         (long long)c->total_prompt, (long long)c->total_cached, (long long)c->total_generated, prefill, decode);
-    note("context: %d of %d tokens used", c->last.n_prompt + c->last.n_generated, hearth_engine_ctx(c->g));
+    note(
+        "all %d answers: prompts %lld tokens (%lld reused), answers %lld tokens; %.1f s and %.1f s",
+        c->n_answers, (long long)c->total_prompt, (long long)c->total_cached,
+        (long long)c->total_generated, prefill, decode);
+    note("context: %d of %d tokens used", c->last.n_prompt + c->last.n_generated,
+         hearth_engine_ctx(c->g));
     return true;
 }
 
@@ -356,7 +371,8 @@ static const struct command {
     const char *name, *args, *help;
     bool (*run)(repl *r, char *args, err *e);
 } commands[] = {
-    {"/set", "[NAME VALUE]", "a parameter (/set alone lists them all), ctx, threads, stop, verbose, markdown", do_set},
+    {"/set", "[NAME VALUE]",
+     "a parameter (/set alone lists them all), ctx, threads, stop, verbose, markdown", do_set},
     {"/show", "[WHAT]", "info, parameters, system, template or messages", do_show},
     {"/load", "FILE", "a saved chat, or another model", do_load},
     {"/save", "FILE", "the conversation and its settings", do_save},
@@ -392,10 +408,8 @@ static void obey(repl *r, char *line) {
         return;
     }
     const char *near = cli_nearest(name, names, N_COMMANDS);
-    if (near)
-        note("there is no command %s: did you mean %s?", name, near);
-    else
-        note("there is no command %s (/help lists them)", name);
+    if (near) note("there is no command %s: did you mean %s?", name, near);
+    else note("there is no command %s (/help lists them)", name);
 }
 
 int repl_run(chat *c) {
@@ -403,7 +417,8 @@ int repl_run(chat *c) {
     repl r = {.c = c};
     lines *l = lines_open(&e);
     if (!l) return cli_fail(&e);
-    note("%s, context %d tokens. /help lists the commands, /bye leaves.", c->info.name, hearth_engine_ctx(c->g));
+    note("%s, context %d tokens. /help lists the commands, /bye leaves.", c->info.name,
+         hearth_engine_ctx(c->g));
     buf text;
     buf_init(&text, LIMIT_TEXT_BYTES);
     while (!r.leave && !out_broken()) {
@@ -419,10 +434,8 @@ int repl_run(chat *c) {
         }
         str s = str_trim(buf_str(&text));
         if (s.n == 0) continue;
-        if (*s.p == '/')
-            obey(&r, text.data + strspn(text.data, " \t\n"));
-        else
-            say(&r, text.data, text.len);
+        if (*s.p == '/') obey(&r, text.data + strspn(text.data, " \t\n"));
+        else say(&r, text.data, text.len);
     }
     buf_deinit(&text);
     lines_close(l);

@@ -44,7 +44,8 @@ bool repl_file_save(const chat *c, const char *path, err *e) {
     jsonw_end(&w);
     jsonw_end(&w);
     buf_putc(&b, '\n');
-    bool ok = !b.failed || err_set(e, ERR_NO_FIT, "the chat is larger than %u MB", LIMIT_JSON_BYTES >> 20);
+    bool ok = !b.failed ||
+              err_set(e, ERR_NO_FIT, "the chat is larger than %u MB", LIMIT_JSON_BYTES >> 20);
     ok = ok && file_replace(path, b.data, b.len, 0600, e);
     buf_deinit(&b);
     return ok;
@@ -60,7 +61,8 @@ static bool read_chat(chat *c, json_t *j, const char *path, err *e) {
         return err_set(e, ERR_DAMAGED, "%s: is no saved chat", path);
     if (!chat_set_system(c, json_string_value(json_object_get(j, "system")), e)) return false;
     json_object_foreach(json_object_get(j, "parameters"), key, v) {
-        if (!json_is_string(v)) return err_set(e, ERR_DAMAGED, "%s: the parameter %s is no text", path, key);
+        if (!json_is_string(v))
+            return err_set(e, ERR_DAMAGED, "%s: the parameter %s is no text", path, key);
         if (!samplers_set(&c->params, key, json_string_value(v), e)) return err_wrap(e, "%s", path);
         if (strcmp(key, "seed") == 0) c->seed_given = true;
     }
@@ -72,7 +74,9 @@ static bool read_chat(chat *c, json_t *j, const char *path, err *e) {
         const char *role = json_string_value(json_object_get(v, "role"));
         const char *text = json_string_value(json_object_get(v, "content"));
         bool known = role && (strcmp(role, "user") == 0 || strcmp(role, "assistant") == 0);
-        if (!known || !text) return err_set(e, ERR_DAMAGED, "%s: message %zu lacks its role or content", path, i + 1);
+        if (!known || !text)
+            return err_set(e, ERR_DAMAGED, "%s: message %zu lacks its role or content", path,
+                           i + 1);
         if (!chat_push(c, role, text, strlen(text), e)) return false;
     }
     return true;
@@ -94,7 +98,8 @@ bool repl_file_load(chat *c, const char *path, err *e) {
         chat_clear_stops(c);
         free(c->message);
         free(c->system);
-        c->message = fresh.message, c->n_messages = fresh.n_messages, c->cap_messages = fresh.cap_messages;
+        c->message = fresh.message, c->n_messages = fresh.n_messages,
+        c->cap_messages = fresh.cap_messages;
         c->system = fresh.system;
         c->stop = fresh.stop, c->n_stop = fresh.n_stop;
         fresh.params.n_logprobs = c->params.n_logprobs;

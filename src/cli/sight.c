@@ -32,7 +32,8 @@ static void count_tensors(sight *s) {
     qsort(s->type, (size_t)s->n_types, sizeof *s->type, by_bytes);
 }
 
-static void copy_text(const gguf *g, const char *key, char *dst, size_t cap, const char *otherwise) {
+static void copy_text(const gguf *g, const char *key, char *dst, size_t cap,
+                      const char *otherwise) {
     str v = str_of(otherwise);
     gguf_get_str(g, key, &v);
     str_printable(v, dst, cap);
@@ -44,10 +45,8 @@ static int32_t largest_ctx(const gguf *g, int32_t most, kern_kv_type kv, uint64_
     while (low < high) {
         int32_t mid = low + (high - low + 1) / 2;
         uint64_t need = model_kv_estimate(g, mid, kv, NULL);
-        if (need > 0 && need <= room)
-            low = mid;
-        else
-            high = mid - 1;
+        if (need > 0 && need <= room) low = mid;
+        else high = mid - 1;
     }
     return low;
 }
@@ -74,15 +73,14 @@ bool sight_open(sight *s, const models_ref *r, int32_t ctx, const char *kv_name,
     s->g = models_open_file(r, e);
     if (!s->g) return false;
     s->t = tok_open(s->g, &s->no_tok);
-    if (s->t)
-        prompt_init_file(&s->prompt, s->g, s->t);
-    else
-        gguf_get_str(s->g, "tokenizer.chat_template", &s->prompt.source);
+    if (s->t) prompt_init_file(&s->prompt, s->g, s->t);
+    else gguf_get_str(s->g, "tokenizer.chat_template", &s->prompt.source);
     const char *base = strrchr(gguf_path(s->g), '/');
     copy_text(s->g, "general.architecture", s->arch, sizeof s->arch, "(none)");
     copy_text(s->g, "general.name", s->name, sizeof s->name, base ? base + 1 : gguf_path(s->g));
     count_tensors(s);
-    for (const char *const *n = model_arch_names(); *n && !s->arch_known; n++) s->arch_known = strcmp(*n, s->arch) == 0;
+    for (const char *const *n = model_arch_names(); *n && !s->arch_known; n++)
+        s->arch_known = strcmp(*n, s->arch) == 0;
     s->known = model_params_read(s->g, &s->params, &s->why);
     if (s->known) count_memory(s, ctx);
     return true;

@@ -14,22 +14,22 @@ typedef struct sight_type {
 
 typedef struct sight {
     gguf *g;
-    tok *t;             /* NULL: see no_tok */
+    tok *t; /* NULL: see no_tok */
     err no_tok;
-    prompt prompt;      /* borrows from g and t */
+    prompt prompt; /* borrows from g and t */
     char arch[64], name[256];
-    bool arch_known;    /* Hearth runs this architecture ... */
-    bool known;         /* ... and this file's numbers are in order; else why says what is wrong */
+    bool arch_known; /* Hearth runs this architecture ... */
+    bool known;      /* ... and this file's numbers are in order; else why says what is wrong */
     err why;
     model_params params;
     uint64_t n_params, tensor_bytes;
     sight_type type[QUANT_TYPE_END]; /* by bytes, largest first */
     int n_types;
-    int32_t ctx;        /* the context that memory is counted for */
+    int32_t ctx; /* the context that memory is counted for */
     bool ctx_asked;
     const char *kv_name;
     uint64_t weight_bytes, kv_bytes, available; /* available UINT64_MAX: not known */
-    int32_t ctx_fits;   /* the largest context for which memory is there, at most the model's own */
+    int32_t ctx_fits; /* the largest context for which memory is there, at most the model's own */
 } sight;
 
 /* ctx 0: the model's own. */

@@ -170,7 +170,8 @@ static bool smollm3_write(prompt_writer *w) {
     put_bos(w);
     smollm3_head(w, system, think);
     for (size_t i = skip; i < w->n; i++) {
-        if (is_system(&w->m[i])) return err_set(w->e, ERR_USAGE, "a system message must come first");
+        if (is_system(&w->m[i]))
+            return err_set(w->e, ERR_USAGE, "a system message must come first");
         bool answer = is_role(&w->m[i], "assistant");
         put_control(w, "<|im_start|>");
         put_text(w, answer ? "assistant\n" : "user\n");
@@ -240,7 +241,8 @@ static bool gemma_write(prompt_writer *w) {
     if (!must_alternate(w)) return false;
     put_bos(w);
     size_t first = leading_system(w);
-    if (first > 0 && w->n == 1) return err_set(w->e, ERR_USAGE, "a system message alone cannot be written");
+    if (first > 0 && w->n == 1)
+        return err_set(w->e, ERR_USAGE, "a system message alone cannot be written");
     for (size_t i = first; i < w->n; i++) {
         put_control(w, "<start_of_turn>");
         put_text(w, is_role(&w->m[i], "assistant") ? "model\n" : "user\n");
@@ -295,7 +297,8 @@ static bool phi_template(str s) {
     return source_has(s, "<|user|>") && source_has(s, "<|end|>");
 }
 static bool phi_vocab(const tok *t) {
-    return has_control(t, "<|user|>") && has_control(t, "<|end|>") && has_control(t, "<|assistant|>");
+    return has_control(t, "<|user|>") && has_control(t, "<|end|>") &&
+           has_control(t, "<|assistant|>");
 }
 
 static bool zephyr_write(prompt_writer *w) {
@@ -315,7 +318,8 @@ static bool zephyr_write(prompt_writer *w) {
 }
 
 static bool zephyr_template(str s) {
-    return source_has(s, "<|user|>") && source_has(s, "<|assistant|>") && source_has(s, "eos_token");
+    return source_has(s, "<|user|>") && source_has(s, "<|assistant|>") &&
+           source_has(s, "eos_token");
 }
 
 /* ---- bard: <|role|> text <|end|> ---- */
@@ -368,7 +372,8 @@ static bool mistral_write(prompt_writer *w) {
     size_t first = leading_system(w), carrier = first;
     for (size_t i = first; style.system_last && i < w->n; i++)
         if (is_role(&w->m[i], "user")) carrier = i;
-    if (style.system_last && carrier + 1 != w->n) carrier = w->n; /* as the templates: only as the very last */
+    if (style.system_last && carrier + 1 != w->n)
+        carrier = w->n; /* as the templates: only as the very last */
     put_bos(w);
     if (first > 0 && style.system_tag) {
         put_control(w, "[SYSTEM_PROMPT]");

@@ -26,7 +26,8 @@ bool source_has(str source, const char *needle) {
 void prompt_init(prompt *p, str source, str bos, str eos) {
     *p = (prompt){.source = source, .bos = bos, .eos = eos};
     for (size_t i = 0; i < prompt_n_families && !p->family; i++)
-        if (source.n > 0 && prompt_families[i].knows_template(source)) p->family = &prompt_families[i];
+        if (source.n > 0 && prompt_families[i].knows_template(source))
+            p->family = &prompt_families[i];
     p->opens_bos = source_has(source, "bos_token");
 }
 
@@ -113,9 +114,10 @@ bool must_alternate(prompt_writer *w) {
     for (size_t i = 0; i < w->n; i++) {
         if (turn == 0 && is_system(&w->m[i])) continue;
         if (!is_role(&w->m[i], turn % 2 == 0 ? "user" : "assistant"))
-            return err_set(w->e, ERR_USAGE,
-                           "message %zu is of role %.*s: with this model (%s), user and assistant take turns", i + 1,
-                           STR_ARG(w->m[i].role), w->p->family->name);
+            return err_set(
+                w->e, ERR_USAGE,
+                "message %zu is of role %.*s: with this model (%s), user and assistant take turns",
+                i + 1, STR_ARG(w->m[i].role), w->p->family->name);
         turn++;
     }
     return true;
@@ -132,11 +134,16 @@ bool prompt_render(const prompt *p, const prompt_message *m, size_t n, const pro
     prompt_writer w = {p, m, n, how, out, e};
     if (!p->family->write(&w)) return false;
     if (out->text.failed)
-        return err_set(e, ERR_NO_FIT, "the conversation is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+        return err_set(e, ERR_NO_FIT, "the conversation is longer than %u MB",
+                       LIMIT_TEXT_BYTES >> 20);
     return true;
 }
 
 /* ---- encoding ---- */
+
+static bool is_blank(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /* Where text names a token that the tokenizer would recognise even in ordinary text (some files mark
  * their turn markers "user defined"), the offset in the middle of that name; else text.n. */
@@ -153,31 +160,38 @@ static size_t marker_middle(str text, const prompt_text *x, const tok *t) {
     return best;
 }
 
-static bool encode_run(const prompt_text *x, str run, const tok *t, tok_ids *ids, err *e) {
+/* The ordinary text [from, to), less the white space that the control tokens around it swallow. */
+static bool encode_run(const prompt_text *x, size_t from, size_t to, bool strip_left,
+                       bool strip_right, const tok *t, tok_ids *ids, err *e) {
+    const char *p = x->text.data;
+    while (strip_left && from < to && is_blank(p[from])) from++;
+    while (strip_right && from < to && is_blank(p[to - 1])) to--;
     unsigned flags = 0;
-    while (run.n > 0) {
-        size_t n = marker_middle(run, x, t);
-        if (!tok_encode(t, (str){run.p, n}, flags, ids, e)) return false;
-        run.p += n;
-        run.n -= n;
+    while (from < to) {
+        size_t n = marker_middle((str){p + from, to - from}, x, t);
+        if (!tok_encode(t, (str){p + from, n}, flags, ids, e)) return false;
+        from += n;
         flags = TOK_NO_PREFIX;
     }
     return true;
 }
 
 bool prompt_encode(const prompt_text *x, const tok *t, tok_ids *ids, err *e) {
-    const char *base = x->text.data;
     size_t run = 0; /* where the present run of ordinary text began */
+    bool after_strips = false;
     for (size_t i = 0; i < x->n_spans; i++) {
         const prompt_span *s = &x->span[i];
         if (s->kind != PROMPT_CONTROL) continue;
-        int32_t id = tok_find(t, (str){base + s->start, s->n});
+        int32_t id = tok_find(t, (str){x->text.data + s->start, s->n});
         tok_attr a = id >= 0 ? tok_attr_of(t, id) : TOK_NORMAL;
         /* A marker that is no token of this vocabulary is written out as text. */
         if (a != TOK_CONTROL && a != TOK_USER_DEFINED && a != TOK_UNKNOWN) continue;
-        if (!encode_run(x, (str){base + run, s->start - run}, t, ids, e)) return false;
-        if (!tok_ids_push(ids, id)) return err_set(e, ERR_NO_FIT, "out of memory for %zu tokens", ids->n);
+        bool before_strips = tok_strips(t, id) & TOK_STRIP_LEFT;
+        if (!encode_run(x, run, s->start, after_strips, before_strips, t, ids, e)) return false;
+        if (!tok_ids_push(ids, id))
+            return err_set(e, ERR_NO_FIT, "out of memory for %zu tokens", ids->n);
         run = s->start + s->n;
+        after_strips = tok_strips(t, id) & TOK_STRIP_RIGHT;
     }
-    return run == x->text.len || encode_run(x, (str){base + run, x->text.len - run}, t, ids, e);
+    return encode_run(x, run, x->text.len, after_strips, false, t, ids, e);
 }

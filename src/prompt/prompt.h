@@ -54,9 +54,9 @@ typedef struct prompt_family prompt_family; /* one row of the table in families.
 
 typedef struct prompt {
     const prompt_family *family; /* NULL: none recognised */
-    str source;     /* the template as the file has it; empty when it has none */
-    str bos, eos;   /* texts of these tokens; empty when the model has none */
-    bool opens_bos; /* a conversation begins with bos */
+    str source;                  /* the template as the file has it; empty when it has none */
+    str bos, eos;                /* texts of these tokens; empty when the model has none */
+    bool opens_bos;              /* a conversation begins with bos */
 } prompt;
 
 /* By the template's text; bos and eos are the texts of those tokens. */
