@@ -193,12 +193,12 @@ static void answers_are_reused(void **state) {
     hearth_engine_options o = plain();
     hearth_engine *g = engine_get(tiny_get("llama"), &o);
     prompts_make();
-    hearth_params p = params_of(4);
+    hearth_params p = params_of(3);
     answer_get(&got, g, &p);
     int32_t turn[CTX];
-    memcpy(turn, prompts[4], (size_t)lengths[4] * sizeof *turn);
-    memcpy(turn + lengths[4], got.id, (size_t)got.n * sizeof *turn);
-    int32_t n = lengths[4] + got.n;
+    memcpy(turn, prompts[3], (size_t)lengths[3] * sizeof *turn);
+    memcpy(turn + lengths[3], got.id, (size_t)got.n * sizeof *turn);
+    int32_t n = lengths[3] + got.n;
     prompt_make(turn + n, 20, 9);
     p.prompt = turn;
     p.n_prompt = (size_t)n + 20;
