@@ -152,12 +152,13 @@ def check_headers(texts):
     for path, text in texts.items():
         if not path.endswith(".h"):
             continue
-        story = re.match(r"/\*.*?\*/", text, re.S)
-        if not story or len(story.group(0)) < 20:
+        match = re.match(r"/\*.*?\*/", text, re.S)
+        story = match.group(0) if match else ""
+        if len(story) < 20 and path.startswith(("src/", "include/")):
             bad.append(f"{path}: does not open with its story")
-        guard = re.search(r"#ifndef (HEARTH_\w+)\n#define \1\n", text)
-        if not guard and "#pragma once" not in text:
-            bad.append(f"{path}: no include guard HEARTH_...")
+        guard = re.search(r"#ifndef (\w+_H)\n#define \1\n", text)
+        if not guard and "nclude" not in story:  # a part of other files says who includes it, and how
+            bad.append(f"{path}: no include guard")
     return bad
 
 

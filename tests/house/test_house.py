@@ -86,7 +86,7 @@ def test_headers_open_with_their_story():
 def test_headers_can_fail():
     assert house.check_headers({"src/base/a.h": GOOD_HEADER}) == []
     broken(house.check_headers, "src/base/a.h", GOOD_HEADER[GOOD_HEADER.index("#"):], "story")
-    broken(house.check_headers, "src/base/a.h", GOOD_HEADER.replace("HEARTH_", ""), "guard")
+    broken(house.check_headers, "src/base/a.h", GOOD_HEADER.replace("#ifndef HEARTH_A_H\n", ""), "guard")
 
 
 def test_calls():
