@@ -15,7 +15,8 @@ const cli_option *cli_option_at(const cli_command *c, int i) {
 
 /* ---- the nearest word ---- */
 
-/* Damerau's edit distance (insert, delete, replace, swap neighbours); words longer than 31 are far. */
+/* Damerau's edit distance (insert, delete, replace, swap neighbours); words longer than 31 are
+ * far. */
 static size_t distance(const char *a, const char *b) {
     enum { MAX = 32 };
     size_t n = strlen(a), m = strlen(b), d[MAX][MAX];

@@ -1,6 +1,6 @@
-/* A conversation with a model: settings, messages, and getting an answer. Used by `hearth run` with one
- * message or none, and by the REPL with many. The engine stays the same while settings allow, so that
- * what was computed for earlier turns is used again. One thread.
+/* A conversation with a model: settings, messages, and getting an answer. Used by `hearth run`
+ * with one message or none, and by the REPL with many. The engine stays the same while settings
+ * allow, so that what was computed for earlier turns is used again. One thread.
  */
 #ifndef HEARTH_CLI_CHAT_H
 #define HEARTH_CLI_CHAT_H
@@ -73,8 +73,8 @@ typedef struct chat_answer {
 } chat_answer;
 void chat_answer_deinit(chat_answer *a);
 
-/* Answers the conversation as it stands and writes the text to stdout while it comes (unless silent). Does
- * not add it to the conversation. Ctrl-C ends the answer; what there is stays. */
+/* Answers the conversation as it stands and writes the text to stdout while it comes (unless
+ * silent). Does not add it to the conversation. Ctrl-C ends the answer; what there is stays. */
 bool chat_answer_get(chat *c, chat_answer *a, bool silent, err *e);
 /* "prompt 12 tokens (3 reused) in 0.10 s, 120.0 tokens/s; answer ..." on stderr. */
 void chat_say_speed(const hearth_usage *u);

@@ -1,11 +1,11 @@
-/* The command line: one table of commands, from which everything that describes them is generated
- * (--help, the man page, completions, docs/cli.md), and one file per command.
+/* The command line: one table of commands, from which everything that describes them is
+ * generated (--help, the man page, completions, docs/cli.md), and one file per command.
  *
- * A command gets parsed arguments and returns an exit code. The answer goes to stdout through out_*,
- * which notices when nobody can read it; everything else goes to stderr. One thread.
+ * A command gets parsed arguments and returns an exit code. The answer goes to stdout through
+ * out_*, which notices when nobody can read it; everything else goes to stderr. One thread.
  *
  *     static const cli_option options[] = {{"json", 0, CLI_FLAG, NULL, "print JSON", 0, 0}, {0}};
- *     const cli_command cmd_thing = {.name = "thing", .summary = "...", .options = options, .run = run};
+ *     const cli_command cmd_thing = {.name = "thing", .options = options, .run = run, ...};
  *     static int run(const cli_args *a) { if (cli_flag(a, "json")) ... }
  */
 #ifndef HEARTH_CLI_H

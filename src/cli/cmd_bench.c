@@ -1,8 +1,9 @@
 /* hearth bench: tokens per second, prefill and decode apart.
  *
- * Every repetition is a request like any other: its head and its sampling are in the figures. Prompts are
- * drawn anew, so that nothing can be reused, and the engine is told not to. Prefill is the time from
- * submitting p tokens to the first token of the answer; decode is the time of the n tokens after that.
+ * Every repetition is a request like any other: its head and its sampling are in the figures.
+ * Prompts are drawn anew, so that nothing can be reused, and the engine is told not to. Prefill
+ * is the time from submitting p tokens to the first token of the answer; decode is the time of
+ * the n tokens after that.
  */
 #include <stdio.h>
 #include <stdlib.h>

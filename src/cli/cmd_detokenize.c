@@ -42,8 +42,8 @@ static int run(const cli_args *a) {
     buf text, json;
     buf_init(&text, (size_t)1 << 32);
     buf_init(&json, (size_t)1 << 33);
-    bool ok = models_find(&r, a->arg[0], &e) && (g = models_open_file(&r, &e)) &&
-              (t = tok_open(g, &e)) && read_ids(a, &ids, &n, &e) &&
+    bool ok = read_ids(a, &ids, &n, &e) && models_find(&r, a->arg[0], &e) &&
+              (g = models_open_file(&r, &e)) && (t = tok_open(g, &e)) &&
               decode(t, ids, n, cli_flag(a, "special"), &text, &e);
     int code = ok ? ERR_NONE : cli_fail(&e);
     if (ok && cli_flag(a, "json")) {

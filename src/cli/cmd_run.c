@@ -11,7 +11,8 @@
 #include "cli/repl.h"
 #include "cli/samplers.h"
 
-/* What the arguments mean: the first is a model unless it holds white space; with -m all are prompt. */
+/* What the arguments mean: the first is a model unless it holds white space; with -m all are
+ * prompt. */
 static bool gather(const cli_args *a, const char **name, buf *prompt, err *e) {
     int first = 0;
     *name = cli_text(a, "model", NULL);

@@ -1,5 +1,6 @@
-/* hearth show: what a model file is, what it needs, and whether that fits here. Says what it can about
- * any GGUF file: also one with a vocabulary only, or of an architecture that Hearth does not run.
+/* hearth show: what a model file is, what it needs, and whether that fits here. Says what it can
+ * about any GGUF file: also one with a vocabulary only, or of an architecture that Hearth does
+ * not run.
  */
 #include <stdarg.h>
 #include <stdio.h>

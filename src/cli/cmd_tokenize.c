@@ -45,8 +45,8 @@ static int run(const cli_args *a) {
     buf_init(&text, LIMIT_TEXT_BYTES);
     unsigned flags = (cli_flag(a, "special") ? TOK_SPECIAL : 0u) |
                      (cli_flag(a, "bos") ? TOK_BOS : 0u);
-    bool ok = models_find(&r, a->arg[0], &e) && (g = models_open_file(&r, &e)) &&
-              (t = tok_open(g, &e)) && read_text(a, &text, &e) &&
+    bool ok = read_text(a, &text, &e) && models_find(&r, a->arg[0], &e) &&
+              (g = models_open_file(&r, &e)) && (t = tok_open(g, &e)) &&
               tok_encode(t, buf_str(&text), flags, &ids, &e);
     int code = ok ? ERR_NONE : cli_fail(&e);
     if (ok && cli_flag(a, "json")) put_json(&ids);

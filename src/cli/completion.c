@@ -178,6 +178,9 @@ static void fish(void) {
             else out_puts((*c)->complete);
             out_puts("'\n");
         }
+        out_printf(
+            "complete -c hearth -n '__fish_seen_subcommand_from %s' -s h -l help -d 'this text'\n",
+            (*c)->name);
         const cli_option *o;
         for (int i = 0; (o = cli_option_at(*c, i)); i++) {
             out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s'", (*c)->name);

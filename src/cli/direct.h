@@ -1,5 +1,5 @@
-/* Running a model by hand, below the engine: one sequence, all of its KV pages, logits where wanted. For
- * commands that look at numbers (logits, perplexity, bench --profile). One thread.
+/* Running a model by hand, below the engine: one sequence, all of its KV pages, logits where
+ * wanted. For commands that look at numbers (logits, perplexity, bench --profile). One thread.
  */
 #ifndef HEARTH_CLI_DIRECT_H
 #define HEARTH_CLI_DIRECT_H
@@ -24,8 +24,8 @@ bool direct_open(direct *d, const models_ref *r, int threads, bool as_f32, err *
 bool direct_pages(direct *d, int32_t n_ctx, int max_rows, kern_kv_type kv, err *e);
 void direct_close(direct *d);
 
-/* Runs ids at positions pos, pos+1, ...; n at most max_rows. Logits of the last n_logits of them go to
- * logits [n_logits][n_vocab]. */
+/* Runs ids at positions pos, pos+1, ...; n at most max_rows. Logits of the last n_logits of them
+ * go to logits [n_logits][n_vocab]. */
 bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits,
                 err *e);
 /* ERR_USAGE when an id is not of the vocabulary. */

@@ -1,5 +1,5 @@
-/* Line editing. libedit reads characters through get_char, which turns Ctrl-C and the markers of a paste
- * into something the editor can be told about.
+/* Line editing. libedit reads characters through get_char, which turns Ctrl-C and the markers of
+ * a paste into something the editor can be told about.
  */
 #include "cli/lines.h"
 

@@ -1,5 +1,6 @@
-/* Lines typed by a person: editing and history by libedit, pasted blocks and """blocks""" as one text.
- * History lies in $HEARTH_HOME/history, one JSON string a line, newest last. One at a time, one thread.
+/* Lines typed by a person: editing and history by libedit, pasted blocks and """blocks""" as one
+ * text. History lies in $HEARTH_HOME/history, one JSON string a line, newest last. One at a
+ * time, one thread.
  */
 #ifndef HEARTH_CLI_LINES_H
 #define HEARTH_CLI_LINES_H
@@ -13,7 +14,8 @@ typedef enum lines_result { LINES_TEXT, LINES_END, LINES_INTERRUPTED } lines_res
 
 lines *lines_open(err *e);
 void lines_close(lines *l); /* saves the history */
-/* One text, without its last newline; appended to an empty out. LINES_END is Ctrl-D at an empty prompt. */
+/* One text, without its last newline; appended to an empty out. LINES_END is Ctrl-D at an empty
+ * prompt. */
 lines_result lines_read(lines *l, buf *out);
 
 #endif

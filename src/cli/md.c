@@ -14,7 +14,8 @@
 #include "base/buf.h"
 
 enum { BOLD = 1, ITALIC = 2, CODE = 4, UNDER = 8, STRUCK = 16, DIM = 32 };
-enum { STYLE_MARK = 1, MAX_LINK = 600, MAX_TABLE = 1 << 16, MAX_CELLS = 32, TAB = 4 };
+enum { STYLE_MARK = 1, MAX_LINK = 600, MAX_TABLE = 1 << 15, MAX_CELLS = 32, TAB = 4 };
+enum { MAX_HELD = 1000 }; /* bytes of a line's beginning, or of a word, before it is let go */
 
 typedef enum line_kind { LINE_OPEN, LINE_TEXT, LINE_CODE, LINE_SKIP, LINE_TABLE } line_kind;
 
@@ -47,18 +48,20 @@ struct md {
     bool escaped;     /* a backslash came before */
     bool before_word; /* the character before the marker was part of a word */
     bool before_space;
-    buf link;  /* from "[" on, while it may become a link */
-    bool bang; /* a "!" waits for "[" */
+    buf link;   /* from "[" on, while it may become a link */
+    bool bang;  /* a "!" waits for "[" */
+    bool image; /* it stood before the "[" of link */
 
     /* flow */
     buf word; /* characters and style marks since the last space */
     int word_width;
-    int col;          /* columns written on this line */
-    int spaces;       /* wanted before the next word */
-    int indent;       /* columns that a wrapped line begins with, quote bars included */
-    int quotes;       /* of which each takes two */
-    unsigned shown;   /* style that the terminal has now */
-    unsigned in_word; /* style at the end of word */
+    int col;               /* columns written on this line */
+    int spaces;            /* wanted before the next word */
+    int indent;            /* columns that a wrapped line begins with, quote bars included */
+    int quotes;            /* of which each takes two */
+    unsigned shown;        /* style that the terminal has now */
+    unsigned in_word;      /* style at the end of word */
+    unsigned before_marks; /* and at its beginning */
 };
 
 /* ---- flow ---- */
@@ -118,6 +121,8 @@ static void put_word(md *m) {
         m->spaces = 0;
     }
     const char *p = m->word.data, *end = p + m->word.len;
+    if (*p != STYLE_MARK) show_style(m, m->before_marks);
+    m->before_marks = m->in_word;
     while (p < end) {
         if (*p == STYLE_MARK) {
             show_style(m, (unsigned char)p[1] - 2u);
@@ -155,8 +160,8 @@ static void flow_char(md *m, const char *p, int n) {
     }
     int w = char_width(p, n);
     /* A word as long as the line is cut; between wide characters a line may always break. */
-    if (w > 0 && (m->word_width + w > m->width - m->indent || w == 2) && m->word_width > 0)
-        put_word(m);
+    bool full = m->word_width + w > m->width - m->indent || w == 2;
+    if ((w > 0 && full && m->word_width > 0) || m->word.len > MAX_HELD) put_word(m);
     buf_append(&m->word, p, (size_t)n);
     m->word_width += w;
     if (w == 2) put_word(m);
@@ -254,6 +259,7 @@ static void settle_link(md *m, bool whole) {
         m->before_word = false;
         m->before_space = false;
     } else {
+        if (m->image) literal(m, "!", 1);
         literal(m, "[", 1);
         for (size_t i = 1; i < n;) { /* the rest may hold markers of its own */
             int k = utf8_len(s + i, n - i);
@@ -294,6 +300,7 @@ static void inline_char(md *m, const char *p, int n) {
         return;
     }
     bool in_code = m->code_len > 0;
+    bool image = m->bang && *p == '[';
     if (m->bang) {
         m->bang = false;
         if (*p != '[') literal(m, "!", 1);
@@ -307,6 +314,7 @@ static void inline_char(md *m, const char *p, int n) {
         m->bang = true;
     } else if (!in_code && *p == '[') {
         buf_putc(&m->link, '[');
+        m->image = image;
     } else {
         literal(m, p, n);
     }
@@ -384,7 +392,7 @@ static int render_cell(str cell, bool head, buf *out) {
 static void put_row(md *m, const str *cell, int n, const int *width, int columns, bool head) {
     for (int i = 0; i < columns; i++) {
         buf b;
-        buf_init(&b, MAX_TABLE);
+        buf_init(&b, 8 * MAX_TABLE);
         int w = i < n ? render_cell(cell[i], head, &b) : 0;
         emit(m, b.data ? b.data : "", b.len);
         if (i + 1 < columns) {
@@ -443,7 +451,7 @@ static void put_table(md *m, const char *p, const char *end) {
         int k = split_row(start, n, cell);
         for (int i = 0; i < k; i++) {
             buf b;
-            buf_init(&b, MAX_TABLE);
+            buf_init(&b, 8 * MAX_TABLE);
             int w = render_cell(cell[i], row == 0, &b);
             buf_deinit(&b);
             if (w > width[i]) width[i] = w;
@@ -472,7 +480,7 @@ static void settle_table(md *m) {
     if (m->table_rows == 0) return;
     size_t n = m->table.len;
     char *s = buf_take(&m->table, NULL);
-    buf_init(&m->table, MAX_TABLE);
+    buf_init(&m->table, MAX_TABLE + 8);
     int rows = m->table_rows;
     m->table_rows = 0;
     if (!s) return;
@@ -587,7 +595,7 @@ static verdict classify(md *m, str s, bool complete, str *rest) {
     m->indent = 0;
     for (;;) {
         str inner = skip_spaces(s, &spaces);
-        if (inner.n == 0 || *inner.p != '>') break;
+        if (inner.n == 0 || *inner.p != '>' || 4 * (m->quotes + 1) > m->width) break;
         m->quotes++;
         s = (str){inner.p + 1, inner.n - 1};
         if (s.n > 0 && *s.p == ' ') s.p++, s.n--;
@@ -622,11 +630,9 @@ static verdict classify(md *m, str s, bool complete, str *rest) {
     return v;
 }
 
+/* Code stands at the margin, so that it can be copied. */
 static void code_text(md *m, const char *p, int n) {
-    if (m->col == 0) {
-        emit_spaces(m, 4);
-        m->col = 4;
-    }
+    m->col = 1;
     show_style(m, CODE);
     emit(m, p, (size_t)n);
 }
@@ -640,9 +646,10 @@ static void code_char(md *m, const char *p, int n) {
     buf_append(&m->head, p, (size_t)n);
     int spaces;
     str s = skip_spaces(buf_str(&m->head), &spaces);
-    if (spaces < 4 && (s.n == 0 || may_be_run(s, m->fence_char) ||
-                       (run_of(s, m->fence_char) >= m->fence_len &&
-                        str_trim(s).n == (size_t)run_of(s, m->fence_char))))
+    if (m->head.len < MAX_HELD && spaces < 4 &&
+        (s.n == 0 || may_be_run(s, m->fence_char) ||
+         (run_of(s, m->fence_char) >= m->fence_len &&
+          str_trim(s).n == (size_t)run_of(s, m->fence_char))))
         return;
     m->kind = LINE_CODE;
     code_text(m, m->head.data, (int)m->head.len);
@@ -664,21 +671,30 @@ static void code_line_end(md *m) {
     m->col = 0;
 }
 
+/* Part of a row; a table that grows too large is written as it is so far, and the rest as text. */
+static void table_text(md *m, const char *p, size_t n) {
+    if (m->table.len + n < MAX_TABLE) {
+        buf_append(&m->table, p, n);
+        return;
+    }
+    if (m->table_rows == 0) m->table_rows = 1;
+    settle_table(m);
+    begin_text(m, 0, "", 0);
+    inline_text(m, p, n);
+}
+
 /* One whole line's beginning is understood, or still waits. */
 static void settle_head(md *m, bool complete) {
     str rest = {"", 0};
     verdict v = classify(m, buf_str(&m->head), complete, &rest);
-    if (v == WAIT) return;
-    if (m->kind == LINE_TABLE) {
-        if (m->table.len + m->head.len < MAX_TABLE / 2) {
-            buf_append(&m->table, m->head.data, m->head.len);
-            buf_clear(&m->head);
-            return;
-        }
-        settle_table(m);
-        m->kind = LINE_OPEN;
+    if (v == WAIT && m->head.len < MAX_HELD) return;
+    if (v == WAIT) {
         begin_text(m, 0, "", 0);
         rest = buf_str(&m->head);
+    }
+    if (m->kind == LINE_TABLE) {
+        table_text(m, m->head.data, m->head.len);
+        rest = (str){"", 0};
     }
     if (m->kind == LINE_TEXT) inline_text(m, rest.p, rest.n);
     buf_clear(&m->head);
@@ -713,7 +729,7 @@ static void block_char(md *m, const char *p, int n) {
     } else if (m->kind == LINE_TEXT) {
         inline_char(m, p, n);
     } else if (m->kind == LINE_TABLE) {
-        if (m->table.len + (size_t)n < MAX_TABLE / 2) buf_append(&m->table, p, (size_t)n);
+        table_text(m, p, (size_t)n);
     } else if (m->kind == LINE_OPEN) {
         buf_append(&m->head, p, (size_t)n);
         if (m->table_rows > 0 && !(n == 1 && *p == ' ') &&
@@ -796,7 +812,7 @@ md *md_new(int width, bool markup, md_put_fn put, void *ud) {
     m->markup = markup;
     m->before_space = true;
     buf_init(&m->head, 1 << 16);
-    buf_init(&m->table, MAX_TABLE);
+    buf_init(&m->table, MAX_TABLE + 8);
     buf_init(&m->link, MAX_LINK + 8);
     buf_init(&m->word, 1 << 16);
     return m;

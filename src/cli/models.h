@@ -1,5 +1,6 @@
-/* Which model is meant by a name on the command line, and opening it in the way a command needs: through
- * hearth.h to generate, through model.h to look at numbers, as a bare file to inspect. One thread.
+/* Which model is meant by a name on the command line, and opening it in the way a command needs:
+ * through hearth.h to generate, through model.h to look at numbers, as a bare file to inspect.
+ * One thread.
  */
 #ifndef HEARTH_CLI_MODELS_H
 #define HEARTH_CLI_MODELS_H
@@ -8,7 +9,8 @@
 #include "hearth.h"
 #include "model/model.h"
 
-/* "bard" is the model inside the program; everything else is a path. ERR_NOT_FOUND says what is known. */
+/* "bard" is the model inside the program; everything else is a path. ERR_NOT_FOUND says what is
+ * known. */
 typedef struct models_ref {
     const char *name; /* as given */
     const void *data; /* the bundled model's bytes; NULL: name is a path */

@@ -1,5 +1,6 @@
-/* Where the answer goes, and whether it arrives. A failed write is remembered: the process ends with
- * exit code 1, quietly when the reader has gone (a closed pipe), with a line otherwise (a full disk).
+/* Where the answer goes, and whether it arrives. A failed write is remembered: the process ends
+ * with exit code 1, quietly when the reader has gone (a closed pipe), with a line otherwise (a
+ * full disk).
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* The chat on a terminal. A line that begins with "/" is one of the commands in the table below; all
- * else is said to the model.
+/* The chat on a terminal. A line that begins with "/" is one of the commands in the table below;
+ * all else is said to the model.
  */
 #include "cli/repl.h"
 
@@ -264,7 +264,8 @@ static bool do_clear(repl *r, char *args, err *e) {
     return true;
 }
 
-/* The conversation loses its last answer while a new one is written, and gets it back when that fails. */
+/* The conversation loses its last answer while a new one is written, and gets it back when that
+ * fails. */
 static bool do_retry(repl *r, char *args, err *e) {
     (void)args;
     chat *c = r->c;

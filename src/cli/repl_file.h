@@ -5,8 +5,8 @@
 #include "cli/chat.h"
 
 bool repl_file_save(const chat *c, const char *path, err *e);
-/* Replaces messages, system text, stop strings and sampler settings; the model stays. On failure nothing
- * is changed. ERR_DAMAGED when the file is no saved chat. */
+/* Replaces messages, system text, stop strings and sampler settings; the model stays. On failure
+ * nothing is changed. ERR_DAMAGED when the file is no saved chat. */
 bool repl_file_load(chat *c, const char *path, err *e);
 
 #endif

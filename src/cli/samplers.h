@@ -9,8 +9,9 @@ extern const cli_option samplers_options[]; /* ends with {0} */
 
 /* Puts the options that were given into p. */
 void samplers_from_args(hearth_params *p, const cli_args *a);
-/* By name; "-" and "_" are the same, and the names that other programs use are known too (top_k, temperature,
- * num_predict, ...). False with ERR_NOT_FOUND for an unknown name, with ERR_USAGE for a bad value. */
+/* By name; "-" and "_" are the same, and the names that other programs use are known too (top_k,
+ * temperature, num_predict, ...). False with ERR_NOT_FOUND for an unknown name, with ERR_USAGE
+ * for a bad value. */
 bool samplers_set(hearth_params *p, const char *name, const char *value, err *e);
 int samplers_count(void);
 const char *samplers_name(int i);

@@ -1,9 +1,10 @@
-/* The families, one function each: the rule that the templates of a family state in Jinja, with the
- * details in which they differ looked up in the template's text. Exact for conversations of system,
- * user and assistant messages; tools and reasoning switches belong to the template engine.
+/* The families, one function each: the rule that the templates of a family state in Jinja, with
+ * the details in which they differ looked up in the template's text. Exact for conversations of
+ * system, user and assistant messages; tools and reasoning switches belong to the template
+ * engine.
  *
- * To add one: a write function, what it is known by, and a row in the table at the end (more special
- * rows first).
+ * To add one: a write function, what it is known by, and a row in the table at the end (more
+ * special rows first).
  */
 #include <time.h>
 
@@ -36,7 +37,8 @@ static str after_think(str s) {
 /* ---- chatml: <|im_start|>role \n text <|im_end|> \n ---- */
 
 /* The system text that a template writes when the conversation has none: the literal between
- * "<|im_start|>system\n" and "<|im_end|>" inside one quoted string. Empty when there is no such thing. */
+ * "<|im_start|>system\n" and "<|im_end|>" inside one quoted string. Empty when there is no such
+ * thing. */
 static str chatml_default_system(str source) {
     static const char *const heads[] = {"<|im_start|>system\\n", "<|im_start|>system\n"};
     for (int h = 0; h < 2; h++) {
@@ -235,7 +237,8 @@ static bool llama3_vocab(const tok *t) {
     return has_control(t, "<|start_header_id|>") && has_control(t, "<|eot_id|>");
 }
 
-/* ---- gemma: <start_of_turn>user \n text <end_of_turn> \n; a system text opens the first turn ---- */
+/* ---- gemma: <start_of_turn>user \n text <end_of_turn> \n; a system text opens the first turn
+ * ---- */
 
 static bool gemma_write(prompt_writer *w) {
     if (!must_alternate(w)) return false;

@@ -145,8 +145,8 @@ static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where text names a token that the tokenizer would recognise even in ordinary text (some files mark
- * their turn markers "user defined"), the offset in the middle of that name; else text.n. */
+/* Where text names a token that the tokenizer would recognise even in ordinary text (some files
+ * mark their turn markers "user defined"), the offset in the middle of that name; else text.n. */
 static size_t marker_middle(str text, const prompt_text *x, const tok *t) {
     size_t best = text.n;
     for (size_t i = 0; i < x->n_spans; i++) {

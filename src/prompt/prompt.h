@@ -1,18 +1,20 @@
 /* Conversations to the text that a model was trained on.
  *
- * A prompt knows how one model wants its conversations written: which family of chat template (chatml,
- * llama3, gemma, phi, mistral, ...) and the details in which templates of a family differ. Both are read
- * from tokenizer.chat_template of the file, or, when it has none, from the control tokens of its
- * vocabulary. The family's rule is written here in C; the template itself is not run.
+ * A prompt knows how one model wants its conversations written: which family of chat template
+ * (chatml, llama3, gemma, phi, mistral, ...) and the details in which templates of a family
+ * differ. Both are read from tokenizer.chat_template of the file, or, when it has none, from the
+ * control tokens of its vocabulary. The family's rule is written here in C; the template itself
+ * is not run.
  *
- * A rendering is text in spans. A control token is only ever made from a span of the template's own:
- * whatever people or models have written is ordinary text, even when it reads "<|im_start|>".
+ * A rendering is text in spans. A control token is only ever made from a span of the template's
+ * own: whatever people or models have written is ordinary text, even when it reads
+ * "<|im_start|>".
  *
- * A prompt borrows from the gguf and the tok, is immutable after prompt_init and may be read by any
- * thread; a prompt_text belongs to one thread.
+ * A prompt borrows from the gguf and the tok, is immutable after prompt_init and may be read by
+ * any thread; a prompt_text belongs to one thread.
  *
  *     prompt p; prompt_init_file(&p, g, t);
- *     if (!p.family) ...                              // nothing recognised: no conversation possible
+ *     if (!p.family) ...                         // nothing recognised: no conversation possible
  *     prompt_text x; prompt_text_init(&x);
  *     prompt_render(&p, messages, n, &(prompt_how){.open_answer = true}, &x, &e);
  *     prompt_encode(&x, t, &ids, &e);
@@ -72,12 +74,13 @@ typedef struct prompt_how {
     int64_t now;      /* seconds since 1970, for templates that write the date */
 } prompt_how;
 
-/* Errors: ERR_USAGE for a conversation that the family cannot write (two answers in a row where turns
- * must alternate, an unknown role), ERR_FAILED when there is no family. */
+/* Errors: ERR_USAGE for a conversation that the family cannot write (two answers in a row where
+ * turns must alternate, an unknown role), ERR_FAILED when there is no family. */
 bool prompt_render(const prompt *p, const prompt_message *m, size_t n, const prompt_how *how,
                    prompt_text *out, err *e);
-/* Appends the ids. Ordinary text between two control tokens is encoded as one piece, whoever wrote it,
- * so that the ids are those of the whole text wherever no message names a control token. */
+/* Appends the ids. Ordinary text between two control tokens is encoded as one piece, whoever
+ * wrote it, so that the ids are those of the whole text wherever no message names a control
+ * token. */
 bool prompt_encode(const prompt_text *x, const tok *t, tok_ids *ids, err *e);
 
 #endif

@@ -1,5 +1,6 @@
-/* Inside the prompt room: how a family writes. Every put_ function appends to the text and its spans;
- * a failure to grow is remembered in out->text.failed, which prompt_render looks at once, at the end.
+/* Inside the prompt room: how a family writes. Every put_ function appends to the text and its
+ * spans; a failure to grow is remembered in out->text.failed, which prompt_render looks at once,
+ * at the end.
  */
 #ifndef HEARTH_PROMPT_PRIVATE_H
 #define HEARTH_PROMPT_PRIVATE_H

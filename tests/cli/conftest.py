@@ -1,0 +1,5 @@
+"""The folder itself is where the tests' helper lies."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
