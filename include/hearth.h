@@ -1,12 +1,13 @@
 /* Hearth as a library: open a model, submit a request, read its tokens. Nothing else is public.
  *
  * Two nouns. A *model* is immutable, opened from a path or from memory, shared, and outlives every
- * request. A *request* is one generation: prompt tokens in, tokens out, with its sampler, its owner and
- * its budget. An *engine* plans steps over all requests of a model on its own threads.
+ * request. A *request* is one generation: prompt tokens in, tokens out, with its sampler, its owner
+ * and its budget. An *engine* plans steps over all requests of a model on its own threads.
  *
- * Any thread may call any function on different objects; hearth_submit, hearth_cancel may be called on one engine
- * from many threads; one thread reads one request. Strings given are copied; strings handed out live as long
- * as the object they came from (a token's text: until the next call of hearth_next on that request).
+ * Any thread may call any function on different objects; hearth_submit, hearth_cancel may be called
+ * on one engine from many threads; one thread reads one request. Strings given are copied; strings
+ * handed out live as long as the object they came from (a token's text: until the next call of
+ * hearth_next on that request).
  *
  *     hearth_err e = {0};
  *     hearth_model *m = hearth_model_open("model.gguf", NULL, &e);
@@ -40,7 +41,7 @@ enum {
     HEARTH_USAGE = 2,
     HEARTH_NOT_FOUND = 3,
     HEARTH_DENIED = 5,
-    HEARTH_NO_FIT = 6,  /* memory or context too small; the message says how much is needed and what fits */
+    HEARTH_NO_FIT = 6,  /* memory or context too small; the message says both sizes */
     HEARTH_DAMAGED = 7, /* a file that breaks its format */
     HEARTH_INTERRUPTED = 130
 };
@@ -59,8 +60,9 @@ typedef struct hearth_model_options {
     void *progress_ud;
     int n_threads; /* for packing; 0 = what the machine gives this process */
     bool as_f32;   /* dequantise all weights: the reference computation, slow and large */
-    int32_t n_ctx; /* longest context that an engine will be given, 0: the trained one. Only files with
-                    * rope factors of their own for long contexts care */
+    /* Longest context that an engine will be given, 0: the trained one. Only files with rope
+     * factors of their own for long contexts care. */
+    int32_t n_ctx;
 } hearth_model_options;
 
 hearth_model *hearth_model_open(const char *path, const hearth_model_options *o, hearth_err *e);
@@ -76,7 +78,8 @@ typedef struct hearth_model_info {
     int32_t bos, eos; /* -1: none */
 } hearth_model_info;
 void hearth_model_info_get(const hearth_model *m, hearth_model_info *out);
-/* Metadata string such as "tokenizer.chat_template"; NULL when absent. n may be NULL; not NUL-terminated. */
+/* Metadata string such as "tokenizer.chat_template"; NULL when absent. n may be NULL; not
+ * NUL-terminated. */
 const char *hearth_model_meta(const hearth_model *m, const char *key, size_t *n);
 
 /* ---- text and tokens ---- */
@@ -85,11 +88,11 @@ enum {
     HEARTH_TOK_BOS = 2      /* begin/end tokens by the model's own rule */
 };
 /* *ids is the caller's, by hearth_free. */
-bool hearth_tokenize(const hearth_model *m, const char *text, size_t len, unsigned flags, int32_t **ids,
-                     size_t *n, hearth_err *e);
+bool hearth_tokenize(const hearth_model *m, const char *text, size_t len, unsigned flags,
+                     int32_t **ids, size_t *n, hearth_err *e);
 /* *text is the caller's, NUL-terminated, by hearth_free. */
-bool hearth_detokenize(const hearth_model *m, const int32_t *ids, size_t n, bool special, char **text,
-                       size_t *len, hearth_err *e);
+bool hearth_detokenize(const hearth_model *m, const int32_t *ids, size_t n, bool special,
+                       char **text, size_t *len, hearth_err *e);
 
 /* ---- conversations ---- */
 typedef struct hearth_message {
@@ -97,16 +100,17 @@ typedef struct hearth_message {
     const char *text;
 } hearth_message;
 
-/* The family of the model's chat template ("chatml", "llama3", ...); NULL when none is recognised: then
- * the model only completes text. Static. */
+/* The family of the model's chat template ("chatml", "llama3", ...); NULL when none is
+ * recognised: then the model only completes text. Static. */
 const char *hearth_chat_family(const hearth_model *m);
-/* A conversation as the model wants it, begin-of-text included. With `answer` it ends where the model's
- * answer begins. Nothing in a message becomes a control token. *ids is the caller's, by hearth_free. */
-bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n, bool answer,
-                          int32_t **ids, size_t *n_ids, hearth_err *e);
+/* A conversation as the model wants it, begin-of-text included. With `answer` it ends where the
+ * model's answer begins. Nothing in a message becomes a control token. *ids is the caller's, by
+ * hearth_free. */
+bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n,
+                          bool answer, int32_t **ids, size_t *n_ids, hearth_err *e);
 /* The same as text, NUL-terminated, by hearth_free; for people to look at. */
-bool hearth_chat_text(const hearth_model *m, const hearth_message *messages, size_t n, bool answer, char **text,
-                      size_t *len, hearth_err *e);
+bool hearth_chat_text(const hearth_model *m, const hearth_message *messages, size_t n, bool answer,
+                      char **text, size_t *len, hearth_err *e);
 
 /* ---- engine ---- */
 typedef struct hearth_engine hearth_engine;
@@ -124,15 +128,16 @@ typedef enum hearth_finish {
 } hearth_finish;
 
 typedef struct hearth_usage {
-    int32_t n_prompt, n_cached, n_generated; /* tokens; cached: prompt tokens taken from earlier work */
-    int32_t n_drafted, n_accepted;           /* speculation */
-    double queued_s, prefill_s, decode_s;    /* seconds */
+    /* Tokens; cached: prompt tokens taken from earlier work; generated: the end token too. */
+    int32_t n_prompt, n_cached, n_generated;
+    int32_t n_drafted, n_accepted;        /* speculation */
+    double queued_s, prefill_s, decode_s; /* seconds */
     hearth_finish finish;
 } hearth_usage;
 
-/* The engine knows no store: it reports through these. Called on the engine's thread, must return at
- * once; any may be NULL. `tag` is the request's. Every opened is followed by exactly one settled,
- * whatever becomes of the client. */
+/* The engine knows no store: it reports through these. Called on the engine's thread, must
+ * return at once; any may be NULL. `tag` is the request's. Every opened is followed by exactly
+ * one settled, whatever becomes of the client. */
 typedef struct hearth_hooks {
     void *ud;
     void (*opened)(void *ud, void *tag, int32_t n_prompt);
@@ -141,14 +146,18 @@ typedef struct hearth_hooks {
 } hearth_hooks;
 
 typedef struct hearth_engine_options {
-    int n_threads;          /* 0 = what the machine gives this process */
-    int32_t n_ctx;          /* largest context of a request in tokens; 0 = the model's own */
-    hearth_kv kv;           /* type of the KV cache */
-    uint64_t kv_bytes;      /* memory for all KV pages; 0 = what n_ctx needs, grown page by page, up to
-                               3/4 of the memory that is free when the engine starts */
-    int32_t batch_tokens;   /* largest number of rows of a step (prefill chunk); 0 = 512 */
-    int32_t max_requests;   /* running at the same time; more wait; 0 = 16 */
-    bool no_prefix_reuse;   /* every prompt is computed afresh */
+    int n_threads; /* 0 = what the machine gives this process */
+    /* Largest context of a request in tokens. 0 = the model's own, or what fits kv_bytes if that
+     * is less: see hearth_engine_ctx. A context that was asked for and does not fit is
+     * ERR_NO_FIT. */
+    int32_t n_ctx;
+    hearth_kv kv; /* type of the KV cache */
+    /* Memory for all KV pages, taken page by page as it is needed. 0 = what max_requests
+     * contexts need, at most 3/4 of the memory that is free when the engine starts. */
+    uint64_t kv_bytes;
+    int32_t batch_tokens; /* largest number of rows of a step (prefill chunk); 0 = 512 */
+    int32_t max_requests; /* running at the same time; more wait; 0 = 16 */
+    bool no_prefix_reuse; /* every prompt is computed afresh */
     hearth_hooks hooks;
 } hearth_engine_options;
 
@@ -163,27 +172,27 @@ typedef struct hearth_bias {
     float bias; /* added to the logit; -INFINITY bans the token */
 } hearth_bias;
 
-/* Sampler order: logit bias, penalties (repeat, frequency, presence), DRY, then top-k, typical, top-p,
- * min-p, XTC, temperature, draw; with mirostat 2: bias, penalties, temperature, mirostat. temperature 0 is
- * greedy: the largest logit after bias and penalties, lowest id at a tie. */
+/* Sampler order: logit bias, penalties (repeat, frequency, presence), DRY, then top-k, typical,
+ * top-p, min-p, XTC, temperature, draw; with mirostat 2: bias, penalties, temperature, mirostat.
+ * temperature 0 is greedy: the largest logit after bias and penalties, lowest id at a tie. */
 typedef struct hearth_params {
     const int32_t *prompt; /* copied */
     size_t n_prompt;       /* at least 1 */
     int32_t max_tokens;    /* -1: until the model ends or the context is full */
     bool ignore_eos;
-    const char *const *stop; /* stop strings, NULL-terminated list, or NULL; not part of the output */
+    const char *const *stop; /* stop strings, a NULL-terminated list or NULL; not in the output */
 
     float temperature;
-    int32_t top_k; /* 0: off */
-    float top_p, min_p, typical_p; /* 1, 0, 1: off */
-    float xtc_probability, xtc_threshold;       /* 0: off */
-    float repeat_penalty;                       /* 1: off */
-    float frequency_penalty, presence_penalty;  /* 0: off */
-    int32_t penalty_last_n;                     /* tokens looked back on; -1: all; 0: off */
-    float dry_multiplier, dry_base;             /* multiplier 0: off */
-    int32_t dry_allowed_length, dry_last_n;     /* -1: all */
-    const char *const *dry_breakers;            /* NULL: newline, colon, quote, asterisk */
-    int mirostat;                               /* 0 or 2 */
+    int32_t top_k;                             /* 0: off */
+    float top_p, min_p, typical_p;             /* 1, 0, 1: off */
+    float xtc_probability, xtc_threshold;      /* 0: off */
+    float repeat_penalty;                      /* 1: off */
+    float frequency_penalty, presence_penalty; /* 0: off */
+    int32_t penalty_last_n;                    /* tokens looked back on; -1: all; 0: off */
+    float dry_multiplier, dry_base;            /* multiplier 0: off */
+    int32_t dry_allowed_length, dry_last_n;    /* -1: all */
+    const char *const *dry_breakers;           /* NULL: newline, colon, quote, asterisk */
+    int mirostat;                              /* 0 or 2 */
     float mirostat_tau, mirostat_eta;
     const hearth_bias *bias;
     size_t n_bias;
@@ -206,7 +215,7 @@ typedef struct hearth_logprob {
 
 typedef struct hearth_token {
     int32_t id; /* also the token that ends the answer; its text is empty unless special_text */
-    const char *text; /* whole UTF-8 characters; may be empty while a character or stop string is open */
+    const char *text; /* whole characters; empty while a character or stop string is open */
     size_t text_len;
     float logprob;             /* NAN unless asked for */
     const hearth_logprob *top; /* [n_top], likeliest first */
@@ -215,8 +224,8 @@ typedef struct hearth_token {
 
 /* ERR_NO_FIT when the prompt leaves no room: the message says how long it is and what fits. */
 hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e);
-/* Waits for the next token: 1 a token, 0 the end (see hearth_request_usage), -1 an error. Held-back text is
- * delivered with the last token, or by one more token with id -1. */
+/* Waits for the next token: 1 a token, 0 the end (see hearth_request_usage), -1 an error.
+ * Held-back text is delivered with the last token, or by one more token with id -1. */
 int hearth_next(hearth_request *r, hearth_token *out, hearth_err *e);
 /* Like hearth_next, but gives 2 when nothing came within timeout_ms. */
 int hearth_next_timeout(hearth_request *r, hearth_token *out, int timeout_ms, hearth_err *e);

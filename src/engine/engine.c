@@ -1,9 +1,10 @@
 /* The engine's thread: who is queued, who runs, who is settled. What a step does is in step.c.
  *
- * Admission: those preempted first, oldest first; then the queue, owner by owner in turns, within an owner
- * in order of arrival. One is let in when what it needs for its tokens so far, and what those that run
- * still need for theirs, can be had without taking from anybody. Whoever is alone is always let in: a
- * request that could not run alone was refused at submit, since the context in force fits the budget.
+ * Admission: those preempted first, oldest first; then the queue, owner by owner in turns, within
+ * an owner in order of arrival. One is let in when what it needs for its tokens so far, and what
+ * those that run still need for theirs, can be had without taking from anybody. Whoever is alone is
+ * always let in: a request that could not run alone was refused at submit, since the context in
+ * force fits the budget.
  */
 #include "engine/engine_private.h"
 
@@ -275,14 +276,14 @@ static int32_t ctx_fitting(const kv_options *ko, int32_t most, int32_t chunk) {
     return low < 2 ? 0 : low;
 }
 
-/* Settles the budget and the context: asked for, it must fit; the model's own is cut to what fits, and
- * whoever made the engine reads from it what came out. */
+/* Settles the budget and the context: asked for, it must fit; the model's own is cut to what
+ * fits, and whoever made the engine reads from it what came out. */
 static bool ctx_settle(hearth_engine *g, const hearth_engine_options *o, kv_options *ko, err *e) {
     int32_t trained = model_params_of(g->model->inner)->n_ctx;
     int32_t want = o->n_ctx > 0 ? o->n_ctx : trained;
     if (want > trained)
-        return err_set(e, ERR_NO_FIT, "a context of %d tokens; this model was made for at most %d", want,
-                       trained);
+        return err_set(e, ERR_NO_FIT, "a context of %d tokens; this model was made for at most %d",
+                       want, trained);
     uint64_t one = kv_need_bytes(ko, want, g->batch_tokens), all, available = memory_available();
     ko->budget_bytes = o->kv_bytes;
     if (o->kv_bytes == 0) {

@@ -311,8 +311,8 @@ static void seq_copy_tail(kv *k, kv_seq *s, kv_node *last, const int32_t *tokens
     int32_t same;
     kv_node *from = kv_node_closest(last, tokens + s->filled, n - s->filled, &same);
     if (!from || !node_whole(k, from)) return;
-    /* Held meanwhile, or the room for the copy might be made by evicting it; but room may still be made by
-     * taking a page that its other holders no longer see. */
+    /* Held meanwhile, or the room for the copy might be made by evicting it; but room may still
+     * be made by taking a page that its other holders no longer see. */
     kv_node_hold(k, from);
     if (seq_add_block(k, s)) {
         if (node_whole(k, from)) {

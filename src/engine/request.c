@@ -1,4 +1,5 @@
-/* A request as its client sees it, and the way of its tokens from the engine's thread to the client. */
+/* A request as its client sees it, and the way of its tokens from the engine's thread to the
+ * client. */
 #include "engine/engine_private.h"
 
 #include <errno.h>

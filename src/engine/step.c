@@ -1,8 +1,8 @@
 /* One step: every decode that is ready, and as much prefill as fits beside them.
  *
- * Who takes part is planned by counts of rows first, then pages are had for them, oldest request first; if
- * there is no room, the youngest of all leaves until there is. So the oldest always moves on, and nothing
- * can wait in a circle.
+ * Who takes part is planned by counts of rows first, then pages are had for them, oldest request
+ * first; if there is no room, the youngest of all leaves until there is. So the oldest always moves
+ * on, and nothing can wait in a circle.
  */
 #include "engine/engine_private.h"
 
@@ -40,7 +40,8 @@ static void reuse_more(hearth_engine *g, hearth_request *r) {
     r->computed = have;
 }
 
-/* Rows of a prefill chunk: up to a multiple of the unit in absolute position, where the budget allows. */
+/* Rows of a prefill chunk: up to a multiple of the unit in absolute position, where the budget
+ * allows. */
 static int32_t chunk_rows(const hearth_engine *g, const hearth_request *r, int32_t budget) {
     int32_t unit = KV_PAGE;
     while (unit > g->batch_tokens) unit /= 2;
@@ -49,14 +50,15 @@ static int32_t chunk_rows(const hearth_engine *g, const hearth_request *r, int32
     return end > r->computed ? end - r->computed : budget;
 }
 
-/* Decodes may take everything but one row when somebody prefills; of a single row, every other turn. */
+/* Decodes may take everything but one row when somebody prefills; of a single row, every other
+ * turn. */
 static int32_t decode_limit(const hearth_engine *g, int32_t n_decode, int32_t n_prefill) {
     if (n_prefill == 0 || n_decode < g->batch_tokens) return g->batch_tokens;
     return g->batch_tokens > 1 ? g->batch_tokens - 1 : (int32_t)(g->n_steps & 1);
 }
 
-/* Sets step_rows of all that run; leaves in g->batch those that could take part, the longest unserved
- * first. */
+/* Sets step_rows of all that run; leaves in g->batch those that could take part, the longest
+ * unserved first. */
 static void plan_rows(hearth_engine *g) {
     int32_t n = 0, n_decode = 0, n_prefill = 0;
     for (int32_t i = 0; i < g->n_running; i++) {

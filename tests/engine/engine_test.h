@@ -1,5 +1,5 @@
-/* Help for the engine's tests: tiny models by name, requests run to their end, and hooks that take notes
- * and can hold the engine's thread at a chosen place. */
+/* Help for the engine's tests: tiny models by name, requests run to their end, and hooks that
+ * take notes and can hold the engine's thread at a chosen place. */
 #ifndef HEARTH_TESTS_ENGINE_TEST_H
 #define HEARTH_TESTS_ENGINE_TEST_H
 
@@ -53,8 +53,8 @@ typedef struct note {
     hearth_usage usage;
 } note;
 
-/* Tags are small numbers from 1. The engine's thread stops in the hook `hold` names until `go` is posted;
- * `held` is posted when it does so. */
+/* Tags are small numbers from 1. The engine's thread stops in the hook `hold` names until `go`
+ * is posted; `held` is posted when it does so. */
 typedef struct notes {
     note of[MAX_NOTES];
     int n_settled;

@@ -1,4 +1,5 @@
-/* The same bytes whatever the company: threads, chunks, neighbours, reuse, preemption, kinds of layers. */
+/* The same bytes whatever the company: threads, chunks, neighbours, reuse, preemption, kinds of
+ * layers. */
 #include "support/cmocka_all.h"
 
 #include <stdlib.h>
@@ -112,7 +113,8 @@ static void sinks_and_experts(void **state) {
     same_bytes("gpt-oss");
 }
 
-/* Memory for one request of full length: eight push each other out, and say what they would have said. */
+/* Memory for one request of full length: eight push each other out, and say what they would have
+ * said. */
 static void preemption(void **state) {
     (void)state;
     static const char *const names[] = {"llama", "gemma3"};

@@ -1,5 +1,5 @@
-/* examples/hello.c as a program: with the model that comes with Hearth where it is there, and always with
- * a tiny one. */
+/* examples/hello.c as a program: with the model that comes with Hearth where it is there, and
+ * always with a tiny one. */
 #include "support/cmocka_all.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* Pages, sequences and the prefix tree without a model: every position of a page is stamped with what the
- * model would have computed there, a hash of all tokens so far, and every position that a sequence sees
- * is read back. After each operation everything is recounted. */
+/* Pages, sequences and the prefix tree without a model: every position of a page is stamped with
+ * what the model would have computed there, a hash of all tokens so far, and every position that
+ * a sequence sees is read back. After each operation everything is recounted. */
 #include "support/cmocka_all.h"
 
 #include <stdlib.h>

@@ -382,7 +382,8 @@ static void owners_take_turns(void **state) {
     sem_post(&heard.go);
     for (int i = 0; i < COUNT; i++) answer_read(&got, r[i]);
     engine_done(g);
-    /* ann's first is admitted alone; then those who wait: ann, since nobody had waited longer, and round */
+    /* ann's first is admitted alone; then those who wait: ann, since nobody had waited longer,
+     * and round */
     for (int i = 0; i < COUNT; i++)
         if (heard.of[order[i]].order != i + 1)
             fail_msg("request %d ended as number %d, not %d", order[i], heard.of[order[i]].order,
@@ -430,7 +431,8 @@ static void usage_adds_up(void **state) {
 
 /* ---- damage ---- */
 
-/* A model with one broken row of its embedding: who uses that token fails, its neighbours do not notice. */
+/* A model with one broken row of its embedding: who uses that token fails, its neighbours do not
+ * notice. */
 static void only_the_guilty_fail(void **state) {
     (void)state;
     enum { BROKEN = 255 };

@@ -1,4 +1,5 @@
-/* Samplers against slow versions that sort everything, their edges, and what is drawn in the long run. */
+/* Samplers against slow versions that sort everything, their edges, and what is drawn in the
+ * long run. */
 #include "support/cmocka_all.h"
 
 #include <math.h>

@@ -81,7 +81,8 @@ static said say(const char *s, size_t n, const char *const *stop) {
     return out;
 }
 
-/* The obvious answer: the stop string that is complete first; of those complete at once, the longest. */
+/* The obvious answer: the stop string that is complete first; of those complete at once, the
+ * longest. */
 static size_t cut_of(const char *s, size_t n, const char *const *stop, size_t *read) {
     for (size_t end = 1; end <= n; end++) {
         size_t cut = n + 1;
