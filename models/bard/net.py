@@ -49,9 +49,9 @@ def rope(x, cos, sin):
 
 
 class Block(nn.Module):
-    def __init__(self, c, dropout):
+    def __init__(self, c):
         super().__init__()
-        self.c, self.dropout = c, dropout
+        self.c, self.dropout = c, 0.0
         linear = lambda i, o: nn.Linear(i, o, bias=False)
         self.attn_norm = Norm(c.width, c.eps)
         self.attn_q = linear(c.width, c.heads * c.head_dim)
@@ -85,12 +85,12 @@ class Block(nn.Module):
 class Bard(nn.Module):
     """Parameters carry the names of their GGUF tensors."""
 
-    def __init__(self, config=None, dropout=0.0):
+    def __init__(self, config=None):
         super().__init__()
         self.config = c = config or Config()
-        self.dropout = dropout
+        self.dropout = 0.0
         self.token_embd = nn.Embedding(c.vocab, c.width)
-        self.blk = nn.ModuleList(Block(c, dropout) for _ in range(c.layers))
+        self.blk = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.output_norm = Norm(c.width, c.eps)
         cos, sin = rope_tables(c)
         self.register_buffer("cos", cos, persistent=False)
@@ -99,6 +99,11 @@ class Bard(nn.Module):
             if p.ndim == 2:
                 out = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(p, std=0.02 / (2 * c.layers) ** 0.5 if out else 0.02)
+
+    def set_dropout(self, p):
+        self.dropout = p
+        for block in self.blk:
+            block.dropout = p
 
     def forward(self, ids, targets=None):
         """Logits, or with targets the loss per token in nats (-1: not counted)."""

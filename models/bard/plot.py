@@ -4,7 +4,7 @@ import argparse
 import csv
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 400, 56, 24, 16, 44
-LINES = [("train", "#8a8a8a", "training (with dropout)"),
+LINES = [("train", "#8a8a8a", "training"),
          ("plain", "#1f6fb2", "held out, plain form"),
          ("chat", "#c4521d", "held out, chat form")]
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Trains Bard on the complete works of Shakespeare, on a CPU.
 
-The learning rate rises, stays, and falls linearly over the last 40 % of the
-steps.  With --minutes the number of steps is settled while the rate still
-stays, from the time passed so far, and is printed and recorded; the same
-number given as --steps makes the same run again.  A run that was stopped goes
-on from its last checkpoint when it is started again with the same --out.
+The learning rate rises, stays, and falls linearly over the last steps.  With
+--minutes the number of steps is settled while the rate still stays, from the
+time passed so far, and is printed and recorded; the same number given as
+--steps makes the same run again.  A run that was stopped goes on from its last
+checkpoint when it is started again with the same --out; as long as the rate
+still stays, it may go on towards another number of steps.
 """
 import argparse
 import csv
@@ -22,7 +23,7 @@ from tokenizers import Tokenizer
 from corpus import Corpus, Windows, held_out_windows, read_files, train_tokenizer
 from net import Bard, Config
 
-DECAY = 0.4         # part of the steps during which the learning rate falls
+FALL = 0.4          # part of the steps during which the learning rate falls
 
 
 def parse_args():
@@ -34,6 +35,8 @@ def parse_args():
     length = p.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="number of steps")
     length.add_argument("--minutes", type=float, help="wall-clock time to fill with steps")
+    p.add_argument("--fall", type=int, help="with --steps: the last steps, during which the "
+                   f"learning rate falls (default {FALL:.0%}% of the steps)")
     p.add_argument("--batch", type=int, default=8192, help="tokens per step (default %(default)s)")
     p.add_argument("--window", type=int, default=512,
                    help="window before the learning rate falls (default %(default)s)")
@@ -43,6 +46,8 @@ def parse_args():
     p.add_argument("--warmup", type=int, default=50, help="steps of warm-up (default %(default)s)")
     p.add_argument("--weight-decay", type=float, default=0.1, help="default %(default)s")
     p.add_argument("--dropout", type=float, default=0.1, help="default %(default)s")
+    p.add_argument("--dropout-steps", type=int, default=200,
+                   help="steps with dropout; there is none after them (default %(default)s)")
     p.add_argument("--seed", type=int, default=1616, help="default %(default)s")
     p.add_argument("--threads", type=int, default=2, help="default %(default)s")
     p.add_argument("--eval-every", type=int, default=100,
@@ -66,13 +71,13 @@ def make_optimizers(model, args):
     ]
 
 
-def rate(step, steps, warmup):
+def rate(step, steps, warmup, fall):
     """The factor of the peak learning rate at a step; steps may be unknown."""
     if step < warmup:
         return (step + 1) / warmup
     if steps is None:
         return 1.0
-    return min(1.0, (steps - step) / (DECAY * steps))
+    return min(1.0, (steps - step) / fall)
 
 
 @torch.no_grad()
@@ -120,7 +125,7 @@ def main():
     corpus = Corpus(train_files, tok, args.seed)
     held = held_out_windows(held_files, tok, Config.context)
 
-    model = Bard(Config(), args.dropout)
+    model = Bard(Config())
     optimizers = make_optimizers(model, args)
     windows = {form: Windows(corpus, form) for form in ("plain", "chat")}
     step, steps, elapsed, best, seen = 0, args.steps, 0.0, math.inf, 0
@@ -133,12 +138,15 @@ def main():
         windows = {form: Windows(corpus, form, state) for form, state in saved["windows"].items()}
         step, elapsed, best, seen = (saved[k] for k in ("step", "elapsed", "best", "seen"))
         steps = steps or saved["steps"]
+        rows = (out / "loss.csv").read_text().splitlines(keepends=True)
+        (out / "loss.csv").write_text("".join(
+            rows[:1] + [row for row in rows[1:] if int(row.split(",")[0]) <= step]))
         print(f"going on from step {step}", flush=True)
     else:
         print(f"{sum(p.numel() for p in model.parameters())} parameters, tokens of one pass: "
               + ", ".join(f"{form} {len(w.data)}" for form, w in windows.items()), flush=True)
         with open(out / "loss.csv", "w", newline="") as f:
-            csv.writer(f).writerow(["step", "tokens", "train", "plain", "chat"])
+            csv.writer(f, lineterminator="\n").writerow(["step", "tokens", "train", "plain", "chat"])
     run = model if args.no_compile else torch.compile(model, dynamic=False)
     model.train()
 
@@ -146,18 +154,20 @@ def main():
     began = time.monotonic() - elapsed
     while steps is None or step < steps:
         elapsed = time.monotonic() - began
-        if steps is None and elapsed > args.minutes * 60 * (1 - DECAY):
-            steps = math.ceil(step / (1 - DECAY))
+        if steps is None and elapsed > args.minutes * 60 * (1 - FALL):
+            steps = math.ceil(step / (1 - FALL))
             print(f"the run will have {steps} steps", flush=True)
-        factor = rate(step, steps, args.warmup)
+        fall = args.fall or (steps and round(FALL * steps))
+        factor = rate(step, steps, args.warmup, fall)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * factor
-        falling = steps is not None and step >= (1 - DECAY) * steps
+        falling = steps is not None and step >= steps - fall
         length = args.last_window if falling else args.window
         half = args.batch // length // 2
         batch = torch.from_numpy(np.concatenate(
             [windows["plain"].take(half, length), windows["chat"].take(half, length)]))
+        model.set_dropout(args.dropout if step < args.dropout_steps else 0.0)
         torch.manual_seed(args.seed * 1_000_003 + step)     # for the dropout
         with torch.autocast("cpu", torch.bfloat16):
             loss = run(batch[:, :-1].contiguous(), batch[:, 1:].contiguous()).mean()
@@ -179,7 +189,8 @@ def main():
             losses = [result[form]["loss"] for form in ("plain", "chat")]
             print(f"step {step} held-out {json.dumps(result)}", flush=True)
             with open(out / "loss.csv", "a", newline="") as f:
-                csv.writer(f).writerow([step, seen] + [f"{x:.4f}" for x in (np.mean(recent), *losses)])
+                csv.writer(f, lineterminator="\n").writerow(
+                    [step, seen] + [f"{x:.4f}" for x in (np.mean(recent), *losses)])
             recent = []
             if sum(losses) < best:
                 best = sum(losses)
