@@ -14,9 +14,9 @@
 #define VEC_SCORE_COLS 2
 #define VEC_VALUE_COLS 2
 #define VEC_TILE_TOKENS 4
-#define VEC_TILE_ROWS 2
-#define VEC_TILE_ROWS_ONE 4
+#define VEC_TILE_ROWS(n) ((n) == 1 ? 4 : 2)
 #define VEC_PLAIN_ROWS 2
+#define VEC_STAGED_STEP 8
 
 typedef __m256 vec;
 typedef __m256i ivec;

@@ -12,10 +12,10 @@
 #define VEC_SCORE_COLS 4 /* vectors of tokens at a time in attention scores */
 #define VEC_VALUE_COLS 4 /* vectors of channels at a time in attention values */
 
-#define VEC_TILE_TOKENS 6   /* tile of matrix products: tokens x vectors of rows; */
-#define VEC_TILE_ROWS 2
-#define VEC_TILE_ROWS_ONE 4 /* with one token; */
-#define VEC_PLAIN_ROWS 4    /* and of float weights */
+#define VEC_TILE_TOKENS 6                     /* tile of matrix products: at most so many tokens, */
+#define VEC_TILE_ROWS(n) ((n) <= 3 ? 4 : 2)   /* so many vectors of rows with n tokens, */
+#define VEC_PLAIN_ROWS 4                      /* of float weights, */
+#define VEC_STAGED_STEP 8                     /* groups of four elements unrolled in prefill */
 
 typedef __m512 vec;
 typedef __m512i ivec; /* 64 bytes, or 16 int32 */
@@ -115,7 +115,7 @@ VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
 }
 
 /* Dot products of unsigned w and signed q, four bytes a lane: one instruction, nothing overflows. */
-#define VEC_DOT_SPAN(max_w) 8
+#define VEC_DOT_SPAN(max_w) 1
 #define VEC_DOT_BIAS(max_w) 0
 VEC_INLINE ivec vec_dot_begin(ivec dot) { return dot; }
 VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {

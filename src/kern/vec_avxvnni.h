@@ -4,7 +4,7 @@
 
 #include "kern/vec_256.h"
 
-#define VEC_DOT_SPAN(max_w) 8
+#define VEC_DOT_SPAN(max_w) 1
 #define VEC_DOT_BIAS(max_w) 0
 
 VEC_INLINE ivec vec_dot_begin(ivec dot) { return dot; }

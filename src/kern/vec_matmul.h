@@ -12,7 +12,7 @@
  * of scales, and N.
  *
  * What the set's header says of dot products: part = vec_dot_begin(dot); some groups of
- * part = vec_dot_step(max_w, part, w, q), at most VEC_DOT_SPAN(max_w) of them; dot = vec_dot_end(dot, part).
+ * part = vec_dot_step(max_w, part, w, q), VEC_DOT_SPAN(max_w) of them; dot = vec_dot_end(dot, part).
  * A set that subtracts something from w first names it in VEC_DOT_BIAS(max_w).
  */
 #include "kern/kern_panel.h"
@@ -160,31 +160,47 @@ VEC_INLINE ivec four(const int8_t *q) {
     return ivec_set32(v);
 }
 
-/* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. */
+/* Groups that are unpacked together, because they share bytes. */
+VEC_INLINE int plane_step(planes_kind wk) {
+    if (wk == W_STAGED) return VEC_STAGED_STEP;
+    return wk == W_BYTE ? 1 : wk == W_PAIR || wk == W_PAIR_BIT || wk == W_NIBBLE_PAIR ? 4 : 2;
+}
+
+/* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. The loop over
+ * steps stays a loop: the hardware's prefetch follows a few loads that walk through memory better than
+ * many that each leap. */
 VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk_view *v, const tokens *t, int j0,
                           int b, int s, ivec dot[TILE][VECS]) {
-    const int subs = KERN_BLOCK / cl.sub, groups = cl.sub / 4;
-    const int span = VEC_DOT_SPAN(cl.max_w) < groups ? VEC_DOT_SPAN(cl.max_w) : groups;
+    const int subs = KERN_BLOCK / cl.sub, groups = cl.sub / 4, span = VEC_DOT_SPAN(cl.max_w);
+    const int least = plane_step(wk) > span ? plane_step(wk) : span, step = least < groups ? least : groups;
     ivec part[TILE][VECS];
+    chunk_view at = *v;
+    advance_w(wk, &at, s * cl.sub);
+    const int8_t *q0 = &t->q[0][b * KERN_BLOCK + s * cl.sub];
 #pragma GCC unroll 6
     for (int i = 0; i < N; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < V; j++) dot[i][j] = ivec_set32(t->start[i][b * subs + s]);
+#pragma GCC unroll 1
+    for (int g0 = 0; g0 < groups; g0 += step) {
 #pragma GCC unroll 8
-    for (int g = 0; g < groups; g++) {
-        ivec w[VECS];
+        for (int g = 0; g < step; g++) {
+            ivec w[VECS];
 #pragma GCC unroll 8
-        for (int j = 0; j < V; j++) w[j] = load_w(wk, v, s * groups + g, j0 + j);
+            for (int j = 0; j < V; j++) w[j] = load_w(wk, &at, g, j0 + j);
 #pragma GCC unroll 6
-        for (int i = 0; i < N; i++) {
-            ivec q = four(&t->q[i][b * 32 + (s * groups + g) * 4]);
+            for (int i = 0; i < N; i++) {
+                ivec q = four(q0 + i * KERN_CHUNK_K + g * 4);
 #pragma GCC unroll 8
-            for (int j = 0; j < V; j++) {
-                if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
-                part[i][j] = vec_dot_step(cl.max_w, part[i][j], w[j], q);
-                if (g % span == span - 1) dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
+                for (int j = 0; j < V; j++) {
+                    if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
+                    part[i][j] = vec_dot_step(cl.max_w, part[i][j], w[j], q);
+                    if (g % span == span - 1 || g == step - 1) dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
+                }
             }
         }
+        advance_w(wk, &at, 4 * step);
+        q0 += 4 * step;
     }
 }
 
@@ -237,15 +253,15 @@ typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float 
         for (int j0 = 0; j0 < VECS; j0 += V) tile(wk, sk, cl, V, N, v, t, j0, first, c);     \
     }
 #define TILE_FNS_4(name, wk, sk, cl)                      \
-    TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS_ONE, 1)   \
-    TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS, 2)       \
-    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS, 3)       \
-    TILE_FN(name##_4, wk, sk, cl, VEC_TILE_ROWS, 4)
+    TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS(1), 1)    \
+    TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS(2), 2)    \
+    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS(3), 3)    \
+    TILE_FN(name##_4, wk, sk, cl, VEC_TILE_ROWS(4), 4)
 #if TILE == 6
 #define TILE_FNS(name, wk, sk, cl)                        \
     TILE_FNS_4(name, wk, sk, cl)                          \
-    TILE_FN(name##_5, wk, sk, cl, VEC_TILE_ROWS, 5)       \
-    TILE_FN(name##_6, wk, sk, cl, VEC_TILE_ROWS, 6)       \
+    TILE_FN(name##_5, wk, sk, cl, VEC_TILE_ROWS(5), 5)    \
+    TILE_FN(name##_6, wk, sk, cl, VEC_TILE_ROWS(6), 6)    \
     static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4, name##_5, name##_6};
 #else
 #define TILE_FNS(name, wk, sk, cl) \
