@@ -349,6 +349,7 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     g->tok = model_tok(g->model->inner);
     g->n_vocab = p->n_vocab;
     g->hooks = o->hooks;
+    g->reuse = !o->no_prefix_reuse;
     g->batch_tokens = o->batch_tokens ? o->batch_tokens : 512;
     g->max_requests = o->max_requests ? o->max_requests : 16;
     g->team = team_new(o->n_threads ? o->n_threads : team_default_size(), e);

@@ -103,6 +103,7 @@ struct hearth_engine {
     hearth_model *model;
     const tok *tok; /* NULL: the model has no text */
     int32_t n_vocab, n_ctx, batch_tokens, max_requests;
+    bool reuse; /* of prefixes */
     hearth_hooks hooks;
     team *team;
     model_exec *exec;

@@ -59,6 +59,69 @@ static void cands_move(cands *c, int32_t to, int32_t from) {
     c->weight[to] = c->weight[from];
 }
 
+/* ---- filling ---- */
+
+void cands_fill(cands *c, const float *logits, int32_t n) {
+    c->n = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (logits[i] == -INFINITY) continue;
+        c->id[c->n] = i;
+        c->logit[c->n++] = logits[i];
+    }
+}
+
+/* True when a goes before b: likelier, or as likely and of lower id. */
+static bool before(const float *logits, int32_t a, int32_t b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+}
+
+/* Sinks what is at the root of a heap of ids, whose root goes last. */
+static void heap_sink(int32_t *heap, int32_t n, const float *logits) {
+    int32_t at = 0, id = heap[0];
+    for (;;) {
+        int32_t child = 2 * at + 1;
+        if (child >= n) break;
+        if (child + 1 < n && before(logits, heap[child], heap[child + 1])) child++;
+        if (before(logits, heap[child], id)) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = id;
+}
+
+static void heap_raise(int32_t *heap, int32_t n, const float *logits) {
+    int32_t at = n - 1, id = heap[at];
+    while (at > 0 && before(logits, heap[(at - 1) / 2], id)) {
+        heap[at] = heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap[at] = id;
+}
+
+static int compare_ids(const void *a, const void *b) {
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+void cands_fill_top(cands *c, const float *logits, int32_t n, int32_t k) {
+    int32_t kept = 0;
+    float least = -INFINITY; /* what the next one must exceed; an equal one of higher id does not */
+    for (int32_t i = 0; i < n; i++) {
+        if (!(logits[i] > least)) continue;
+        if (kept < k) {
+            c->id[kept++] = i;
+            heap_raise(c->id, kept, logits);
+        } else {
+            c->id[0] = i;
+            heap_sink(c->id, k, logits);
+        }
+        if (kept == k) least = logits[c->id[0]];
+    }
+    qsort(c->id, (size_t)kept, sizeof *c->id, compare_ids);
+    c->n = kept;
+    for (int32_t i = 0; i < kept; i++) c->logit[i] = logits[c->id[i]];
+}
+
 /* ---- the cut ---- */
 
 /* The largest key of the smallest set, ascending by (key, place), whose masses sum up to `target`;

@@ -179,27 +179,18 @@ static int32_t logits_best(const float *logits, int32_t n, int32_t pos, err *e) 
     return best;
 }
 
-/* Every logit that is not banned. */
-static bool cands_fill(sampler *s, const float *logits) {
-    cands *c = &s->cands;
-    if (c->cap == 0 && !cands_init(c, s->n_vocab)) {
-        cands_deinit(c);
-        *c = (cands){0};
-        return false;
-    }
-    c->n = 0;
-    for (int32_t i = 0; i < s->n_vocab; i++) {
-        if (logits[i] == -INFINITY) continue;
-        c->id[c->n] = i;
-        c->logit[c->n++] = logits[i];
-    }
-    return true;
+static bool cands_ready(sampler *s) {
+    if (s->cands.cap > 0 || cands_init(&s->cands, s->n_vocab)) return true;
+    cands_deinit(&s->cands);
+    s->cands = (cands){0};
+    return false;
 }
 
 /* Mirostat 2 (Basu et al., 2021): cut what surprises by more than mu, and steer mu to the surprise
  * that is wanted. */
-static int32_t draw_mirostat(sampler *s, uint64_t r) {
+static int32_t draw_mirostat(sampler *s, const float *logits, uint64_t r) {
     cands *c = &s->cands;
+    cands_fill(c, logits, s->n_vocab);
     cands_weigh(c, (double)s->p.temperature);
     filter_surprise(c, s->mu);
     int32_t i = cands_pick(c, r);
@@ -208,11 +199,17 @@ static int32_t draw_mirostat(sampler *s, uint64_t r) {
     return c->id[i];
 }
 
-static int32_t draw_filtered(sampler *s, uint64_t r, uint64_t r_xtc) {
+static int32_t draw_filtered(sampler *s, const float *logits, uint64_t r, uint64_t r_xtc) {
     const hearth_params *p = &s->p;
     cands *c = &s->cands;
     bool weights = p->typical_p < 1.0f || p->top_p < 1.0f || p->xtc_probability > 0.0f;
-    filter_top_k(c, p->top_k); /* before weighing: exp for 40 instead of 150,000 */
+    /* Before weighing: exp for 40 instead of 150,000. */
+    if (p->top_k > 0 && p->top_k <= s->n_vocab / 32) {
+        cands_fill_top(c, logits, s->n_vocab, p->top_k);
+    } else {
+        cands_fill(c, logits, s->n_vocab);
+        filter_top_k(c, p->top_k);
+    }
     if (weights) cands_weigh(c, 1.0);
     filter_typical(c, p->typical_p);
     filter_top_p(c, p->top_p);
@@ -228,12 +225,12 @@ int32_t sampler_draw(sampler *s, float *logits, const int32_t *tokens, int32_t n
     if (!logits_adjust(s, logits, tokens, n, e)) return -1;
     int32_t best = logits_best(logits, s->n_vocab, n, e);
     if (best < 0 || s->p.temperature == 0.0f) return best;
-    if (!cands_fill(s, logits)) {
+    if (!cands_ready(s)) {
         err_set(e, ERR_FAILED, "out of memory");
         return -1;
     }
     uint32_t u[4];
     rng_philox(s->p.seed, s->p.choice, (uint64_t)n, u);
     uint64_t r = (uint64_t)u[1] << 32 | u[0], r_xtc = (uint64_t)u[3] << 32 | u[2];
-    return s->p.mirostat == 2 ? draw_mirostat(s, r) : draw_filtered(s, r, r_xtc);
+    return s->p.mirostat == 2 ? draw_mirostat(s, logits, r) : draw_filtered(s, logits, r, r_xtc);
 }

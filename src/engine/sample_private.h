@@ -21,6 +21,10 @@ typedef struct cands {
 
 bool cands_init(cands *c, int32_t cap);
 void cands_deinit(cands *c);
+/* Every logit that is not banned. */
+void cands_fill(cands *c, const float *logits, int32_t n);
+/* The k largest of those, by a heap: for a k that is small beside n. The same as filter_top_k. */
+void cands_fill_top(cands *c, const float *logits, int32_t n, int32_t k);
 void cands_weigh(cands *c, double temperature);
 
 void filter_top_k(cands *c, int32_t k);

@@ -22,7 +22,7 @@ static int32_t rest_of(const hearth_request *r) {
 /* True when an older request is about to compute the very page that r needs next. */
 static bool waits_for_older(const hearth_engine *g, const hearth_request *r) {
     int32_t pos = r->computed, end = pos + KV_PAGE;
-    if (pos % KV_PAGE != 0 || r->n_tokens - 1 < end) return false;
+    if (!g->reuse || pos % KV_PAGE != 0 || r->n_tokens - 1 < end) return false;
     for (int32_t i = 0; i < g->n_running && g->running[i] != r; i++) {
         const hearth_request *a = g->running[i];
         if (a->computed < pos || a->computed >= end || a->n_tokens < end) continue;

@@ -318,6 +318,42 @@ static void cancel_while_decoding(void **state) {
     assert_false(heard.broken);
 }
 
+/* Text that waits for a stop string to be decided is not lost. */
+static void cancel_hands_out_what_was_held(void **state) {
+    (void)state;
+    int32_t *id;
+    size_t n;
+    hearth_err e = {0};
+    assert_true(hearth_tokenize(tiny_get("llama"), "a", 1, 0, &id, &n, &e));
+    assert_int_equal(n, 1);
+    hearth_bias only = {id[0], 1e6f};
+    hearth_free(id);
+    const char *const stop[] = {"aaaaaaaab", NULL};
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 1;
+    hearth_engine *g = engine_with(0, 0);
+    hearth_params p = params_of(1, 20, 100);
+    p.bias = &only;
+    p.n_bias = 1;
+    p.stop = stop;
+    hearth_request *r = submit(g, &p);
+    sem_wait(&heard.held);
+    hearth_cancel(r);
+    sem_post(&heard.go);
+    hearth_token t;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hearth_next(r, &t, &e), 1);
+        assert_int_equal(t.id, only.token);
+        assert_int_equal(t.text_len, 0);
+    }
+    assert_int_equal(hearth_next(r, &t, &e), 1);
+    assert_int_equal(t.id, -1);
+    assert_string_equal(t.text, "aa");
+    assert_int_equal(hearth_next(r, &t, &e), 0);
+    hearth_request_free(r);
+    engine_done(g);
+}
+
 /* The flag is noticed in the middle of a step that only this request is in. */
 static void cancel_within_a_step(void **state) {
     (void)state;
@@ -561,6 +597,7 @@ int main(void) {
         T(cancel_while_queued),
         T(cancel_while_prefilling),
         T(cancel_while_decoding),
+        T(cancel_hands_out_what_was_held),
         T(cancel_within_a_step),
         T(an_engine_that_goes_cancels),
         T(owners_take_turns),
