@@ -2,9 +2,9 @@
  *
  *     bench_tok VOCAB.gguf [TEXT]...
  *
- * For each vocabulary: 1, 4 and 16 MB of one repeated unit (a letter, a space, a newline, an ideograph, a
- * broken byte), then the texts given. Each figure is the best of three runs; memory is the growth of the
- * peak resident set over one run, in a child process, by bytes of text. */
+ * For each vocabulary: 1, 4 and 16 MB of one repeated unit (a letter, a space, a newline, an
+ * ideograph, a broken byte), then the texts given. Each figure is the best of three runs; memory is
+ * the growth of the peak resident set over one run, in a child process, by bytes of text. */
 #include "base/file.h"
 #include "base/limits.h"
 #include "tok/tok.h"
@@ -76,8 +76,8 @@ static void measure(const tok *t, const char *what, str text) {
         if (i == 0 || s < best) best = s;
     }
     double mb = (double)text.n / 1e6;
-    printf("  %-14s %7.2f MB  %8.1f MB/s  %9zu tokens  %6.1f bytes a byte\n", what, mb, mb / best, n_ids,
-           memory);
+    printf("  %-14s %7.2f MB  %8.1f MB/s  %9zu tokens  %6.1f bytes a byte\n", what, mb, mb / best,
+           n_ids, memory);
 }
 
 static void measure_repeated(const tok *t, const char *what, const char *unit) {

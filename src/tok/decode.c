@@ -1,4 +1,5 @@
-/* Ids back to text: a token's piece, a whole sequence, and the stream that gives whole characters. */
+/* Ids back to text: a token's piece, a whole sequence, and the stream that gives whole characters.
+ */
 #include "tok/tok_private.h"
 
 str tok_piece(const tok *t, int32_t id, bool special) {
@@ -41,7 +42,8 @@ void tok_stream_init(tok_stream *s, const tok *t, bool special, bool at_start) {
     *s = (tok_stream){.t = t, .special = special, .at_start = at_start};
 }
 
-/* Bytes that begin a character but can never complete it count as one: Unicode's "maximal subpart". */
+/* Bytes that begin a character but can never complete it count as one: Unicode's "maximal subpart".
+ */
 static size_t broken_len(const char *p, size_t n) {
     size_t k = 1;
     while (k < n && utf8_len(p, k + 1) < 0) k++;

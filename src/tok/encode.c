@@ -18,7 +18,8 @@ static bool merge_and_push(encoder *x) {
     return true;
 }
 
-/* The token whose decoded bytes are this word, written in the byte alphabet as the file stores it. */
+/* The token whose decoded bytes are this word, written in the byte alphabet as the file stores it.
+ */
 static int32_t whole_word(const tok *t, str word) {
     char text[256];
     size_t n = 0;
@@ -73,8 +74,8 @@ static bool symbols_of(encoder *x, str text) {
     return true;
 }
 
-/* A character that is no token: its bytes where the vocabulary has byte tokens, else one unknown for a
- * run of such characters. */
+/* A character that is no token: its bytes where the vocabulary has byte tokens, else one unknown
+ * for a run of such characters. */
 static bool push_unknown(encoder *x, int32_t sym) {
     const tok *t = x->t;
     char bytes[4];
@@ -117,8 +118,8 @@ static size_t word_end(str s, size_t at) {
     return at;
 }
 
-/* Merges all of text, behind a space where `prefix`. Where no token goes on past the end of a word, no
- * merge does, and the words are done one by one: short ones are by far the fastest. */
+/* Merges all of text, behind a space where `prefix`. Where no token goes on past the end of a word,
+ * no merge does, and the words are done one by one: short ones are by far the fastest. */
 static bool encode_merged(encoder *x, str text, bool prefix) {
     for (size_t at = 0, end; at < text.n; at = end) {
         end = x->t->words_apart ? word_end(text, at) : text.n;
@@ -156,7 +157,8 @@ bool encode_spm(encoder *x, str text, bool prefix) {
     x->after_unknown = false;
     if (!t->chars_map && !t->squeeze_spaces) return encode_merged(x, text, prefix);
     buf_clear(&x->text);
-    if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text)) return tok_oom(x->e);
+    if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text))
+        return tok_oom(x->e);
     return encode_merged(x, buf_str(&x->text), false);
 }
 
@@ -211,14 +213,14 @@ static bool encode_parts(encoder *x, str text, unsigned flags) {
         int32_t id;
         size_t begin = special_next(t, text, at, flags & TOK_SPECIAL, &id), end = begin;
         uint8_t strip = id >= 0 && t->strip ? t->strip[id] : 0;
-        if (strip & STRIP_LEFT)
+        if (strip & TOK_STRIP_LEFT)
             while (end > at && is_blank(text.p[end - 1])) end--;
         if (!encode_plain(x, (str){text.p + at, end - at}, prefix)) return false;
         if (id < 0) break;
         if (!encoder_push(x, id)) return false;
         prefix = t->space_prefix;
         at = begin + tok_text(t, id).n;
-        if (strip & STRIP_RIGHT)
+        if (strip & TOK_STRIP_RIGHT)
             while (at < text.n && is_blank(text.p[at])) at++;
     }
     return true;
@@ -226,7 +228,8 @@ static bool encode_parts(encoder *x, str text, unsigned flags) {
 
 bool tok_encode(const tok *t, str text, unsigned flags, tok_ids *ids, err *e) {
     if (text.n > LIMIT_TEXT_BYTES) {
-        return err_set(e, ERR_NO_FIT, "the text has %zu bytes, at most %u fit", text.n, LIMIT_TEXT_BYTES);
+        return err_set(e, ERR_NO_FIT, "the text has %zu bytes, at most %u fit", text.n,
+                       LIMIT_TEXT_BYTES);
     }
     encoder x = {.t = t, .ids = ids, .e = e};
     buf_init(&x.text, SIZE_MAX / 2);

@@ -71,8 +71,8 @@ bool merge_table_put(merge_table *t, int32_t left, int32_t right, int32_t rank, 
 enum { NONE = -1, UNLINKED = -2 };
 
 struct merge_node {
-    int32_t prev, next;   /* neighbours in the word; NONE at its ends */
-    int32_t rank;         /* of the pair (this, next); NONE when it has none or this was swallowed */
+    int32_t prev, next; /* neighbours in the word; NONE at its ends */
+    int32_t rank;       /* of the pair (this, next); NONE when it has none or this was swallowed */
     int32_t before, after; /* neighbours in the rank's list; before is UNLINKED outside any list */
 };
 
@@ -196,7 +196,8 @@ static bool early_push(merge_work *w, uint64_t key) {
         w->early_cap = cap;
     }
     size_t i = w->n_early++;
-    for (; i > 0 && w->early[(i - 1) / 2] > key; i = (i - 1) / 2) w->early[i] = w->early[(i - 1) / 2];
+    for (; i > 0 && w->early[(i - 1) / 2] > key; i = (i - 1) / 2)
+        w->early[i] = w->early[(i - 1) / 2];
     w->early[i] = key;
     return true;
 }
@@ -213,11 +214,13 @@ static uint64_t early_pop(merge_work *w) {
     return top;
 }
 
-/* The pair that starts at pos is new: files it under its rank. `now` is the rank whose turn it is. */
+/* The pair that starts at pos is new: files it under its rank. `now` is the rank whose turn it is.
+ */
 static bool pair_update(merge_work *w, const merge_table *t, int32_t pos, int32_t now) {
     merge_node *x = &w->node[pos];
     list_remove(w, pos);
-    const merge_rule *r = x->next == NONE ? NULL : merge_table_find(t, w->sym[pos], w->sym[x->next]);
+    const merge_rule *r = x->next == NONE ? NULL
+                                          : merge_table_find(t, w->sym[pos], w->sym[x->next]);
     x->rank = r ? r->rank : NONE;
     if (!r) return true;
     if (r->rank > now) list_append(w, r->rank, pos);
@@ -285,8 +288,8 @@ static int32_t next_rank(const merge_work *w, const merge_table *t, int32_t from
     return bits ? (int32_t)(i * 64) + __builtin_ctzll(bits) : NONE;
 }
 
-/* One rank's turn. New pairs of a later rank go to their lists. A vocabulary that nobody trained may
- * make pairs of this or an earlier rank: those wait in a heap and are taken in their order. */
+/* One rank's turn. New pairs of a later rank go to their lists. A vocabulary that nobody trained
+ * may make pairs of this or an earlier rank: those wait in a heap and are taken in their order. */
 static bool merge_rank(merge_work *w, const merge_table *t, int32_t rank) {
     size_t n, i = 0;
     if (!list_drain(w, rank, &n)) return false;
@@ -306,7 +309,8 @@ static bool merge_long(merge_work *w, const merge_table *t) {
     int32_t n = (int32_t)w->n;
     for (int32_t i = 0; i < n; i++) {
         const merge_rule *r = i + 1 < n ? merge_table_find(t, w->sym[i], w->sym[i + 1]) : NULL;
-        w->node[i] = (merge_node){i - 1, i + 1 < n ? i + 1 : NONE, r ? r->rank : NONE, UNLINKED, NONE};
+        w->node[i] = (merge_node){i - 1, i + 1 < n ? i + 1 : NONE, r ? r->rank : NONE, UNLINKED,
+                                  NONE};
         if (r) list_append(w, r->rank, i);
     }
     for (int32_t rank = 0; (rank = next_rank(w, t, rank)) != NONE; rank++)

@@ -1,5 +1,5 @@
-/* The merge loop that both kinds of BPE share: again and again the adjacent pair of lowest rank, the
- * leftmost of equals, becomes one symbol, until no pair has a rank.
+/* The merge loop that both kinds of BPE share: again and again the adjacent pair of lowest rank,
+ * the leftmost of equals, becomes one symbol, until no pair has a rank.
  *
  * Short words are scanned; long ones go through one list of positions per rank, so that time stays
  * linear where ranks only grow (as in every trained vocabulary) and n log n where they do not.
@@ -31,7 +31,8 @@ bool merge_table_init(merge_table *t, size_t expected);
 void merge_table_deinit(merge_table *t);
 /* The first rule of a pair stays. False: out of memory. */
 bool merge_table_put(merge_table *t, int32_t left, int32_t right, int32_t rank, int32_t sym);
-const merge_rule *merge_table_find(const merge_table *t, int32_t left, int32_t right); /* NULL: none */
+const merge_rule *merge_table_find(const merge_table *t, int32_t left,
+                                   int32_t right); /* NULL: none */
 
 typedef struct merge_node merge_node;
 typedef struct merge_work {

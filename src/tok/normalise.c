@@ -48,8 +48,9 @@ charsmap *charsmap_new(const uint8_t *data, size_t n, err *e) {
     return m;
 }
 
-/* A unit: bits 0-7 the byte that leads here, bit 8 "a value hangs below", bits 10-30 the offset to the
- * children, shifted by 8 more when bit 9 is set. A value unit has bit 31 set and 31 bits of value. */
+/* A unit: bits 0-7 the byte that leads here, bit 8 "a value hangs below", bits 10-30 the offset to
+ * the children, shifted by 8 more when bit 9 is set. A value unit has bit 31 set and 31 bits of
+ * value. */
 static uint32_t unit_offset(uint32_t u) {
     return (u >> 10) << ((u & 1u << 9) >> 6);
 }

@@ -1,5 +1,5 @@
-/* SentencePiece's text normalisation: a compiled table of replacements ("precompiled_charsmap"), white
- * space squeezed or kept, and the space in front of the text.
+/* SentencePiece's text normalisation: a compiled table of replacements ("precompiled_charsmap"),
+ * white space squeezed or kept, and the space in front of the text.
  *
  * The table is a stranger's bytes: a double array trie of 32-bit units, then NUL-terminated
  * replacement strings. It is copied, and every step through it stays inside.

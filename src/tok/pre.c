@@ -60,11 +60,11 @@ static bool stage_compile(pre *p, const char *pattern, err *e) {
     PCRE2_SIZE at;
     pcre2_code **code = &p->code[p->n_stages++];
     if (!*pattern) return true;
-    *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &number,
-                          &at, NULL);
+    *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
+                          &number, &at, NULL);
     if (!*code) {
-        return err_set(e, ERR_FAILED, "pre-tokenizer '%s': pattern error %d at %zu", p->name, number,
-                       (size_t)at);
+        return err_set(e, ERR_FAILED, "pre-tokenizer '%s': pattern error %d at %zu", p->name,
+                       number, (size_t)at);
     }
     p->jit[p->n_stages - 1] = pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE) == 0;
     return true;
@@ -134,9 +134,9 @@ void pre_run_free(pre_run *r) {
 #define ZERO_WIDTH_SPACE "\xe2\x80\x8b"    /* U+200B */
 #define BROKEN_BYTE 0x1a
 
-/* The first byte from `from` on that PCRE2 must not see as it is: broken UTF-8, on which it may not be
- * run at all, and U+180E, which is white space to PCRE2 and a format character (as U+200B is) to Unicode
- * since 6.3 and to the engines the patterns were published for. */
+/* The first byte from `from` on that PCRE2 must not see as it is: broken UTF-8, on which it may not
+ * be run at all, and U+180E, which is white space to PCRE2 and a format character (as U+200B is) to
+ * Unicode since 6.3 and to the engines the patterns were published for. */
 static size_t first_odd(str s, size_t from) {
     for (size_t i = from; i < s.n;) {
         uint64_t eight;
@@ -152,8 +152,8 @@ static size_t first_odd(str s, size_t from) {
     return s.n;
 }
 
-/* A copy of equal length in which every byte of broken UTF-8 is a control character: part of no class
- * of letters, digits, marks or spaces. */
+/* A copy of equal length in which every byte of broken UTF-8 is a control character: part of no
+ * class of letters, digits, marks or spaces. */
 static const char *subject_of(pre_run *r, str text, err *e) {
     size_t odd = first_odd(text, 0);
     if (odd == text.n) return text.p;
@@ -205,7 +205,8 @@ static bool stage_match(split *s, int stage, size_t from, size_t to, size_t orig
     PCRE2_SPTR subject = (PCRE2_SPTR)s->subject + origin;
     pre_run *r = s->run;
     int rc = r->p->jit[stage]
-                 ? pcre2_jit_match(code, subject, to - origin, from - origin, PCRE2_NOTEMPTY, r->match, r->context)
+                 ? pcre2_jit_match(code, subject, to - origin, from - origin, PCRE2_NOTEMPTY,
+                                   r->match, r->context)
                  : pcre2_match(code, subject, to - origin, from - origin,
                                PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, r->match, r->context);
     if (rc == PCRE2_ERROR_NOMATCH) return true;
@@ -222,7 +223,8 @@ static bool stage_match(split *s, int stage, size_t from, size_t to, size_t orig
 static bool piece_split(split *s, int stage, size_t from, size_t to) {
     if (from == to) return true;
     bool one_char = to - from <= 4 && utf8_len(s->subject + from, to - from) == (int)(to - from);
-    if (stage == s->run->p->n_stages || one_char) return s->fn(s->ud, (str){s->text + from, to - from});
+    if (stage == s->run->p->n_stages || one_char)
+        return s->fn(s->ud, (str){s->text + from, to - from});
     for (size_t at = from, begin, end; at < to; at = end) {
         if (!stage_match(s, stage, at, to, from, &begin, &end)) return false;
         if (!piece_split(s, stage + 1, at, begin)) return false;

@@ -1,11 +1,11 @@
 /* Pre-tokenizers: how a byte-level BPE cuts text into words before merging.
  *
- * A pre is a list of stages, each a pattern of the model's tokenizer as published; every stage cuts the
- * pieces of the one before into matches and what lies between them. PCRE2 runs them (UTF and UCP, JIT).
- * A pre is immutable; a pre_run holds one thread's match data and JIT stack.
+ * A pre is a list of stages, each a pattern of the model's tokenizer as published; every stage cuts
+ * the pieces of the one before into matches and what lies between them. PCRE2 runs them (UTF and
+ * UCP, JIT). A pre is immutable; a pre_run holds one thread's match data and JIT stack.
  *
- * No Unicode normalisation happens here, although a few of these models' tokenizers (Qwen's, Cohere's)
- * compose to NFC first: the words of this room come back byte for byte.
+ * No Unicode normalisation happens here, although a few of these models' tokenizers (Qwen's,
+ * Cohere's) compose to NFC first: the words of this room come back byte for byte.
  *
  *     pre *p = pre_open(STR("llama-bpe"), &e);
  *     pre_run *r = pre_run_new(p, &e);

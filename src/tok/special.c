@@ -24,11 +24,31 @@ bool tok_build_special(tok *t, err *e) {
 /* ---- tokens that end a text ---- */
 
 static bool is_end_text(str s) {
-    static const char *const texts[] = {
-        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|calls|>", "<|flush|>",
-        "<end_of_turn>", "<turn|>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]",
-        "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "</s>", "<|tool_response>",
-        "<\xef\xbd\x9c" "end\xe2\x96\x81" "of\xe2\x96\x81" "sentence\xef\xbd\x9c>", "[e~["};
+    static const char *const texts[] = {"<|eot_id|>",
+                                        "<|im_end|>",
+                                        "<|end|>",
+                                        "<|return|>",
+                                        "<|call|>",
+                                        "<|calls|>",
+                                        "<|flush|>",
+                                        "<end_of_turn>",
+                                        "<turn|>",
+                                        "<|endoftext|>",
+                                        "<|eom_id|>",
+                                        "<EOT>",
+                                        "_<EOT>",
+                                        "[EOT]",
+                                        "[EOS]",
+                                        "<|end_of_text|>",
+                                        "<end_of_utterance>",
+                                        "<eos>",
+                                        "</s>",
+                                        "<|tool_response>",
+                                        "<\xef\xbd\x9c"
+                                        "end\xe2\x96\x81"
+                                        "of\xe2\x96\x81"
+                                        "sentence\xef\xbd\x9c>",
+                                        "[e~["};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (str_eq(s, str_of(texts[i]))) return true;
     return false;
@@ -58,7 +78,8 @@ static void end_exceptions(tok *t) {
     int32_t end = tok_find(t, STR("<|end|>")), call = tok_find(t, STR("<|call|>"));
     int32_t s = tok_find(t, STR("</s>"));
     bool harmony = call >= 0 && tok_find(t, STR("<|return|>")) >= 0;
-    bool solar = tok_find(t, STR("<|flush|>")) >= 0 && (call >= 0 || tok_find(t, STR("<|calls|>")) >= 0);
+    bool solar = tok_find(t, STR("<|flush|>")) >= 0 &&
+                 (call >= 0 || tok_find(t, STR("<|calls|>")) >= 0);
     if (end >= 0 && end != t->eos && (harmony || solar)) end_drop(t, end);
     if (s >= 0 && s != t->eos && tok_find(t, STR("<|tool_response>")) >= 0) end_drop(t, s);
 }
@@ -110,20 +131,21 @@ bool tok_set_strip(tok *t, str name, str arch, err *e) {
     t->strip = calloc((size_t)t->n, 1);
     if (!t->strip) return tok_oom(e);
     if (mask) {
-        strip_set(t, "<mask>", STRIP_LEFT);
+        strip_set(t, "<mask>", TOK_STRIP_LEFT);
     } else if (phi3) {
         for (int32_t i = 0; i < t->n; i++)
-            if (is_special((tok_attr)t->attr[i])) t->strip[i] = STRIP_RIGHT;
+            if (is_special((tok_attr)t->attr[i])) t->strip[i] = TOK_STRIP_RIGHT;
         strip_set(t, "<unk>", 0);
         strip_set(t, "<s>", 0);
         strip_set(t, "<|endoftext|>", 0);
     } else {
-        strip_set(t, "[MASK]", STRIP_LEFT);
+        strip_set(t, "[MASK]", TOK_STRIP_LEFT);
     }
     return true;
 }
 
 unsigned tok_strips(const tok *t, int32_t id) {
     uint8_t strip = t->strip && id >= 0 && id < t->n ? t->strip[id] : 0;
-    return (strip & STRIP_LEFT ? TOK_STRIP_LEFT : 0u) | (strip & STRIP_RIGHT ? TOK_STRIP_RIGHT : 0u);
+    return (strip & TOK_STRIP_LEFT ? TOK_STRIP_LEFT : 0u) |
+           (strip & TOK_STRIP_RIGHT ? TOK_STRIP_RIGHT : 0u);
 }

@@ -1,10 +1,10 @@
 /* Tokenizers: text to ids and back.
  *
  * A tok is built from the tokenizer.* keys of a GGUF file, is immutable and shared by any number of
- * threads; it copies what it needs, so the file may be closed. Four algorithms: byte-level BPE ("gpt2"),
- * SentencePiece BPE ("llama"), WordPiece ("bert"), Unigram ("t5"). The pre-tokenizer of a byte-level BPE
- * is the published pattern of the model, run by PCRE2, never a rewritten form. Time is linear in the
- * text, memory at most 64 bytes a byte, the stack is flat.
+ * threads; it copies what it needs, so the file may be closed. Four algorithms: byte-level BPE
+ * ("gpt2"), SentencePiece BPE ("llama"), WordPiece ("bert"), Unigram ("t5"). The pre-tokenizer of a
+ * byte-level BPE is the published pattern of the model, run by PCRE2, never a rewritten form. Time
+ * is linear in the text, memory at most 64 bytes a byte, the stack is flat.
  *
  *     tok *t = tok_open(g, &e);
  *     tok_ids ids = {0};
@@ -28,17 +28,22 @@ void tok_ids_deinit(tok_ids *ids);
 bool tok_ids_push(tok_ids *ids, int32_t id); /* false when out of memory */
 
 enum {
-    TOK_SPECIAL = 1, /* control tokens written out in the text ("<|im_end|>") become their ids */
-    TOK_BOS = 2,     /* add begin/end-of-text tokens where the model's own rule asks for them */
+    TOK_SPECIAL = 1,  /* control tokens written out in the text ("<|im_end|>") become their ids */
+    TOK_BOS = 2,      /* add begin/end-of-text tokens where the model's own rule asks for them */
     TOK_NO_PREFIX = 4 /* SentencePiece: no space before the text (it continues another piece) */
 };
 
 typedef enum tok_attr {
-    TOK_NORMAL = 1, TOK_UNKNOWN = 2, TOK_CONTROL = 3, TOK_USER_DEFINED = 4, TOK_UNUSED = 5, TOK_BYTE = 6
+    TOK_NORMAL = 1,
+    TOK_UNKNOWN = 2,
+    TOK_CONTROL = 3,
+    TOK_USER_DEFINED = 4,
+    TOK_UNUSED = 5,
+    TOK_BYTE = 6
 } tok_attr;
 
-/* Errors: ERR_DAMAGED for keys that contradict each other, ERR_FAILED for a model or pre-tokenizer name
- * that Hearth does not know (the message lists those it does). */
+/* Errors: ERR_DAMAGED for keys that contradict each other, ERR_FAILED for a model or pre-tokenizer
+ * name that Hearth does not know (the message lists those it does). */
 tok *tok_open(const gguf *g, err *e);
 void tok_close(tok *t);
 
@@ -46,18 +51,18 @@ void tok_close(tok *t);
 bool tok_encode(const tok *t, str text, unsigned flags, tok_ids *ids, err *e);
 
 int32_t tok_n_vocab(const tok *t);
-const char *tok_model(const tok *t); /* "gpt2", "llama", "bert", "t5" */
-const char *tok_pre(const tok *t);   /* the pre-tokenizer's name, "" when there is none */
-str tok_text(const tok *t, int32_t id);      /* as stored in the file; empty when out of range */
+const char *tok_model(const tok *t);    /* "gpt2", "gemma4", "llama", "bert", "t5" */
+const char *tok_pre(const tok *t);      /* the pre-tokenizer's name, "" when there is none */
+str tok_text(const tok *t, int32_t id); /* as stored in the file; empty when out of range */
 tok_attr tok_attr_of(const tok *t, int32_t id);
-int32_t tok_find(const tok *t, str text);    /* exact stored text; -1 when absent */
-int32_t tok_bos(const tok *t);               /* -1 when the model has none; likewise below */
+int32_t tok_find(const tok *t, str text); /* exact stored text; -1 when absent */
+int32_t tok_bos(const tok *t);            /* -1 when the model has none; likewise below */
 int32_t tok_eos(const tok *t);
 int32_t tok_unk(const tok *t);
 bool tok_adds_bos(const tok *t);
 bool tok_adds_eos(const tok *t);
-/* True for every token that ends a turn or a text (eos, eot, eom, and control tokens known to end one
- * such as <|im_end|>, <|eot_id|>, <end_of_turn>, <|end|>, <|return|>, <|call|>). */
+/* True for every token that ends a turn or a text (eos, eot, eom, and control tokens known to end
+ * one such as <|im_end|>, <|eot_id|>, <end_of_turn>, <|end|>, <|return|>, <|call|>). */
 bool tok_is_end(const tok *t, int32_t id);
 /* The ids of all tokens for which tok_is_end holds, ascending. Borrowed. */
 const int32_t *tok_ends(const tok *t, size_t *n);
@@ -66,18 +71,21 @@ const int32_t *tok_ends(const tok *t, size_t *n);
 enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 };
 unsigned tok_strips(const tok *t, int32_t id);
 
-/* The bytes that one token adds to the text, with no regard to its neighbours (a SentencePiece leading
- * space is kept). Control tokens give nothing unless `special`. Borrowed from t, O(1). */
+/* The bytes that one token adds to the text, with no regard to its neighbours (a SentencePiece
+ * leading space is kept). Control tokens give nothing unless `special`. Borrowed from t, O(1). */
 str tok_piece(const tok *t, int32_t id, bool special);
-/* Whole sequence to text; drops the space that SentencePiece puts in front of a text. */
+/* Whole sequence to text, byte for byte (broken UTF-8 that was encoded comes back as it was); drops
+ * the space that SentencePiece puts in front of a text. An id outside the vocabulary is ERR_USAGE.
+ */
 bool tok_decode(const tok *t, const int32_t *ids, size_t n, bool special, buf *out, err *e);
 
-/* Streaming detokenizer: feed ids one by one, take text that is whole UTF-8 characters only. Bytes that
- * can no longer become valid are emitted as U+FFFD. Lives in the caller's storage; one thread. */
+/* Streaming detokenizer: feed ids one by one, take text that is whole UTF-8 characters only. Bytes
+ * that can no longer become valid are emitted as U+FFFD. Lives in the caller's storage; one thread.
+ */
 typedef struct tok_stream {
     const tok *t;
     bool special;
-    bool at_start;  /* the next piece may lose its leading space */
+    bool at_start; /* the next piece may lose its leading space */
     char pending[8];
     int n_pending;
 } tok_stream;

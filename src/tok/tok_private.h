@@ -1,7 +1,7 @@
 /* What the files of this room share. Nobody outside src/tok includes it.
  *
- * A tok is filled once by tok_open (vocab.c) and only read afterwards. Encoding is: special.c cuts the
- * text at special tokens; what lies between goes to one of four encoders (bytelevel.c, spm.c,
+ * A tok is filled once by tok_open (vocab.c) and only read afterwards. Encoding is: special.c cuts
+ * the text at special tokens; what lies between goes to one of four encoders (bytelevel.c, spm.c,
  * wordpiece.c, unigram.c). The first two share merge.c, which knows nothing but integers.
  */
 #ifndef HEARTH_TOK_PRIVATE_H
@@ -21,16 +21,12 @@ typedef enum tok_kind {
     KIND_UNIGRAM    /* SentencePiece unigram: Viterbi over the scores */
 } tok_kind;
 
-enum {
-    STRIP_LEFT = 1, /* the token swallows white space before it */
-    STRIP_RIGHT = 2
-};
-
 #define SPACE_MARK "\xe2\x96\x81" /* U+2581, SentencePiece's visible space */
 #define SPACE_MARK_CP 0x2581u
 
-/* A character that is no token of its own still takes part in merges and must come back as bytes: its
- * symbol is negative and says what it was. Code points first, then the 256 bytes of broken UTF-8. */
+/* A character that is no token of its own still takes part in merges and must come back as bytes:
+ * its symbol is negative and says what it was. Code points first, then the 256 bytes of broken
+ * UTF-8. */
 #define SYM_OF_CP(cp) (-1 - (int32_t)(cp))
 #define SYM_OF_BYTE(b) (-1 - 0x110000 - (int32_t)(b))
 
@@ -51,30 +47,30 @@ struct tok {
     char *pieces;       /* all decoded texts */
     uint32_t *piece_at; /* [n + 1] */
     uint8_t *attr;      /* [n] tok_attr */
-    uint8_t *strip;     /* [n] STRIP_ bits; NULL when no token has any */
+    uint8_t *strip;     /* [n] TOK_STRIP_ bits; NULL when no token has any */
     float *score;       /* [n]; NULL when the file has none */
     int32_t *by_text;   /* hash table of ids, -1 free */
     uint32_t by_text_mask;
-    uint32_t longest;   /* bytes of the longest stored text */
+    uint32_t longest; /* bytes of the longest stored text */
 
     int32_t bos, eos, unk, sep;
     bool add_bos, add_eos, add_sep;
-    bool ignore_merges;  /* a word that is a token is taken whole */
-    bool space_prefix;   /* SentencePiece: a space before the text */
-    bool squeeze_spaces; /* SentencePiece: runs of spaces become one, none at the ends */
+    bool ignore_merges;            /* a word that is a token is taken whole */
+    bool space_prefix;             /* SentencePiece: a space before the text */
+    bool squeeze_spaces;           /* SentencePiece: runs of spaces become one, none at the ends */
     bool lowercase, strip_accents; /* BERT */
-    bool has_bytes;      /* all 256 byte tokens are there */
+    bool has_bytes;                /* all 256 byte tokens are there */
     int32_t byte_id[256];
 
     merge_table merges;
-    bool words_apart;    /* no token holds a space behind something else */
-    cp_map chars;        /* single-character tokens */
-    pre *splitter;       /* KIND_BYTES */
-    trie special;        /* control, unknown and user-defined tokens */
+    bool words_apart;           /* no token holds a space behind something else */
+    cp_map chars;               /* single-character tokens */
+    pre *splitter;              /* KIND_BYTES */
+    trie special;               /* control, unknown and user-defined tokens */
     bool special_first[2][256]; /* [specials parsed?][first byte]: some token starts so */
-    trie words;          /* WordPiece and unigram: every token that text can become */
-    float unknown_score; /* unigram */
-    charsmap *chars_map; /* NULL: text is taken as it is */
+    trie words;                 /* WordPiece and unigram: every token that text can become */
+    float unknown_score;        /* unigram */
+    charsmap *chars_map;        /* NULL: text is taken as it is */
 
     int32_t *ends; /* ascending */
     size_t n_ends;
@@ -103,7 +99,7 @@ void cp_map_put(cp_map *m, uint32_t cp, int32_t id);
 int32_t cp_map_get(const cp_map *m, uint32_t cp); /* -1 when absent */
 
 int tok_byte_value(str text); /* "<0x0A>" is 10; -1 for any other text */
-bool tok_oom(err *e); /* "out of memory", false */
+bool tok_oom(err *e);         /* "out of memory", false */
 
 /* vocab_build.c: tables derived from texts, types and scores. */
 bool tok_build_bytelevel(tok *t, const gguf *g, err *e);
@@ -124,10 +120,10 @@ typedef struct encoder {
     const tok *t;
     tok_ids *ids;
     merge_work work;
-    pre_run *split;   /* made on first use */
+    pre_run *split;     /* made on first use */
     bool after_unknown; /* the last token is an unknown: the next one joins it */
-    buf text;         /* normalised text, where there is normalisation */
-    int32_t *best;    /* unigram lattice */
+    buf text;           /* normalised text, where there is normalisation */
+    int32_t *best;      /* unigram lattice */
     size_t best_cap;
     err *e;
 } encoder;

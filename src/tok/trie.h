@@ -21,7 +21,8 @@ typedef struct trie {
 
 bool trie_init(trie *t);
 void trie_deinit(trie *t);
-bool trie_put(trie *t, str key, int32_t value); /* false: out of memory. The first value of a key stays */
+bool trie_put(trie *t, str key,
+              int32_t value); /* false: out of memory. The first value of a key stays */
 #define TRIE_ROOT 0u
 #define TRIE_NONE UINT32_MAX
 

@@ -1,8 +1,9 @@
-/* Unigram: of all ways to cut the text into tokens, the one with the highest sum of scores (Viterbi).
+/* Unigram: of all ways to cut the text into tokens, the one with the highest sum of scores
+ * (Viterbi).
  *
- * For a position only the last token of its best way is kept, its length telling where that began; sums
- * of scores live in a ring as long as the longest token. So the lattice takes 4 bytes a byte of
- * normalised text, and the trie bounds the work per position. */
+ * For a position only the last token of its best way is kept, its length telling where that began;
+ * sums of scores live in a ring as long as the longest token. So the lattice takes 4 bytes a byte
+ * of normalised text, and the trie bounds the work per position. */
 #include "tok/tok_private.h"
 
 #include <math.h>
@@ -74,7 +75,8 @@ static bool backward(encoder *x, const lattice *l) {
             if (!encoder_push(x, id)) return false;
         } else if (t->has_bytes) {
             for (size_t i = 0; i < n; i++)
-                if (!encoder_push(x, t->byte_id[(unsigned char)l->text.p[to - 1 - i]])) return false;
+                if (!encoder_push(x, t->byte_id[(unsigned char)l->text.p[to - 1 - i]]))
+                    return false;
         } else if (!after_unknown && !encoder_push(x, t->unk)) {
             return false;
         }
@@ -95,7 +97,8 @@ static bool best_reserve(encoder *x, size_t n) {
 bool encode_unigram(encoder *x, str text, bool prefix) {
     const tok *t = x->t;
     buf_clear(&x->text);
-    if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text)) return tok_oom(x->e);
+    if (!normalise_text(t->chars_map, text, t->squeeze_spaces, prefix, &x->text))
+        return tok_oom(x->e);
     lattice l = {.t = t, .text = buf_str(&x->text), .mask = 7};
     while (l.mask < t->longest + 4) l.mask = l.mask * 2 + 1;
     if (!best_reserve(x, l.text.n + 1)) return false;

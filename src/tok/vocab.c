@@ -34,7 +34,8 @@ bool tok_ids_push(tok_ids *ids, int32_t id) {
 bool cp_map_init(cp_map *m, size_t n) {
     size_t slots = 64;
     while (slots < n * 2) slots *= 2;
-    *m = (cp_map){malloc(slots * sizeof *m->cp), malloc(slots * sizeof *m->id), (uint32_t)(slots - 1)};
+    *m = (cp_map){malloc(slots * sizeof *m->cp), malloc(slots * sizeof *m->id),
+                  (uint32_t)(slots - 1)};
     if (m->cp) memset(m->cp, 0xff, slots * sizeof *m->cp);
     return m->cp && m->id;
 }
@@ -97,7 +98,8 @@ static bool texts_copy(tok *t, const gguf *g, const gguf_kv *kv, err *e) {
         bytes += s.n;
         if (s.n > t->longest) t->longest = (uint32_t)s.n;
     }
-    if (bytes > INT32_MAX) return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: over 2 GB of text");
+    if (bytes > INT32_MAX)
+        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: over 2 GB of text");
     t->texts = malloc(bytes + 1);
     t->text_at = malloc(((size_t)t->n + 1) * sizeof *t->text_at);
     if (!t->texts || !t->text_at) return tok_oom(e);
@@ -150,7 +152,8 @@ static bool tokens_read(tok *t, const gguf *g, err *e) {
 }
 
 /* An optional array beside the tokens must be as long as they are. */
-static bool beside_tokens(const tok *t, const gguf *g, const char *key, const gguf_kv **kv, err *e) {
+static bool beside_tokens(const tok *t, const gguf *g, const char *key, const gguf_kv **kv,
+                          err *e) {
     *kv = gguf_find(g, key);
     if (!*kv || ((*kv)->type == GGUF_ARRAY && (*kv)->n == (uint64_t)t->n)) return true;
     return err_set(e, ERR_DAMAGED, "%s: not a list of %d items, one a token", key, t->n);
@@ -177,7 +180,8 @@ static bool scores_read(tok *t, const gguf *g, err *e) {
     if (!beside_tokens(t, g, "tokenizer.ggml.scores", &kv, e)) return false;
     if (!kv) {
         if (t->kind != KIND_SPM && t->kind != KIND_UNIGRAM) return true;
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.scores: missing, and '%s' needs them", t->model);
+        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.scores: missing, and '%s' needs them",
+                       t->model);
     }
     t->score = malloc((size_t)t->n * sizeof *t->score);
     if (!t->score) return tok_oom(e);
@@ -202,8 +206,11 @@ static bool kind_read(tok *t, const gguf *g, err *e) {
     static const struct {
         const char *name;
         tok_kind kind;
-    } kinds[] = {{"gpt2", KIND_BYTES}, {"gemma4", KIND_CHARS}, {"llama", KIND_SPM},
-                 {"bert", KIND_WORDPIECE}, {"t5", KIND_UNIGRAM}};
+    } kinds[] = {{"gpt2", KIND_BYTES},
+                 {"gemma4", KIND_CHARS},
+                 {"llama", KIND_SPM},
+                 {"bert", KIND_WORDPIECE},
+                 {"t5", KIND_UNIGRAM}};
     str model, pre_name = {"", 0};
     if (!gguf_get_str(g, "tokenizer.ggml.model", &model) || str_eq(model, STR("none")) ||
         str_eq(model, STR("no_vocab"))) {
@@ -258,7 +265,8 @@ static bool ids_read(tok *t, const gguf *g, err *e) {
     if (!id_read(t, g, "tokenizer.ggml.bos_token_id", &t->bos, e) ||
         !id_read(t, g, "tokenizer.ggml.eos_token_id", &t->eos, e) ||
         !id_read(t, g, "tokenizer.ggml.unknown_token_id", &t->unk, e) ||
-        !id_read(t, g, "tokenizer.ggml.seperator_token_id", &t->sep, e) /* so the format spells it */) {
+        !id_read(t, g, "tokenizer.ggml.seperator_token_id", &t->sep,
+                 e) /* so the format spells it */) {
         return false;
     }
     if ((bert || t5) && t->unk < 0) {
@@ -303,9 +311,10 @@ int tok_byte_value(str s) {
     int v = 0;
     for (int i = 3; i < 5; i++) {
         char c = s.p[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                 : c >= 'a' && c <= 'f'   ? c - 'a' + 10
-                                                                          : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                           : -1;
         if (digit < 0) return -1;
         v = v * 16 + digit;
     }
@@ -318,7 +327,8 @@ static bool bytes_find(tok *t, err *e) {
     for (int32_t i = 0; i < t->n; i++) {
         int b = tok_byte_value(tok_text(t, i));
         if (b < 0 && t->attr[i] == TOK_BYTE) {
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens[%d]: a byte token without a byte", i);
+            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens[%d]: a byte token without a byte",
+                           i);
         }
         if (b < 0 || (t->attr[i] != TOK_BYTE && t->kind != KIND_CHARS)) continue;
         if (t->byte_id[b] < 0) found++;
@@ -362,7 +372,8 @@ tok *tok_open(const gguf *g, err *e) {
         str name = {"", 0}, arch = {"", 0};
         gguf_get_str(g, "general.name", &name);
         gguf_get_str(g, "general.architecture", &arch);
-        if (tok_find_ends(t, g, e) && tok_set_strip(t, name, arch, e) && tables_build(t, g, e)) return t;
+        if (tok_find_ends(t, g, e) && tok_set_strip(t, name, arch, e) && tables_build(t, g, e))
+            return t;
     }
     tok_close(t);
     return NULL;
@@ -390,14 +401,30 @@ void tok_close(tok *t) {
 
 /* ---- accessors ---- */
 
-int32_t tok_n_vocab(const tok *t) { return t->n; }
-const char *tok_model(const tok *t) { return t->model; }
-const char *tok_pre(const tok *t) { return t->pre; }
-int32_t tok_bos(const tok *t) { return t->bos; }
-int32_t tok_eos(const tok *t) { return t->eos; }
-int32_t tok_unk(const tok *t) { return t->unk; }
-bool tok_adds_bos(const tok *t) { return t->add_bos; }
-bool tok_adds_eos(const tok *t) { return t->add_eos || t->add_sep; }
+int32_t tok_n_vocab(const tok *t) {
+    return t->n;
+}
+const char *tok_model(const tok *t) {
+    return t->model;
+}
+const char *tok_pre(const tok *t) {
+    return t->pre;
+}
+int32_t tok_bos(const tok *t) {
+    return t->bos;
+}
+int32_t tok_eos(const tok *t) {
+    return t->eos;
+}
+int32_t tok_unk(const tok *t) {
+    return t->unk;
+}
+bool tok_adds_bos(const tok *t) {
+    return t->add_bos;
+}
+bool tok_adds_eos(const tok *t) {
+    return t->add_eos || t->add_sep;
+}
 
 tok_attr tok_attr_of(const tok *t, int32_t id) {
     return id < 0 || id >= t->n ? TOK_UNUSED : (tok_attr)t->attr[id];

@@ -1,4 +1,5 @@
-/* The tables that encoders and the detokenizer use, derived from texts, types, scores and merges. */
+/* The tables that encoders and the detokenizer use, derived from texts, types, scores and merges.
+ */
 #include "tok/tok_private.h"
 
 #include "base/limits.h"
@@ -25,7 +26,8 @@ int bytelevel_byte(uint32_t cp) {
 
 static bool merge_damaged(uint64_t i, str s, err *e) {
     char shown[64];
-    return err_set(e, ERR_DAMAGED, "tokenizer.ggml.merges[%llu]: '%s' does not join two tokens to a third",
+    return err_set(e, ERR_DAMAGED,
+                   "tokenizer.ggml.merges[%llu]: '%s' does not join two tokens to a third",
                    (unsigned long long)i, str_printable(s, shown, sizeof shown));
 }
 
@@ -46,7 +48,8 @@ static bool merge_read(tok *t, str s, uint64_t i, buf *joined, err *e) {
 static bool merges_read(tok *t, const gguf *g, err *e) {
     const gguf_kv *kv = gguf_find(g, "tokenizer.ggml.merges");
     if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING || kv->n > LIMIT_VOCAB) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.merges: no list of at most %d merges", LIMIT_VOCAB);
+        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.merges: no list of at most %d merges",
+                       LIMIT_VOCAB);
     }
     if (!merge_table_init(&t->merges, (size_t)kv->n)) return tok_oom(e);
     buf joined;
@@ -131,8 +134,8 @@ static bool ranks_make(const tok *t, int32_t *rank, err *e) {
     return true;
 }
 
-/* The symbol of a part of a token: the token it is, else the code of its only character, else 0 with
- * *is_symbol false: merging never stands there. */
+/* The symbol of a part of a token: the token it is, else the code of its only character, else 0
+ * with *is_symbol false: merging never stands there. */
 static int32_t part_symbol(const tok *t, str s, uint64_t hash, bool *is_symbol) {
     int32_t id = tok_find_hashed(t, s, hash);
     *is_symbol = true;
@@ -143,12 +146,13 @@ static int32_t part_symbol(const tok *t, str s, uint64_t hash, bool *is_symbol) 
     return code;
 }
 
-/* Every way to put a token together from two symbols is a rule. `prefix` is scratch of t->longest + 1:
- * with the hashes of all prefixes at hand, all splits of a token cost its length once. */
+/* Every way to put a token together from two symbols is a rule. `prefix` is scratch of t->longest +
+ * 1: with the hashes of all prefixes at hand, all splits of a token cost its length once. */
 static bool rules_of_token(tok *t, int32_t id, int32_t rank, uint64_t *prefix, err *e) {
     str s = tok_text(t, id);
     prefix[0] = 0;
-    for (size_t i = 0; i < s.n; i++) prefix[i + 1] = text_hash_step(prefix[i], (unsigned char)s.p[i]);
+    for (size_t i = 0; i < s.n; i++)
+        prefix[i + 1] = text_hash_step(prefix[i], (unsigned char)s.p[i]);
     uint64_t power = 1;
     size_t covered = s.n; /* power is TEXT_HASH_MUL to the (s.n - covered) */
     for (size_t at = s.n; at-- > 1;) {
@@ -187,7 +191,8 @@ static bool is_utf8(str s) {
     return at == s.n;
 }
 
-/* Tokens of broken UTF-8 are left out: unigram.c counts on every token ending where a character does. */
+/* Tokens of broken UTF-8 are left out: unigram.c counts on every token ending where a character
+ * does. */
 bool tok_build_words(tok *t, err *e) {
     if (!trie_init(&t->words)) return tok_oom(e);
     float lowest = 0;

@@ -1,10 +1,10 @@
-/* WordPiece: BERT's basic tokenizer (clean, lower case, strip accents, cut at white space, punctuation
- * and ideographs), then the longest known piece again and again. GGUF marks the beginning of a word
- * with U+2581 where BERT's own files mark its continuation with ##.
+/* WordPiece: BERT's basic tokenizer (clean, lower case, strip accents, cut at white space,
+ * punctuation and ideographs), then the longest known piece again and again. GGUF marks the
+ * beginning of a word with U+2581 where BERT's own files mark its continuation with ##.
  *
- * Stripping accents is what the format's reference vectors ask for, a little coarser than BERT's own: of
- * a character's canonical decomposition only the first part stays (so a Hangul syllable becomes its
- * leading consonant), and marks of every kind go, not only the non-spacing ones. */
+ * Stripping accents is what the format's reference vectors ask for, a little coarser than BERT's
+ * own: of a character's canonical decomposition only the first part stays (so a Hangul syllable
+ * becomes its leading consonant), and marks of every kind go, not only the non-spacing ones. */
 #include "tok/tok_private.h"
 
 #include <utf8proc.h>
@@ -19,7 +19,8 @@ typedef struct word {
     bool too_long;
 } word;
 
-static bool is_ideograph(uint32_t c) { /* the blocks of BERT's own list; 2B920 is as in its fast version */
+static bool is_ideograph(
+    uint32_t c) { /* the blocks of BERT's own list; 2B920 is as in its fast version */
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
            (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b73f) ||
            (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
@@ -38,8 +39,8 @@ static bool is_punctuation(uint32_t c, utf8proc_category_t cat) {
 }
 
 static bool is_control(utf8proc_category_t cat) {
-    return cat == UTF8PROC_CATEGORY_CC || cat == UTF8PROC_CATEGORY_CF || cat == UTF8PROC_CATEGORY_CO ||
-           cat == UTF8PROC_CATEGORY_CN;
+    return cat == UTF8PROC_CATEGORY_CC || cat == UTF8PROC_CATEGORY_CF ||
+           cat == UTF8PROC_CATEGORY_CO || cat == UTF8PROC_CATEGORY_CN;
 }
 
 /* The longest token at the front of s; -1 when there is none. */
@@ -96,8 +97,8 @@ static uint32_t base_of(uint32_t c) {
     utf8proc_int32_t part[32];
     int boundary = 0;
     if (c < 0x80) return c;
-    utf8proc_ssize_t n =
-        utf8proc_decompose_char((utf8proc_int32_t)c, part, 32, UTF8PROC_DECOMPOSE, &boundary);
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, part, 32, UTF8PROC_DECOMPOSE,
+                                                 &boundary);
     return n > 0 && n <= 32 ? (uint32_t)part[0] : c;
 }
 

@@ -1,19 +1,22 @@
-/* Text against a small vocabulary of every kind. The first byte chooses the kind and the flags. What comes
- * out must be ids of the vocabulary; it must decode; where every byte has a token it must decode to the
- * text; and the stream must say the same as the whole. */
+/* Text against a small vocabulary of every kind. The first byte chooses the kind and the flags.
+ * What comes out must be ids of the vocabulary; it must decode; where every byte has a token it
+ * must decode to the text; and the stream must say the same as the whole. */
 #include "tiny_vocab.h"
 #include "tok/pre.h"
 
 #include <stdlib.h>
 
-enum { KINDS = 24, LAST_PRE = KINDS - 6 }; /* below LAST_PRE: byte-level BPE with several pre-tokenizers */
+enum {
+    KINDS = 24,
+    LAST_PRE = KINDS - 6
+}; /* below LAST_PRE: byte-level BPE with several pre-tokenizers */
 
 static const tok *vocab(unsigned kind) {
     static tok *made[KINDS];
     static const char *const pres[LAST_PRE] = {
-        "gpt-2", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken", "deepseek-llm", "deepseek-coder",
-        "deepseek-v3", "falcon", "starcoder", "default", "bailingmoe", "seed-coder", "bloom", "youtu",
-        "spark2_5", "laguna"};
+        "gpt-2",        "llama-bpe",      "qwen2",       "qwen35", "gpt-4o",    "tekken",
+        "deepseek-llm", "deepseek-coder", "deepseek-v3", "falcon", "starcoder", "default",
+        "bailingmoe",   "seed-coder",     "bloom",       "youtu",  "spark2_5",  "laguna"};
     if (made[kind]) return made[kind];
     tiny_vocab v;
     err e = {0};
@@ -61,7 +64,8 @@ static void check_stream(const tok *t, const tok_ids *ids, str whole) {
     buf_put_str(&want, buf_str(&out));
     size_t at = 0;
     bool valid = true;
-    for (int n; valid && at < whole.n; at += (size_t)n) valid = (n = utf8_len(whole.p + at, whole.n - at)) > 0;
+    for (int n; valid && at < whole.n; at += (size_t)n)
+        valid = (n = utf8_len(whole.p + at, whole.n - at)) > 0;
     if (valid) check(str_eq(buf_str(&want), whole), "stream and whole decode differ");
     buf_deinit(&out);
     buf_deinit(&want);
@@ -75,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tok_ids ids = {0};
     err e = {0};
     check(tok_encode(t, text, flags, &ids, &e), e.msg);
-    for (size_t i = 0; i < ids.n; i++) check(ids.id[i] >= 0 && ids.id[i] < tok_n_vocab(t), "no such id");
+    for (size_t i = 0; i < ids.n; i++)
+        check(ids.id[i] >= 0 && ids.id[i] < tok_n_vocab(t), "no such id");
     buf whole;
     buf_init(&whole, 64u << 20);
     check(tok_decode(t, ids.id, ids.n, true, &whole, &e), e.msg);

@@ -2,7 +2,8 @@
 #include "base/buf.h"
 #include "tok/tok.h"
 
-static const char TEXT[] = "The quick\tbrown \xe4\xb8\x96\xe7\x95\x8c  f\xc3\xb6x <s></s> 12345 aaaa\n\n\xff<|end|>";
+static const char TEXT[] =
+    "The quick\tbrown \xe4\xb8\x96\xe7\x95\x8c  f\xc3\xb6x <s></s> 12345 aaaa\n\n\xff<|end|>";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     err e = {0};

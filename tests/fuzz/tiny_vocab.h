@@ -1,5 +1,5 @@
-/* GGUF files with nothing but a tokenizer, written into memory: for fuzz targets and for tests of damaged
- * keys, which want every key as they like it.
+/* GGUF files with nothing but a tokenizer, written into memory: for fuzz targets and for tests of
+ * damaged keys, which want every key as they like it.
  *
  *     tiny_vocab v; tiny_begin(&v);
  *     tiny_str(&v, "tokenizer.ggml.model", "gpt2");
@@ -149,9 +149,11 @@ static inline void tiny_put_tokens(tiny_vocab *v, const tiny_tokens *t) {
     tiny_f32s(v, "tokenizer.ggml.scores", t->score, t->n);
 }
 
-/* "gpt2" with that pre-tokenizer; ids 0-255 are the alphabet, 256 is <|end|>, 257 the user's <tool>. */
+/* "gpt2" with that pre-tokenizer; ids 0-255 are the alphabet, 256 is <|end|>, 257 the user's
+ * <tool>. */
 static inline void tiny_make_bpe(tiny_vocab *v, const char *pre) {
-    static const char *const merges[] = {"a a", "aa aa", "t h", "th e", "\xc4\xa0 the", "\xc4\xa0 \xc4\xa0"};
+    static const char *const merges[] = {"a a",  "aa aa",        "t h",
+                                         "th e", "\xc4\xa0 the", "\xc4\xa0 \xc4\xa0"};
     tiny_tokens t = {.n = 0};
     tiny_add_alphabet(&t);
     tiny_add(&t, "<|end|>", TOK_CONTROL);
@@ -166,11 +168,24 @@ static inline void tiny_make_bpe(tiny_vocab *v, const char *pre) {
     tiny_u32(v, "tokenizer.ggml.eos_token_id", 256);
 }
 
-/* "llama" or "gemma4": <unk> <s> </s>, the bytes (when wanted), then pieces; <tool> is user-defined. */
+/* "llama" or "gemma4": <unk> <s> </s>, the bytes (when wanted), then pieces; <tool> is
+ * user-defined. */
 static inline void tiny_make_pieces(tiny_vocab *v, const char *model, bool bytes) {
     static const char *const merges[] = {"a a", "aa aa", "t h", "th e", TINY_MARK " the", "\n \n"};
-    const char *const made[] = {TINY_MARK, "a", "t", "h", "e", "\n", "\xe4\xb8\x96", "aa", "aaaa", "th",
-                                "the", TINY_MARK "the", "\n\n", TINY_MARK TINY_MARK};
+    const char *const made[] = {TINY_MARK,
+                                "a",
+                                "t",
+                                "h",
+                                "e",
+                                "\n",
+                                "\xe4\xb8\x96",
+                                "aa",
+                                "aaaa",
+                                "th",
+                                "the",
+                                TINY_MARK "the",
+                                "\n\n",
+                                TINY_MARK TINY_MARK};
     tiny_tokens t = {.n = 0};
     tiny_add(&t, "<unk>", TOK_UNKNOWN);
     tiny_add(&t, "<s>", TOK_CONTROL);
@@ -188,8 +203,17 @@ static inline void tiny_make_pieces(tiny_vocab *v, const char *model, bool bytes
 }
 
 static inline void tiny_make_bert(tiny_vocab *v) {
-    const char *const made[] = {TINY_MARK "the", TINY_MARK "a", "a", "b", "re", TINY_MARK "there", TINY_MARK ".",
-                                TINY_MARK "\xe4\xb8\x96", TINY_MARK "e", TINY_MARK "!", TINY_MARK "i"};
+    const char *const made[] = {TINY_MARK "the",
+                                TINY_MARK "a",
+                                "a",
+                                "b",
+                                "re",
+                                TINY_MARK "there",
+                                TINY_MARK ".",
+                                TINY_MARK "\xe4\xb8\x96",
+                                TINY_MARK "e",
+                                TINY_MARK "!",
+                                TINY_MARK "i"};
     tiny_tokens t = {.n = 0};
     tiny_add(&t, "[UNK]", TOK_UNKNOWN);
     tiny_add(&t, "[CLS]", TOK_CONTROL);

@@ -1,5 +1,6 @@
-/* The merge loop against the slow, obvious one: look for the pair of lowest rank from the left, join it,
- * begin again. Random rules, also such as no training makes (ranks that fall), short and long words. */
+/* The merge loop against the slow, obvious one: look for the pair of lowest rank from the left,
+ * join it, begin again. Random rules, also such as no training makes (ranks that fall), short and
+ * long words. */
 #include "base/rng.h"
 #include "support/cmocka_all.h"
 #include "tok/merge.h"
@@ -27,13 +28,15 @@ static size_t merge_slowly(int32_t *sym, size_t n, const merge_table *t) {
     }
 }
 
-/* Rules over n_letters letters. Trained: each makes a new symbol and ranks grow; else anything goes, but
- * a pair never becomes a symbol that is one of its own letters (words must get shorter, as they do). */
+/* Rules over n_letters letters. Trained: each makes a new symbol and ranks grow; else anything
+ * goes, but a pair never becomes a symbol that is one of its own letters (words must get shorter,
+ * as they do). */
 static void rules_draw(merge_table *t, int n_letters, int n_rules, bool trained) {
     assert_true(merge_table_init(t, 4));
     int32_t n_symbols = n_letters;
     for (int i = 0; i < n_rules; i++) {
-        int32_t left = (int32_t)draw((uint32_t)n_symbols), right = (int32_t)draw((uint32_t)n_symbols);
+        int32_t left = (int32_t)draw((uint32_t)n_symbols),
+                right = (int32_t)draw((uint32_t)n_symbols);
         if (merge_table_find(t, left, right)) continue;
         int32_t rank = trained ? i : (int32_t)draw((uint32_t)n_rules);
         int32_t sym = trained || draw(3) ? n_symbols++ : (int32_t)draw((uint32_t)n_symbols);
@@ -62,13 +65,15 @@ static void test_against_slow(void **state) {
         merge_work w = {0};
         int letters = 1 + (int)draw(6);
         rules_draw(&t, letters, 1 + (int)draw(60), round % 2);
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) word_check(&w, &t, letters, sizes[i]);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            word_check(&w, &t, letters, sizes[i]);
         merge_work_deinit(&w);
         merge_table_deinit(&t);
     }
 }
 
-/* One letter a million times, doubling rules: the number of symbols left is the number of set bits. */
+/* One letter a million times, doubling rules: the number of symbols left is the number of set bits.
+ */
 static void test_repeated(void **state) {
     (void)state;
     merge_table t;
@@ -107,7 +112,8 @@ static void test_table(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_against_slow),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table),
+                                       cmocka_unit_test(test_against_slow),
                                        cmocka_unit_test(test_repeated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

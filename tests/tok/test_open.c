@@ -1,5 +1,5 @@
-/* Keys that are missing, of the wrong kind, or contradict each other: an error with its code and the name of
- * the key, never a crash. And every cut and flipped bit of a whole vocabulary file. */
+/* Keys that are missing, of the wrong kind, or contradict each other: an error with its code and
+ * the name of the key, never a crash. And every cut and flipped bit of a whole vocabulary file. */
 #include "fuzz/tiny_vocab.h"
 #include "support/cmocka_all.h"
 #include "vocab_files.h"
@@ -133,7 +133,8 @@ static void test_ids(void **state) {
         tiny_u32(&v, keys[i], 4);
         assert_refused(&v, ERR_DAMAGED, keys[i]);
     }
-    begin(&v, "bert"); /* needs a token for the unknown, and its default is beyond this vocabulary */
+    begin(&v,
+          "bert"); /* needs a token for the unknown, and its default is beyond this vocabulary */
     tiny_strs(&v, "tokenizer.ggml.tokens", TOKENS, 4);
     assert_refused(&v, ERR_DAMAGED, "unknown_token_id");
     begin_bpe(&v); /* all ones: none */
@@ -194,7 +195,8 @@ static void test_charsmap(void **state) {
         }
         put_t5(&v, wild, sizeof wild);
         tok *t = assert_opens(&v);
-        tok_ids ids = ids_of(t, STR("the quick brown \xff\xe4\xb8\x96 fox 0123456789 \x00 AEIOU"), 0);
+        tok_ids ids = ids_of(t, STR("the quick brown \xff\xe4\xb8\x96 fox 0123456789 \x00 AEIOU"),
+                             0);
         tok_ids_deinit(&ids);
         tok_close(t);
     }

@@ -1,5 +1,5 @@
-/* Every case of the shared vocabularies: the short ones of NAME.inp against NAME.out, and the counts and
- * hashes of the long texts. Special tokens are not parsed and nothing is added. */
+/* Every case of the shared vocabularies: the short ones of NAME.inp against NAME.out, and the
+ * counts and hashes of the long texts. Special tokens are not parsed and nothing is added. */
 #include "support/cmocka_all.h"
 #include "vocab_files.h"
 
@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const NAMES[] = {"bert-bge", "deepseek-llm", "falcon", "gpt-2", "llama-bpe",
-                                    "llama-spm", "phi-3", "qwen2", "starcoder"};
+static const char *const NAMES[] = {"bert-bge",  "deepseek-llm", "falcon", "gpt-2",    "llama-bpe",
+                                    "llama-spm", "phi-3",        "qwen2",  "starcoder"};
 enum { N_NAMES = sizeof NAMES / sizeof *NAMES };
 #define SEPARATOR "\n__ggml_vocab_test__\n"
 
@@ -135,7 +135,7 @@ static void test_sha256(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha256), cmocka_unit_test(test_cases), cmocka_unit_test(test_texts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_cases),
+                                       cmocka_unit_test(test_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,7 +116,8 @@ static void test_bert(void **state) {
     tiny_make_bert(&v);
     tok *t = open_tiny(&v);
     assert_tokens(t, "There, \xc3\xa9! \xe4\xb8\x96the", 0,
-                  TINY_MARK "there|[UNK]|" TINY_MARK "e|" TINY_MARK "!|" TINY_MARK "\xe4\xb8\x96|" TINY_MARK "the");
+                  TINY_MARK "there|[UNK]|" TINY_MARK "e|" TINY_MARK "!|" TINY_MARK
+                            "\xe4\xb8\x96|" TINY_MARK "the");
     assert_tokens(t, "the", TOK_BOS, "[CLS]|" TINY_MARK "the|[SEP]");
     assert_tokens(t, "[SEP] there", TOK_SPECIAL, "[SEP]|" TINY_MARK "there");
     char word[102];
@@ -153,8 +154,9 @@ static void test_strip(void **state) {
 static void fill_random(char *text, size_t n, uint64_t seed) {
     for (size_t i = 0; i < n;) { /* characters of all lengths, letters, and bytes of every kind */
         uint64_t r = rng_u64(seed, 2, i);
-        uint32_t cp = r % 8 == 0 ? (uint32_t)(r >> 8) % 0x110000 : r % 8 < 3 ? (uint32_t)(r >> 8) % 0x800
-                                                                             : 'a' + (uint32_t)(r >> 8) % 8;
+        uint32_t cp = r % 8 == 0  ? (uint32_t)(r >> 8) % 0x110000
+                      : r % 8 < 3 ? (uint32_t)(r >> 8) % 0x800
+                                  : 'a' + (uint32_t)(r >> 8) % 8;
         char c[4];
         int len = r % 8 == 7 ? 1 : utf8_encode(cp, c);
         if (r % 8 == 7) c[0] = (char)(r >> 8);
@@ -165,8 +167,9 @@ static void fill_random(char *text, size_t n, uint64_t seed) {
 /* Any bytes come back from a byte-level vocabulary, whatever the pre-tokenizer. */
 static void test_round_trip(void **state) {
     (void)state;
-    static const char *const pres[] = {"gpt-2", "llama-bpe", "qwen35", "gpt-4o", "tekken", "deepseek-llm",
-                                       "deepseek-v3", "falcon", "smollm", "default"};
+    static const char *const pres[] = {"gpt-2",  "llama-bpe",    "qwen35",      "gpt-4o",
+                                       "tekken", "deepseek-llm", "deepseek-v3", "falcon",
+                                       "smollm", "default"};
     char text[2000];
     for (size_t p = 0; p < sizeof pres / sizeof *pres; p++) {
         tok *t = open_bpe(pres[p]);
@@ -219,7 +222,8 @@ static void test_stream(void **state) {
         tok_stream_init(&s, t, false, true);
         for (size_t i = 0; i <= ids.n; i++) {
             buf_clear(&piece);
-            assert_true(i < ids.n ? tok_stream_push(&s, ids.id[i], &piece) : tok_stream_end(&s, &piece));
+            assert_true(i < ids.n ? tok_stream_push(&s, ids.id[i], &piece)
+                                  : tok_stream_end(&s, &piece));
             for (size_t k = 0; k < piece.len;) { /* no half characters, at no moment */
                 int len = utf8_len(piece.data + k, piece.len - k);
                 assert_true(len > 0);
@@ -244,7 +248,8 @@ static void test_stream_space(void **state) {
     buf out;
     tok_stream s;
     buf_init(&out, 100);
-    tok_stream_init(&s, t, false, true); /* a text of its own: the space in front is not part of it */
+    tok_stream_init(&s, t, false,
+                    true); /* a text of its own: the space in front is not part of it */
     tok_stream_push(&s, 1, &out);
     tok_stream_push(&s, the, &out);
     tok_stream_push(&s, the, &out);
@@ -283,8 +288,8 @@ static void test_decode_errors(void **state) {
     tok_close(t);
 }
 
-/* A megabyte of one unit through every kind: right at the ends, and the whole comes back. Quadratic time
- * would be noticed by the test's time limit. */
+/* A megabyte of one unit through every kind: right at the ends, and the whole comes back. Quadratic
+ * time would be noticed by the test's time limit. */
 static void test_long(void **state) {
     (void)state;
     static const char *const units[] = {"a", " ", "\n", "\xe4\xb8\x96", "\xff", "1"};
@@ -294,7 +299,10 @@ static void test_long(void **state) {
     for (int kind = 0; kind < 5; kind++) {
         tok *t = kind == 0   ? open_bpe("llama-bpe")
                  : kind == 1 ? open_bpe("deepseek-llm")
-                             : open_pieces(kind == 2 ? "llama" : kind == 3 ? "gemma4" : "t5", true);
+                             : open_pieces(kind == 2   ? "llama"
+                                           : kind == 3 ? "gemma4"
+                                                       : "t5",
+                                           true);
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
             size_t len = strlen(units[u]), whole = n / len * len;
             for (size_t i = 0; i < whole; i++) text[i] = units[u][i % len];
@@ -317,10 +325,10 @@ static void test_long(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special),      cmocka_unit_test(test_longest_special),
-        cmocka_unit_test(test_flags),        cmocka_unit_test(test_bert),
-        cmocka_unit_test(test_strip),        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_stream),       cmocka_unit_test(test_stream_space),
+        cmocka_unit_test(test_special),       cmocka_unit_test(test_longest_special),
+        cmocka_unit_test(test_flags),         cmocka_unit_test(test_bert),
+        cmocka_unit_test(test_strip),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_stream),        cmocka_unit_test(test_stream_space),
         cmocka_unit_test(test_decode_errors), cmocka_unit_test(test_long)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Small vocabularies and what the reference libraries (sentencepiece, Hugging Face's tokenizers) make of
- * a list of awkward texts: the words of every pre-tokenizer, and the ids. tests/reference/
+/* Small vocabularies and what the reference libraries (sentencepiece, Hugging Face's tokenizers)
+ * make of a list of awkward texts: the words of every pre-tokenizer, and the ids. tests/reference/
  * make_tok_vectors.py wrote the files of tests/tok/data. */
 #include "support/cmocka_all.h"
 #include "tok/pre.h"
@@ -69,7 +69,8 @@ static void test_words(void **state) {
         pre_run *run = p ? pre_run_new(p, &e) : NULL;
         if (!run) fail_msg("%s", e.msg);
         for (size_t i = 0; i < json_array_size(texts); i++, done++)
-            if (!words_hold(name, run, text_of(json_array_get(texts, i)), json_array_get(lists, i))) failed++;
+            if (!words_hold(name, run, text_of(json_array_get(texts, i)), json_array_get(lists, i)))
+                failed++;
         pre_run_free(run);
         pre_close(p);
     }
@@ -150,7 +151,8 @@ static void test_ids(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_every_name),
-                                       cmocka_unit_test(test_unknown_name), cmocka_unit_test(test_ids)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words), cmocka_unit_test(test_every_name),
+        cmocka_unit_test(test_unknown_name), cmocka_unit_test(test_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

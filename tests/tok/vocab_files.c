@@ -66,13 +66,14 @@ static uint32_t turn(uint32_t v, int by) {
     return v >> by | v << (32 - by);
 }
 
-/* The first 32 bits behind the point of a small prime's root: where SHA-256's constants come from. */
+/* The first 32 bits behind the point of a small prime's root: where SHA-256's constants come from.
+ */
 static uint32_t root_bits(int prime_index, int cube) {
-    static const int primes[64] = {
-        2,   3,   5,   7,   11,  13,  17,  19,  23,  29,  31,  37,  41,  43,  47,  53,
-        59,  61,  67,  71,  73,  79,  83,  89,  97,  101, 103, 107, 109, 113, 127, 131,
-        137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191, 193, 197, 199, 211, 223,
-        227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307, 311};
+    static const int primes[64] = {2,   3,   5,   7,   11,  13,  17,  19,  23,  29,  31,  37,  41,
+                                   43,  47,  53,  59,  61,  67,  71,  73,  79,  83,  89,  97,  101,
+                                   103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+                                   173, 179, 181, 191, 193, 197, 199, 211, 223, 227, 229, 233, 239,
+                                   241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307, 311};
     double p = primes[prime_index], root = cube ? cbrt(p) : sqrt(p);
     return (uint32_t)((root - floor(root)) * 4294967296.0);
 }

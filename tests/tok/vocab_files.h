@@ -1,4 +1,5 @@
-/* Help for the tests of this room: opening vocabularies, encoding, and the hash of a list of ids. */
+/* Help for the tests of this room: opening vocabularies, encoding, and the hash of a list of ids.
+ */
 #ifndef HEARTH_TESTS_TOK_VOCAB_FILES_H
 #define HEARTH_TESTS_TOK_VOCAB_FILES_H
 
