@@ -145,7 +145,5 @@ bool tok_set_strip(tok *t, str name, str arch, err *e) {
 }
 
 unsigned tok_strips(const tok *t, int32_t id) {
-    uint8_t strip = t->strip && id >= 0 && id < t->n ? t->strip[id] : 0;
-    return (strip & TOK_STRIP_LEFT ? TOK_STRIP_LEFT : 0u) |
-           (strip & TOK_STRIP_RIGHT ? TOK_STRIP_RIGHT : 0u);
+    return t->strip && id >= 0 && id < t->n ? t->strip[id] : 0;
 }

@@ -148,6 +148,9 @@ static void test_strip(void **state) {
     tok *t = open_tiny(&v);
     assert_tokens(t, "a</s> \n a<s> a", TOK_SPECIAL,
                   TINY_MARK "|a|</s>|" TINY_MARK "|a|<s>|" TINY_MARK TINY_MARK "|a");
+    assert_int_equal(tok_strips(t, 2), TOK_STRIP_RIGHT);
+    assert_int_equal(tok_strips(t, 1), 0);
+    assert_int_equal(tok_strips(t, -1), 0);
     tok_close(t);
 }
 
