@@ -82,7 +82,7 @@ static bool read_number(cli_value *v, const cli_option *o, const char *what, con
     double x;
     if (!str_to_f64(str_of(text), &x))
         return err_set(e, ERR_USAGE, "%s: \"%s\" is no number", what, text);
-    if (o->kind == CLI_INT && x != (double)(int64_t)x)
+    if (o->kind != CLI_REAL && x != (double)(int64_t)x)
         return err_set(e, ERR_USAGE, "%s: \"%s\" is no whole number", what, text);
     if (x < o->min || x > o->max)
         return err_set(e, ERR_USAGE, "%s: %s is not between %g and %g", what, text, o->min, o->max);
@@ -96,6 +96,7 @@ bool cli_value_read(cli_value *v, const cli_option *o, const char *what, const c
     switch (o->kind) {
     case CLI_FLAG: break;
     case CLI_INT:
+    case CLI_MAYBE:
     case CLI_REAL: ok = read_number(v, o, what, text, e); break;
     case CLI_U64:
         if (!str_to_u64(str_of(text), &v->u64))
@@ -177,6 +178,13 @@ static bool take(cli_args *a, int i, const char *shown, const char *value, int a
     if (o->kind == CLI_FLAG) {
         if (value) return err_set(e, ERR_USAGE, "%s takes no value", shown);
         a->value[i].set = true;
+        return true;
+    }
+    uint64_t number;
+    bool follows = *at + 1 < argc && str_to_u64(str_of(argv[*at + 1]), &number);
+    if (!value && o->kind == CLI_MAYBE && !follows) {
+        a->value[i].set = true;
+        a->value[i].integer = (int64_t)o->min;
         return true;
     }
     if (!value) {

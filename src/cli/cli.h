@@ -21,10 +21,11 @@
 /* ---- the table ---- */
 
 typedef enum cli_kind {
-    CLI_FLAG, /* no value */
-    CLI_INT,  /* whole number from min to max */
-    CLI_U64,  /* any unsigned 64-bit number */
-    CLI_REAL, /* number from min to max */
+    CLI_FLAG,  /* no value */
+    CLI_INT,   /* whole number from min to max */
+    CLI_MAYBE, /* the same, or nothing: then min */
+    CLI_U64,   /* any unsigned 64-bit number */
+    CLI_REAL,  /* number from min to max */
     CLI_TEXT,
     CLI_LIST,  /* text, may be given several times */
     CLI_FILE,  /* text, a path */

@@ -186,7 +186,7 @@ static const cli_option options[] = {
     {"echo", 0, CLI_FLAG, NULL, "print the prompt in front of the answer", 0, 0},
     {"ignore-eos", 0, CLI_FLAG, NULL, "go on when the model wants to end", 0, 0},
     {"stop", 0, CLI_LIST, "TEXT", "end before TEXT is written; may be given several times", 0, 0},
-    {"logprobs", 0, CLI_INT, "N",
+    {"logprobs", 0, CLI_MAYBE, "[N]",
      "tell each token's log-probability and the N likeliest, on stderr", 0, 20},
     {"no-markdown", 0, CLI_FLAG, NULL, "do not render Markdown on a terminal", 0, 0},
     {"verbose", 0, CLI_FLAG, NULL, "tell tokens, seconds and seed on stderr", 0, 0},

@@ -3,6 +3,10 @@
 
 #include "cli/cli.h"
 
+static bool takes_value(const cli_option *o) {
+    return o->kind != CLI_FLAG && o->kind != CLI_MAYBE;
+}
+
 /* Where an option's value comes from: words, files, or anything. */
 static bool takes_files(const cli_option *o) {
     return o->kind == CLI_FILE;
@@ -23,7 +27,7 @@ static void bash_command(const cli_command *c) {
     const cli_option *o;
     out_printf("    %s)\n        case $prev in\n", c->name);
     for (int i = 0; (o = cli_option_at(c, i)); i++) {
-        if (o->kind == CLI_FLAG) continue;
+        if (!takes_value(o)) continue;
         out_puts("        ");
         if (o->letter) out_printf("-%c%s", o->letter, o->name ? "|" : ")");
         if (o->name) out_printf("--%s)", o->name);
@@ -86,7 +90,7 @@ static void zsh_spec(const cli_option *o, const char *dashes, const char *name) 
     out_printf(" \\\n            '%s%s%s[", o->kind == CLI_LIST ? "*" : "", dashes, name);
     put_zsh(o->help);
     out_puts("]");
-    if (o->kind != CLI_FLAG) {
+    if (takes_value(o)) {
         out_puts(":");
         put_zsh(o->kind == CLI_CHOICE ? "value" : o->arg);
         out_puts(":");
@@ -186,7 +190,7 @@ static void fish(void) {
             out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s'", (*c)->name);
             if (o->letter) out_printf(" -s %c", o->letter);
             if (o->name) out_printf(" -l %s", o->name);
-            if (o->kind != CLI_FLAG) out_puts(takes_files(o) ? " -r -F" : " -x");
+            if (takes_value(o)) out_puts(takes_files(o) ? " -r -F" : " -x");
             if (o->kind == CLI_CHOICE) {
                 out_puts(" -a '");
                 put_choices(o->arg);

@@ -25,6 +25,7 @@ struct lines {
     FILE *out;
     bool more;      /* prompt for the rest of a text */
     bool cancelled; /* Ctrl-C ended this line */
+    bool was_empty; /* there was nothing on it */
     bool pasting;   /* between the terminal's marks of a paste */
     char ahead[8];  /* bytes read while looking for a mark */
     int n_ahead, at_ahead;
@@ -95,7 +96,9 @@ static unsigned char cancel_line(EditLine *el, wint_t c) {
     (void)c;
     lines *l;
     el_wget(el, EL_CLIENTDATA, &l);
+    const LineInfoW *line = el_wline(el);
     l->cancelled = true;
+    l->was_empty = line->lastchar == line->buffer;
     return CC_NEWLINE;
 }
 
@@ -221,12 +224,13 @@ static lines_result read_line(lines *l, buf *out) {
     l->cancelled = false;
     interrupt_remember();
     paste_marks(l, true);
+    el_wset(l->el, EL_PREP_TERM, 1); /* before the prompt: what is typed then is echoed once */
     const wchar_t *wide = el_wgets(l->el, &n);
     paste_marks(l, false);
     interrupt_end_process();
     if (l->cancelled) {
         fputs("\n", l->out);
-        return LINES_INTERRUPTED;
+        return l->was_empty && out->len == 0 ? LINES_INTERRUPTED : LINES_DROPPED;
     }
     if (!wide || n <= 0) return LINES_END;
     for (int i = 0; i < n && wide[i] && wide[i] != L'\n'; i++) {
@@ -250,7 +254,7 @@ lines_result lines_read(lines *l, buf *out) {
         r = read_line(l, out);
         if (block && str_ends(buf_str(out), STR("\"\"\""))) break;
     }
-    if (r == LINES_END && out->len > 0) r = LINES_INTERRUPTED; /* Ctrl-D inside a block drops it */
+    if (r == LINES_END && out->len > 0) r = LINES_DROPPED; /* Ctrl-D inside a block drops it */
     if (r != LINES_TEXT) {
         l->pasting = false;
         buf_clear(out);

@@ -10,7 +10,12 @@
 
 typedef struct lines lines;
 
-typedef enum lines_result { LINES_TEXT, LINES_END, LINES_INTERRUPTED } lines_result;
+typedef enum lines_result {
+    LINES_TEXT,
+    LINES_END,        /* Ctrl-D at an empty prompt */
+    LINES_DROPPED,    /* Ctrl-C threw away what was typed */
+    LINES_INTERRUPTED /* Ctrl-C, and nothing had been typed */
+} lines_result;
 
 lines *lines_open(err *e);
 void lines_close(lines *l); /* saves the history */

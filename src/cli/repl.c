@@ -351,10 +351,10 @@ static bool do_usage(repl *r, char *args, err *e) {
     }
     chat_say_speed(&c->last);
     double prefill = c->total_prefill_s, decode = c->total_decode_s;
-    note(
-        "all %d answers: prompts %lld tokens (%lld reused), answers %lld tokens; %.1f s and %.1f s",
-        c->n_answers, (long long)c->total_prompt, (long long)c->total_cached,
-        (long long)c->total_generated, prefill, decode);
+    note("answers so far: %d; prompts %lld tokens (%lld reused), answers %lld tokens; %.1f s and "
+         "%.1f s",
+         c->n_answers, (long long)c->total_prompt, (long long)c->total_cached,
+         (long long)c->total_generated, prefill, decode);
     note("context: %d of %d tokens used", c->last.n_prompt + c->last.n_generated,
          hearth_engine_ctx(c->g));
     return true;
@@ -429,10 +429,7 @@ int repl_run(chat *c) {
             fputc('\n', stderr);
             break;
         }
-        if (got == LINES_INTERRUPTED) {
-            note("(/bye or Ctrl-D leaves)");
-            continue;
-        }
+        if (got == LINES_INTERRUPTED) note("(/bye or Ctrl-D leaves)");
         str s = str_trim(buf_str(&text));
         if (s.n == 0) continue;
         if (*s.p == '/') obey(&r, text.data + strspn(text.data, " \t\n"));

@@ -33,8 +33,8 @@ typedef enum field { F32, I32, U64, INT } field;
       100, dry_multiplier, F32, "")                                                                \
     X("dry-base", 0, CLI_REAL, "X", "DRY: growth with the length of the repetition", 1, 100,       \
       dry_base, F32, "")                                                                           \
-    X("dry-allowed-length", 0, CLI_INT, "N", "DRY: longest repetition that costs nothing", 0,      \
-      65536, dry_allowed_length, I32, "")                                                          \
+    X("dry-allowed-length", 0, CLI_INT, "N", "DRY: longest repetition that costs nothing", 1,      \
+      16777216, dry_allowed_length, I32, "")                                                       \
     X("dry-last-n", 0, CLI_INT, "N", "DRY: tokens looked back on; -1: all", -1, 16777216,          \
       dry_last_n, I32, "dry-penalty-last-n")                                                       \
     X("mirostat", 0, CLI_INT, "0|2", "2: mirostat, which keeps the surprise of the text constant", \

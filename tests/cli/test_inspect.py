@@ -1,0 +1,185 @@
+"""The commands that look at a model: show, tokenize, detokenize, logits, perplexity, bench."""
+import json
+import math
+import random
+
+import pytest
+
+from hearth_cli import BARD, SHARED, needs_bard, needs_shared, ok, one_line, run
+
+TEXT = "To be, or not to be: that is the question.\nGrüße — 世界 🌍\t\x07"
+
+
+def tokens(*args, **kw):
+    return json.loads(ok("tokenize", *args, "--json", **kw))
+
+
+@needs_bard
+def test_tokenize(tmp_path):
+    ids = tokens("bard", TEXT)
+    assert ids and ids == tokens(BARD, TEXT) == tokens("bard", stdin=TEXT.encode())
+    assert ok("tokenize", "bard", TEXT, "--json") == b"[" + ",".join(map(str, ids)).encode() + b"]\n"
+    assert run("tokenize", "bard", TEXT, "--json").stderr == b""
+    rows = ok("tokenize", "bard", TEXT).decode().splitlines()
+    assert [int(row.split()[0]) for row in rows] == ids and rows[0].endswith('"To"')
+    assert tokens("bard", "") == [] == tokens("bard", stdin=b"")
+
+
+@needs_bard
+def test_tokenize_file_is_read_byte_for_byte(tmp_path):
+    noise = random.Random(1).randbytes(5000) + b"\r\n\0\xff \n"
+    file = tmp_path / "noise"
+    file.write_bytes(noise)
+    ids = tokens("bard", "--file", file)
+    assert ids == tokens("bard", stdin=noise)
+    assert ok("detokenize", "bard", stdin=json.dumps(ids).encode()) == noise
+    assert run("tokenize", "bard", "--file", tmp_path / "none").returncode == 3
+
+
+@needs_bard
+def test_specials_and_bos_only_when_asked():
+    plain = tokens("bard", "<|user|>Hi<|end|>")
+    special = tokens("bard", "<|user|>Hi<|end|>", "--special")
+    assert len(special) < len(plain)
+    bos = tokens("bard", "Hi", "--bos")
+    assert bos == [4091] + tokens("bard", "Hi")
+    ids = ",".join(map(str, special))
+    assert ok("detokenize", "bard", ids) == b"Hi"
+    assert ok("detokenize", "bard", ids, "--special") == b"<|user|>Hi<|end|>"
+
+
+@needs_bard
+def test_detokenize():
+    ids = tokens("bard", TEXT)
+    want = TEXT.encode()
+    assert ok("detokenize", "bard", ",".join(map(str, ids))) == want
+    assert ok("detokenize", "bard", *ids) == want
+    assert ok("detokenize", "bard", " ".join(map(str, ids))) == want
+    assert json.loads(ok("detokenize", "bard", *ids, "--json")) == TEXT
+    done = run("detokenize", "bard", "999999")
+    assert done.returncode == 2 and "999999" in one_line(done)
+
+
+@needs_bard
+def test_logits():
+    ids = tokens("bard", "To be, or not to be")
+    listed = ",".join(map(str, ids))
+    last = json.loads(ok("logits", "bard", "--tokens", listed, "--json"))
+    every = json.loads(ok("logits", "bard", "--tokens", listed, "--all", "--json"))
+    assert last["tokens"] == ids and last["n_vocab"] == len(last["logits"]) == 4096
+    assert len(every["logits"]) == len(ids) and every["logits"][-1] == last["logits"]
+    for k in range(1, len(ids)):  # what comes after does not matter
+        part = json.loads(ok("logits", "bard", "--tokens", ",".join(map(str, ids[:k])), "--json"))
+        assert part["logits"] == every["logits"][k - 1]
+    exact = json.loads(ok("logits", "bard", "--tokens", listed, "--json", "--f32", "--kv", "f32"))["logits"]
+    spread = max(exact) - min(exact)
+    assert 0 < max(abs(a - b) for a, b in zip(exact, last["logits"])) < 0.05 * spread
+    table = ok("logits", "bard", "--tokens", listed).decode().splitlines()
+    assert len(table) == 11 and int(table[1].split()[0]) == max(range(4096), key=last["logits"].__getitem__)
+    assert run("logits", "bard", "--tokens", "4096").returncode == 2
+
+
+@needs_bard
+def test_logits_of_many_tokens_do_not_depend_on_the_pieces():
+    ids = [random.Random(2).randrange(4000) for _ in range(150)]
+    every = json.loads(ok("logits", "bard", "--tokens", ",".join(map(str, ids)), "--all", "--json"))["logits"]
+    for k in (64, 65, 128, 129):
+        part = json.loads(ok("logits", "bard", "--tokens", ",".join(map(str, ids[:k])), "--json"))
+        assert part["logits"] == every[k - 1]
+
+
+def nll(row, token):
+    top = max(row)
+    return math.log(sum(math.exp(v - top) for v in row)) - (row[token] - top)
+
+
+@needs_bard
+def test_perplexity(tmp_path):
+    """Against the definition, from the logits of each window."""
+    file = tmp_path / "text"
+    file.write_text("Shall I compare thee to a summer's day?\nThou art more lovely and more temperate:\n" * 6, encoding="utf-8")
+    got = json.loads(ok("perplexity", "bard", file, "--ctx", "32", "--json"))
+    ids = tokens("bard", "--file", file, "--bos")
+    bos, scores = ids[0], []
+    for w in range(len(ids) // 32):
+        window = [bos] + ids[w * 32 + 1:w * 32 + 32]
+        rows = json.loads(ok("logits", "bard", "--tokens", ",".join(map(str, window)), "--all", "--json"))["logits"]
+        scores += [nll(rows[i], window[i + 1]) for i in range(16, 31)]
+    mean = sum(scores) / len(scores)
+    variance = sum(s * s for s in scores) / len(scores) - mean * mean
+    assert got["tokens_scored"] == len(scores) and got["windows"] == len(ids) // 32
+    assert got["perplexity"] == pytest.approx(math.exp(mean), rel=1e-6)
+    assert got["standard_error"] == pytest.approx(math.exp(mean) * math.sqrt(variance / (len(scores) - 1)), rel=1e-4)
+    assert f"{got['perplexity']:.4f} ±" in ok("perplexity", "bard", file, "--ctx", "32").decode()
+    assert run("perplexity", "bard", file, "--ctx", "2048").returncode == 6
+    done = run("perplexity", "bard", file, "--ctx", "1024")
+    assert done.returncode == 2 and "1024" in one_line(done)
+    assert run("perplexity", "bard", tmp_path / "none").returncode == 3
+
+
+@needs_bard
+def test_bench():
+    got = json.loads(ok("bench", "bard", "-p", "32", "-n", "8", "-t", "1", "-r", "3", "--json"))
+    for key in ("prefill_tokens_per_s", "decode_tokens_per_s"):
+        assert set(got[key]) == {"median", "min", "max"}
+        assert 0 < got[key]["min"] <= got[key]["median"] <= got[key]["max"]
+    assert got["threads"] == 1 and got["repetitions"] == 3 and got["kernels"]
+    text = ok("bench", "bard", "-p", "32", "-n", "8", "-t", "2", "-r", "2", "--profile").decode()
+    assert "2 threads" in text and "prefill" in text and "attention" in text and "head" in text
+    done = run("bench", "bard", "-p", "4000", "-n", "8")
+    assert done.returncode == 6 and "1024" in one_line(done)
+
+
+@needs_bard
+def test_bench_kernels_are_chosen_by_the_environment():
+    got = json.loads(ok("bench", "bard", "-p", "4", "-n", "2", "-r", "1", "--json", env={"HEARTH_CPU": "ref"}))
+    assert got["kernels"] == "ref"
+
+
+@needs_bard
+def test_show():
+    got = json.loads(ok("show", "bard", "--json"))
+    assert got == {**json.loads(ok("show", BARD, "--json")), "path": "bard"} | {"memory": got["memory"]}
+    assert got["architecture"] == "llama" and got["runs"] and got["chat_family"] == "bard"
+    assert got["layers"] == 8 and got["width"] == 256 and got["vocabulary"] == 4096
+    assert got["file_bytes"] == BARD.stat().st_size
+    assert sum(t["share"] for t in got["tensor_types"]) == pytest.approx(1)
+    assert sum(t["parameters"] for t in got["tensor_types"]) == got["parameters"] <= 8_000_000
+    memory = got["memory"]
+    assert memory["ctx"] == got["context"] and memory["total_bytes"] == memory["weight_bytes"] + memory["kv_bytes"]
+    # 8 layers, 2 KV heads of 64, keys and values, 2 bytes each
+    assert memory["kv_bytes"] == got["context"] * 8 * 2 * 64 * 2 * 2
+    half = json.loads(ok("show", "bard", "--json", "--ctx", str(got["context"] // 2)))["memory"]
+    assert half["kv_bytes"] * 2 == memory["kv_bytes"]
+    small = json.loads(ok("show", "bard", "--json", "--kv", "q8"))["memory"]
+    assert small["kv_bytes"] < memory["kv_bytes"]
+    text = ok("show", "bard").decode()
+    for word in ("llama", "Q8_0", "gpt2", "chat template   bard", "KV cache", "fits here"):
+        assert word in text
+    assert "<|bard|>" in ok("show", "bard", "--template").decode()
+    assert "token_embd.weight" in ok("show", "bard", "--tensors").decode()
+    assert "general.architecture" in ok("show", "bard", "--metadata").decode()
+
+
+@needs_bard
+def test_show_says_when_it_does_not_fit():
+    got = json.loads(ok("show", "bard", "--json", "--ctx", "16777216"))["memory"]
+    if got["fits"]:
+        pytest.skip("1 check of memory: this machine has room for 16 million tokens")
+    assert got["kv_bytes"] > got["available_bytes"] and got["largest_ctx_that_fits"] > 0
+    assert "does not fit here" in ok("show", "bard", "--ctx", "16777216").decode()
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["bert-bge", "deepseek-llm", "falcon", "gpt-2", "llama-bpe", "llama-spm", "phi-3",
+                                  "qwen2", "starcoder"])
+def test_files_with_a_vocabulary_only(name):
+    path = f"{SHARED}/vocab/ggml-vocab-{name}.gguf"
+    got = json.loads(ok("show", path, "--json"))
+    assert got["runs"] is False and got["tensor_types"] == [] and got["memory"] is None
+    assert got["tokenizer"]["tokens"] > 1000
+    assert "vocabulary only" in ok("show", path).decode()
+    assert ok("show", path, "--metadata")
+    ids = tokens(path, "Hello world")
+    assert ids and "hello world" in ok("detokenize", path, *ids).decode().lower()
+    assert run("run", path, "hi").returncode in (1, 7)
