@@ -16,7 +16,7 @@
 #define VEC_TILE_TOKENS 4
 #define VEC_TILE_ROWS(n) ((n) == 1 ? 4 : 2)
 #define VEC_PLAIN_ROWS 2
-#define VEC_STAGED_STEP 8
+#define VEC_STAGED_STEP 2
 
 typedef __m256 vec;
 typedef __m256i ivec;

@@ -318,27 +318,32 @@ static format_code code_of(uint32_t type) {
     return (format_code){0};
 }
 
-/* Gathers one token's part of a chunk. e0: the chunk's first element, counted over all rows of a. */
-static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc, tokens *t, int i) {
+/* Gathers one token's part of a chunk: n blocks. e0: the chunk's first element, counted over all rows of
+ * a. start is -offset, plus what the set's dot products subtract. */
+VEC_INLINE void token_gather_blocks(int sub, int32_t start, const kern_act *a, int64_t e0, int n, tokens *t, int i) {
     const float *d = a->d + e0 / KERN_BLOCK;
     const int16_t *sum = a->sum16 + e0 / 16;
-    for (int b = 0; b < kc / KERN_BLOCK; b++) {
-        memcpy(t->q[i] + b * KERN_BLOCK, a->q + e0 + b * KERN_BLOCK, KERN_BLOCK);
-        t->d[i][b] = d[b];
-    }
-    int32_t start = bias - f->offset;
-    if (f->sub == 32) {
-        for (int b = 0; b < kc / 32; b++) {
+    memcpy(t->q[i], a->q + e0, (size_t)n * KERN_BLOCK);
+    for (int b = 0; b < n; b++) t->d[i][b] = d[b];
+    if (sub == 32) {
+        for (int b = 0; b < n; b++) {
             int32_t s = sum[2 * b] + sum[2 * b + 1];
             t->start[i][b] = start * s;
             t->dsum[i][b] = d[b] * (float)s;
         }
     } else {
-        for (int s = 0; s < kc / 16; s++) {
+        for (int s = 0; s < 2 * n; s++) {
             t->start[i][s] = start * sum[s];
             t->dsum[i][s] = d[s / 2] * (float)sum[s];
         }
     }
+}
+
+static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc, tokens *t, int i) {
+    const int whole = KERN_CHUNK_K / KERN_BLOCK; /* a constant: straight code */
+    if (kc < KERN_CHUNK_K) token_gather_blocks(f->sub, bias - f->offset, a, e0, kc / KERN_BLOCK, t, i);
+    else if (f->sub == 32) token_gather_blocks(32, bias - f->offset, a, e0, whole, t, i);
+    else token_gather_blocks(16, bias - f->offset, a, e0, whole, t, i);
 }
 
 /* ---- panels of plain numbers: fma chains along k, lanes are rows ---- */
@@ -422,8 +427,9 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
         size_t bytes = panel_chunk_bytes(f, v.kc);
         v.ahead = chunk + AHEAD, v.ahead_step = (int)bytes / (v.kc / KERN_BLOCK);
         if (n > DIRECT) code.stage(&v, w, scale, min);
-        for (int i0 = 0; i0 < n; i0 += TILE) {
-            int m = n - i0 < TILE ? n - i0 : TILE;
+        const int tiles = (n + TILE - 1) / TILE;
+        for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
+            m = (n - i0 + tiles - done - 1) / (tiles - done); /* about equal: 8 is 4 and 4 */
             for (int i = 0; i < m; i++)
                 token_gather(f, code.bias, a, (rows ? rows[i0 + i] : t0 + i0 + i) * a->k + k0, v.kc, &t, i);
             tile_fn fn = n > DIRECT ? code.staged[m - 1] : code.direct[m - 1];

@@ -2,6 +2,7 @@
  * and without a list of rows; ref against a double-precision sum over dequantised weights.
  */
 #include "kern_test.h"
+#include "vnni256.h"
 
 static const int64_t ks[] = {32, 64, 96, 256, 288, 576, 896, 1024, 2048};
 static const int64_t row_counts[] = {1, 63, 64, 65, 200};
@@ -156,12 +157,36 @@ static void test_largest_products(void **state) {
     }
 }
 
+/* AVX-VNNI's code, on CPUs that can run it in the other encoding. */
+static void test_vnni256(void **state) {
+    (void)state;
+    const kern *k = vnni256_kern(), *ref = kern_named("ref");
+    if (!k) {
+        print_message("1 variant skipped: no AVX-512 here to run vnni256\n");
+        skip();
+    }
+    for (int t = 0; t < test_types_n; t++) {
+        trng g = {31};
+        const kern_format *f = kern_format_of(test_types[t]);
+        for (int64_t kk = 256; kk <= 768; kk += 256) {
+            uint8_t *src = test_weights(test_types[t], 64, kk, &g), *panel = test_panels(f, src, 64, kk);
+            kern_act a = test_act(k, 13, kk, &g);
+            float *want = test_alloc(13 * 64 * 4), *got = test_alloc(14 * 64 * 4);
+            ref->matmul(f, panel, &a, NULL, 0, 13, want);
+            for (int n = 1; n <= 13; n++) check_panel(k, f, panel, &a, NULL, 13 - n, n, want, got);
+            free(src), free(panel), free(want), free(got);
+            test_act_free(&a);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants_equal_ref),
         cmocka_unit_test(test_ref_equals_double),
         cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_largest_products),
+        cmocka_unit_test(test_vnni256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,11 +20,11 @@ static const kern vnni256 = {
 };
 #pragma GCC pop_options
 
-const kern *test_vnni256(void) {
+const kern *vnni256_kern(void) {
     return kern_named("avx512") ? &vnni256 : NULL;
 }
 #else
-const kern *test_vnni256(void) {
+const kern *vnni256_kern(void) {
     return NULL;
 }
 #endif

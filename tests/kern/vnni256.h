@@ -4,6 +4,6 @@
 #include "kern/kern.h"
 
 /* NULL when this CPU cannot run it. */
-const kern *test_vnni256(void);
+const kern *vnni256_kern(void);
 
 #endif
