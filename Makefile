@@ -21,7 +21,7 @@ help: ## this list
 
 run: build ## chat with the model that comes with Hearth (without a terminal: complete a fixed line)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BUILD)/hearth run; \
-	else exec $(BUILD)/hearth run --raw --verbose -n 128 --seed 1616 "$(OPENING)" </dev/null; fi
+	else exec $(BUILD)/hearth run --raw --echo --verbose -n 128 --seed 1616 "$(OPENING)" </dev/null; fi
 
 test: build ## every test that needs no network
 	@tests/run.sh $(BUILD) -LE conformance
