@@ -26,6 +26,10 @@ static bool gather(const cli_args *a, const char **name, buf *prompt, err *e) {
         if (i > first) buf_putc(prompt, ' ');
         buf_puts(prompt, a->arg[i]);
     }
+    const char *nul = prompt->len > 0 ? memchr(prompt->data, 0, prompt->len) : NULL;
+    if (nul)
+        return err_set(e, ERR_USAGE, "run: the prompt is no text: byte %zu is a NUL",
+                       (size_t)(nul - prompt->data));
     if (prompt->failed)
         return err_set(e, ERR_NO_FIT, "the prompt is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
     return true;

@@ -49,13 +49,16 @@ static bool answer(repl *r) {
         if (e.code == ERR_NO_FIT)
             note("(nothing was dropped: /clear begins anew, /set ctx N makes room)");
     }
-    if (a.interrupted) note("(stopped; what was written is kept)");
+    bool nothing = a.interrupted && a.text.len == 0;
+    if (a.interrupted)
+        note(nothing ? "(stopped before the first word: the message is taken back)"
+                     : "(stopped; what was written is kept)");
     if (ok) {
         say_if_full(c, &a);
         if (c->verbose) chat_say_speed(&a.usage);
     }
     /* What was written before a failure is kept as well. */
-    bool keep = ok || a.text.len > 0;
+    bool keep = (ok && !nothing) || a.text.len > 0;
     if (keep && !chat_push(c, "assistant", a.text.data ? a.text.data : "", a.text.len, &e)) {
         complain(&e);
         keep = false;

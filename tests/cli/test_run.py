@@ -52,6 +52,11 @@ def test_stdin_comes_before_the_prompt():
     assert answer("--raw", "-m", "bard", "discontent", stdin=b"Now is the winter of our ")["tokens"] == raw
 
 
+def test_a_prompt_must_be_text():
+    done = run("run", "-m", "bard", stdin=b"two\0words")
+    assert done.returncode == 2 and "byte 3" in one_line(done)
+
+
 def test_raw_and_echo():
     raw = ok("run", "--raw", "--temp", "0", "-n", "12", OPENING).decode()
     assert raw != ok("run", "--temp", "0", "-n", "12", OPENING).decode()
