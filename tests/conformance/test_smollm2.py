@@ -57,7 +57,7 @@ def test_greedy(case):
 def test_perplexity():
     want = EXPECTED["perplexity"]
     got = hearth_json("perplexity", MODEL, HERE / want["file"], "--ctx", want["ctx"])
-    assert got["n_scored"] == want["tokens_scored"]
+    assert got["tokens_scored"] == want["n_scored"]
     assert got["perplexity"] == pytest.approx(want["value"], rel=0.005)
 
 
