@@ -2,9 +2,10 @@
  *
  *     bench_kern [variant [threads [type [seconds a measurement]]]]
  *
- * For each weight type and number of tokens: billions of multiply-adds a second and their share of the
- * integer dot-product peak; packed bytes a second and their share of the memory read bandwidth. Weights
- * are far larger than the caches for up to 8 tokens, so that they come from memory as in decoding.
+ * For each weight type and number of tokens: billions of multiply-adds a second and their share of
+ * the integer dot-product peak; packed bytes a second and their share of the memory read bandwidth.
+ * Weights are far larger than the caches for up to 8 tokens, so that they come from memory as in
+ * decoding.
  */
 #include "kern/kern.h"
 #include "quant/quant.h"
@@ -94,11 +95,13 @@ static void read_memory(job *j) {
 }
 
 #if defined(__x86_64__)
-#define TWELVE(op)                                                                                       \
-    op " %%zmm30,%%zmm31,%%zmm0\n" op " %%zmm30,%%zmm31,%%zmm1\n" op " %%zmm30,%%zmm31,%%zmm2\n"         \
-    op " %%zmm30,%%zmm31,%%zmm3\n" op " %%zmm30,%%zmm31,%%zmm4\n" op " %%zmm30,%%zmm31,%%zmm5\n"         \
-    op " %%zmm30,%%zmm31,%%zmm6\n" op " %%zmm30,%%zmm31,%%zmm7\n" op " %%zmm30,%%zmm31,%%zmm8\n"         \
-    op " %%zmm30,%%zmm31,%%zmm9\n" op " %%zmm30,%%zmm31,%%zmm10\n" op " %%zmm30,%%zmm31,%%zmm11\n"
+#define TWELVE(op)                                                                                 \
+    op " %%zmm30,%%zmm31,%%zmm0\n" op " %%zmm30,%%zmm31,%%zmm1\n" op                               \
+       " %%zmm30,%%zmm31,%%zmm2\n" op " %%zmm30,%%zmm31,%%zmm3\n" op                               \
+       " %%zmm30,%%zmm31,%%zmm4\n" op " %%zmm30,%%zmm31,%%zmm5\n" op                               \
+       " %%zmm30,%%zmm31,%%zmm6\n" op " %%zmm30,%%zmm31,%%zmm7\n" op                               \
+       " %%zmm30,%%zmm31,%%zmm8\n" op " %%zmm30,%%zmm31,%%zmm9\n" op                               \
+       " %%zmm30,%%zmm31,%%zmm10\n" op " %%zmm30,%%zmm31,%%zmm11\n"
 
 /* Twelve independent vpdpbusd of 64 multiply-adds, over and over. */
 __attribute__((target("avx512f,avx512vnni"))) static void dot_peak(job *j) {
@@ -106,8 +109,9 @@ __attribute__((target("avx512f,avx512vnni"))) static void dot_peak(job *j) {
     j->work = 0;
     do {
         for (int i = 0; i < 100000; i++)
-            __asm__ volatile(TWELVE("vpdpbusd")::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
-                             "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+            __asm__ volatile(TWELVE("vpdpbusd")::
+                                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+                                   "xmm8", "xmm9", "xmm10", "xmm11");
         j->work += 100000.0 * 12 * 64;
         j->time = clock_now_s() - t0;
     } while (j->time < seconds);
@@ -140,7 +144,8 @@ static void fill_panels(uint32_t type, uint8_t *dst, size_t n_panels) {
     if (quant_bytes(type, K, &n)) row = (size_t)n;
     uint8_t *src = calloc(64, row);
     if (!src) return;
-    for (size_t i = 0; i < 64 * row; i++) src[i] = (uint8_t)(i * 7 & 0x33); /* no NaN as f16 or float */
+    for (size_t i = 0; i < 64 * row; i++)
+        src[i] = (uint8_t)(i * 7 & 0x33); /* no NaN as f16 or float */
     kern_panel_pack(f, src, 64, K, 0, dst);
     for (size_t i = 1; i < n_panels; i++) memcpy(dst + i * bytes, dst, bytes);
     free(src);
@@ -189,12 +194,13 @@ int main(int argc, char **argv) {
 #if defined(__x86_64__)
     if (kern_named("avx512")) peak = best_of(3, threads, dot_peak, &like);
 #endif
-    printf("%s, %d thread(s): memory read %.1f GB/s, integer dot products %.0f GMAC/s\n", k->name, threads,
-           memory * 1e-9, peak * 1e-9);
+    printf("%s, %d thread(s): memory read %.1f GB/s, integer dot products %.0f GMAC/s\n", k->name,
+           threads, memory * 1e-9, peak * 1e-9);
     printf("%-7s %6s %9s %6s %8s %6s\n", "type", "tokens", "GMAC/s", "peak", "GB/s", "memory");
-    static const uint32_t types[] = {QUANT_Q4_1, QUANT_Q8_0, QUANT_Q4_K, QUANT_Q6_K, QUANT_Q4_0, QUANT_Q5_K,
-                                     QUANT_Q5_0, QUANT_Q5_1, QUANT_Q2_K, QUANT_Q3_K, QUANT_IQ4_NL,
-                                     QUANT_IQ4_XS, QUANT_MXFP4, QUANT_F16, QUANT_BF16, QUANT_F32};
+    static const uint32_t types[] = {QUANT_Q4_1,  QUANT_Q8_0, QUANT_Q4_K,   QUANT_Q6_K,
+                                     QUANT_Q4_0,  QUANT_Q5_K, QUANT_Q5_0,   QUANT_Q5_1,
+                                     QUANT_Q2_K,  QUANT_Q3_K, QUANT_IQ4_NL, QUANT_IQ4_XS,
+                                     QUANT_MXFP4, QUANT_F16,  QUANT_BF16,   QUANT_F32};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         const char *name = quant_info_of(types[t])->name;
         if (*only && strcmp(only, name) != 0) continue;

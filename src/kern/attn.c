@@ -1,4 +1,5 @@
-/* What all variants share of attention: the size of a block, the merge of chunks, the scalar exp. */
+/* What all variants share of attention: the size of a block, the merge of chunks, the scalar exp.
+ * */
 #include "kern/kern_kv.h"
 #include "kern/kern_math.h"
 
@@ -13,7 +14,8 @@ float kern_expf(float x) {
 
 void kern_attn_merge(int n, const float *m, const float *l, const float *const *acc, int head_dim_v,
                      const float *sink, float *out) {
-    if (n == 1 && !sink && l[0] != 0) { /* most rows; what the loops below come to, exp(0) being 1 */
+    if (n == 1 && !sink &&
+        l[0] != 0) { /* most rows; what the loops below come to, exp(0) being 1 */
         float whole = 1.0f / l[0];
         for (int i = 0; i < head_dim_v; i++) out[i] = acc[0][i] * whole;
         return;

@@ -1,15 +1,15 @@
 /* Kernels: the arithmetic of a forward pass, its shapes and its order of operations.
  *
  * This header states what is computed, to the bit where that is possible; ref.c is the slow truth,
- * avx2.c, avx512.c, ... are fast, pick.c chooses at start from what the CPU has (HEARTH_CPU=ref, avx2,
- * avx512 forces one). Kernels are pure functions on the caller's memory; any thread; they know panels,
- * pages and rows, but no model.
+ * avx2.c, avx512.c, ... are fast, pick.c chooses at start from what the CPU has (HEARTH_CPU=ref,
+ * avx2, avxvnni or avx512 forces one). Kernels are pure functions on the caller's memory; any
+ * thread; they know panels, pages and rows, but no model.
  *
- * ---- Weights: panels -------------------------------------------------------------------------------
- * A weight matrix W [n_out rows][k] multiplies activations from the left: y[r] = sum_k W[r][k] x[k].
- * It is packed at load into panels of 64 rows (the last one padded with zero rows), so that lanes are
- * rows. A panel is a run of chunks along k: 256 elements each (the last may be shorter, a multiple of
- * 32). Every chunk can be unpacked by itself into
+ * ---- Weights: panels ----------------------------------------------------------------------------
+ * A weight matrix W [n_out rows][k] multiplies activations from the left: y[r] = sum_k W[r][k]
+ * x[k]. It is packed at load into panels of 64 rows (the last one padded with zero rows), so that
+ * lanes are rows. A panel is a run of chunks along k: 256 elements each (the last may be shorter, a
+ * multiple of 32). Every chunk can be unpacked by itself into
  *     w     uint8  [chunk_k / 4][64 rows][4]     "VNNI order": one 64-byte vector = 16 rows x 4 k
  *     scale float  [chunk_k / sub][64 rows]      sub = 32 or 16, by type
  *     min   float  [chunk_k / sub][64 rows]      only for types with a minimum
@@ -33,13 +33,14 @@
  * F32, F16, BF16 are panels [k][64 rows] of the element itself.
  * The packed size is that of the file within 5 %.
  *
- * ---- Activations -----------------------------------------------------------------------------------
- * For the block types above, a row x of k floats is quantised once and shared by all matrices that read
- * it, per block of 32:  amax = max |x|;  d = amax / 127;  q = round-half-even(x * (127 / amax)), all zero
- * when amax is 0 or so small that 127 / amax is not finite;  and sums: sum16 = sum of 16 q.
- * A block with a NaN or infinity gives d = NaN (the request then fails; nothing is clamped).
+ * ---- Activations --------------------------------------------------------------------------------
+ * For the block types above, a row x of k floats is quantised once and shared by all matrices that
+ * read it, per block of 32: amax = max |x|; d = amax / 127; q = round-half-even(x * (127 / amax));
+ * d and all q are zero when amax is 0 or so small that 127 / amax is not finite; and sums: sum16 =
+ * sum of 16 q. A block with a NaN or infinity gives d = NaN and q = 0 (the request then fails;
+ * nothing is clamped).
  *
- * ---- Product, block types: one accumulator per output, blocks in the order of k --------------------
+ * ---- Product, block types: one accumulator per output, blocks in the order of k -----------------
  *     acc = 0
  *     for each block b of 32 along k:
  *         for each sub-block s of b (one, or two of 16), in order:
@@ -47,18 +48,19 @@
  *             acc = fmaf((float)dot, scale[s] * d[b], acc)
  *         if the type has a minimum, for each sub-block s of b, in order:
  *             acc = fmaf(min[s], d[b] * (float)sum[s], acc)             sum over the sub-block's q
- * F32, F16, BF16 weights take the unquantised row:  acc = fmaf((float)w[k], x[k], acc), k ascending.
- * Every variant gives these bits, for every number of tokens and any split of rows over threads.
+ * F32, F16, BF16 weights take the unquantised row:  acc = fmaf((float)w[k], x[k], acc), k
+ * ascending. Every variant gives these bits, for every number of tokens and any split of rows over
+ * threads.
  *
- * ---- Attention -------------------------------------------------------------------------------------
+ * ---- Attention ----------------------------------------------------------------------------------
  * Keys and values live in pages of 64 tokens; a page holds, for each layer of its group and each KV
- * head, one kern_kv_block: K transposed [head_dim][64] (lanes are tokens) and V [64][head_dim_v] (lanes
- * are channels), as F32, F16, or Q8 (int8 with one float scale per token and head). They are written
- * first and read back from the page, also for the tokens of the present step.
- * A row (one query head at one position) visits the pages of a chunk of KERN_ATTN_CHUNK absolute positions
- * in order, with a running maximum m, sum l and accumulator a; chunks are merged in order. So the result
- * does not depend on what else is in the batch. Scores: s[t] = fma chain over head_dim in order. V: fma
- * chain over t in order. exp is kern's own polynomial (relative error under 2^-21).
+ * head, one kern_kv_block: K transposed [head_dim][64] (lanes are tokens) and V [64][head_dim_v]
+ * (lanes are channels), as F32, F16, or Q8 (int8 with one float scale per token and head). They are
+ * written first and read back from the page, also for the tokens of the present step. A row (one
+ * query head at one position) visits the pages of a chunk of KERN_ATTN_CHUNK absolute positions in
+ * order, with a running maximum m, sum l and accumulator a; chunks are merged in order. So the
+ * result does not depend on what else is in the batch. Scores: s[t] = fma chain over head_dim in
+ * order. V: fma chain over t in order. exp is kern's own polynomial (relative error under 2^-21).
  * Bit-stable within a variant; across variants within 1e-5 relative.
  */
 #ifndef HEARTH_KERN_H
@@ -82,15 +84,17 @@ const kern_format *kern_format_of(uint32_t type);
 bool kern_format_quantized_input(const kern_format *f); /* block types: reads q, d, sums; else x */
 /* Bytes of one panel of 64 rows of k elements; a multiple of 64. */
 size_t kern_panel_bytes(const kern_format *f, int64_t k);
-/* Packs rows [row0, row0+64) of a matrix stored row after row in its GGUF type; rows at or past n_rows
- * are zero. dst has kern_panel_bytes and is 64-byte aligned. Any thread; panels are independent. */
-void kern_panel_pack(const kern_format *f, const void *src, int64_t n_rows, int64_t k, int64_t row0, void *dst);
+/* Packs rows [row0, row0+64) of a matrix stored row after row in its GGUF type; rows at or past
+ * n_rows are zero. dst has kern_panel_bytes and is 64-byte aligned. Any thread; panels are
+ * independent. */
+void kern_panel_pack(const kern_format *f, const void *src, int64_t n_rows, int64_t k, int64_t row0,
+                     void *dst);
 /* Row r (0..63) of a packed panel back to floats: the exact values of the reference dequantiser. */
 void kern_panel_row(const kern_format *f, const void *panel, int64_t k, int r, float *dst);
 
 /* ---- activations ---- */
-/* n rows of k floats, and their quantised form when some reader needs it. Rows are `k` long (a multiple
- * of 32 for the quantised form) with no padding; every pointer is 64-byte aligned. */
+/* n rows of k floats, and their quantised form when some reader needs it. Rows are `k` long (a
+ * multiple of 32 for the quantised form) with no padding; every pointer is 64-byte aligned. */
 typedef struct kern_act {
     int64_t k;
     float *x;       /* [n][k] */
@@ -110,9 +114,10 @@ typedef struct kern_kv_shape {
 /* Bytes of one block (64 tokens of one layer and one KV head), a multiple of 64. */
 size_t kern_kv_block_bytes(const kern_kv_shape *s);
 /* Rounds one token's key and value to the page's type and writes them at slot 0..63. */
-typedef void (*kern_kv_write_fn)(const kern_kv_shape *s, void *block, int slot, const float *k, const float *v);
+typedef void (*kern_kv_write_fn)(const kern_kv_shape *s, void *block, int slot, const float *k,
+                                 const float *v);
 
-/* One attention work item: some rows against one chunk of one sequence's KV of one head and layer. */
+/* One attention work item: some rows on one chunk of one sequence's KV of one head and layer. */
 typedef struct kern_attn {
     kern_kv_shape shape;
     float scale;              /* multiplies q.k */
@@ -123,13 +128,13 @@ typedef struct kern_attn {
     const void *const *block; /* [pages of the chunk] -> block; not read where no row sees it */
     int32_t pos0;             /* absolute position of block[0]'s first token (a multiple of 64) */
     int n_blocks;
-    float *m, *l;             /* [n_rows] out: maximum (-inf: saw nothing) and sum of exp(s - m) */
-    float *const *acc;        /* [n_rows] -> [head_dim_v] out: sum of exp(s - m) v */
+    float *m, *l;      /* [n_rows] out: maximum (-inf: saw nothing) and sum of exp(s - m) */
+    float *const *acc; /* [n_rows] -> [head_dim_v] out: sum of exp(s - m) v */
 } kern_attn;
 
 /* ---- the table of one variant ---- */
 typedef struct kern {
-    const char *name; /* "ref", "avx2", "avx512" */
+    const char *name; /* "ref", "avx2", "avxvnni", "avx512" */
     /* Largest number of tokens that matmul computes per unpacked chunk with full reuse. */
     int tile_tokens;
 
@@ -137,8 +142,8 @@ typedef struct kern {
     void (*quantize)(const float *x, int64_t k, int8_t *q, float *d, int16_t *sum16);
     /* c[i][r] = row r of the panel times token rows[i] (or i + t0 when rows is NULL), i < n. c is
      * [n][64], 64-byte aligned, written whole. */
-    void (*matmul)(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows, int t0,
-                   int n, float *c);
+    void (*matmul)(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows,
+                   int t0, int n, float *c);
     /* y = x / sqrt(mean(x^2) + eps) * w; w NULL means 1. y may be x. */
     void (*rmsnorm)(const float *x, const float *w, float eps, int64_t n, float *y);
     /* y += x; y *= s */
@@ -147,14 +152,16 @@ typedef struct kern {
     /* out[i] = f(gate[i]) * up[i]; out may be gate. */
     void (*silu_mul)(const float *gate, const float *up, float *out, int64_t n);
     void (*gelu_mul)(const float *gate, const float *up, float *out, int64_t n); /* tanh form */
-    /* gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit); out = g * sigmoid(alpha g) * (u + 1) */
-    void (*oai_mul)(const float *gate, const float *up, float alpha, float limit, float *out, int64_t n);
+    /* gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit),
+     * out = g * sigmoid(alpha g) * (u + 1) */
+    void (*oai_mul)(const float *gate, const float *up, float alpha, float limit, float *out,
+                    int64_t n);
     /* y = softcap * tanh(y / softcap) */
     void (*softcap)(float *y, float cap, int64_t n);
     /* In place; returns nothing. Sum in a fixed order. */
     void (*softmax)(float *x, int64_t n);
-    /* Rotates the first n_rot of a head's elements. cos, sin: [n_rot/2] for this position. neox: pairs
-     * (i, i + n_rot/2); else (2i, 2i+1). */
+    /* Rotates the first n_rot of a head's elements. cos, sin: [n_rot/2] for this position. neox:
+     * pairs (i, i + n_rot/2); else (2i, 2i+1). */
     void (*rope)(float *head, int n_rot, bool neox, const float *cos, const float *sin);
     kern_kv_write_fn kv_write;
     void (*attn)(const kern_attn *a);
@@ -169,9 +176,9 @@ const kern *kern_named(const char *name);
 /* Names of the variants that run here, best first; NULL-terminated. */
 const char *const *kern_names(void);
 
-/* Merges n partial results of one row (chunks in ascending order) into out [head_dim_v]. `sink`, when not
- * NULL, is one more logit that takes part in the sum but has no value (gpt-oss). Rows that saw nothing
- * give zeros. Plain C, the same for every variant. */
+/* Merges n partial results of one row (chunks in ascending order) into out [head_dim_v]. `sink`,
+ * when not NULL, is one more logit that takes part in the sum but has no value (gpt-oss). Rows that
+ * saw nothing give zeros. Plain C, the same for every variant. */
 void kern_attn_merge(int n, const float *m, const float *l, const float *const *acc, int head_dim_v,
                      const float *sink, float *out);
 /* exp(x) by kern's polynomial, the scalar twin of what the variants use. */

@@ -4,11 +4,12 @@
  *   V  [64 tokens][head_dim_v]   the same type
  *   Q8 only: float K scale [64], float V scale [64]; an element is int8 * scale of its token
  *
- * A row's arithmetic over one block: s[t] is the fma chain over head_dim from 0, for Q8 times the token's
- * K scale, times a->scale, then the soft cap. m' = max(m, s over visible t). When m' is above m: l and acc
- * are multiplied by exp(m - m'). p[t] = exp(s[t] - m'), l += sum p (64 lanes, those not visible are 0),
- * acc = fma(p[t] (Q8: times V scale), v[t], acc) for visible t in order. A block of which the row sees
- * nothing is passed over. So a row's bits depend on nothing but the row.
+ * A row's arithmetic over one block: s[t] is the fma chain over head_dim from 0, for Q8 times the
+ * token's K scale, times a->scale, then the soft cap. m' = max(m, s over visible t). When m' is
+ * above m: l and acc are multiplied by exp(m - m'). p[t] = exp(s[t] - m'), l += sum p (64 lanes,
+ * those not visible are 0), acc = fma(p[t] (Q8: times V scale), v[t], acc) for visible t in order.
+ * A block of which the row sees nothing is passed over. So a row's bits depend on nothing but the
+ * row.
  */
 #ifndef HEARTH_KERN_KV_H
 #define HEARTH_KERN_KV_H

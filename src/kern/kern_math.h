@@ -1,9 +1,9 @@
 /* Functions of one float: the scalar twins of what the variants compute on vectors, with the same
  * operations in the same order, so that exp is bit-equal everywhere. Inside the kern room only.
  *
- * exp: n = x log2(e) to nearest; r = x - n ln 2 in two parts; 1 + (r + r^2 q(r)), q of degree 4 fitted
- * with the weight of the relative error (3e-9), then times 2^n. tanh: an odd polynomial under 0.7
- * (1.5e-8), where 1 - 2 / (exp(2u) + 1) would cancel.
+ * exp: n = x log2(e) to nearest; r = x - n ln 2 in two parts; 1 + (r + r^2 q(r)), q of degree 4
+ * fitted with the weight of the relative error (3e-9), then times 2^n. tanh: an odd polynomial
+ * under 0.7 (1.5e-8), where 1 - 2 / (exp(2u) + 1) would cancel.
  */
 #ifndef HEARTH_KERN_MATH_H
 #define HEARTH_KERN_MATH_H
@@ -31,8 +31,8 @@
 #define TANH_Q3 0.020111647f
 #define TANH_Q4 (-0.005155104f)
 
-#define GELU_A 0.7978845608f   /* sqrt(2 / pi) */
-#define GELU_B 0.0356774081f   /* 0.044715 * GELU_A */
+#define GELU_A 0.7978845608f /* sqrt(2 / pi) */
+#define GELU_B 0.0356774081f /* 0.044715 * GELU_A */
 
 static inline float math_power2(int32_t n) { /* -126 <= n <= 127 */
     uint32_t bits = (uint32_t)(n + 127) << 23;

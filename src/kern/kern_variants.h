@@ -1,4 +1,5 @@
-/* The tables of the variants that this build has; pick.c alone chooses. Inside the kern room only. */
+/* The tables of the variants that this build has; pick.c alone chooses. Inside the kern room only.
+ * */
 #ifndef HEARTH_KERN_VARIANTS_H
 #define HEARTH_KERN_VARIANTS_H
 

@@ -1,6 +1,6 @@
-/* Packing GGUF rows into panels. A chunk of each row is first decoded into a byte per weight (w as in
- * kern.h, or the index for types by table) and its scales put in place; then the bytes of 64 rows are
- * woven into planes, eight at a time in a machine word. Rows past the end are zero rows.
+/* Packing GGUF rows into panels. A chunk of each row is first decoded into a byte per weight (w as
+ * in kern.h, or the index for types by table) and its scales put in place; then the bytes of 64
+ * rows are woven into planes, eight at a time in a machine word. Rows past the end are zero rows.
  */
 #include "kern/kern_panel.h"
 
@@ -12,8 +12,8 @@
 
 typedef struct pack_row {
     uint8_t w[KERN_CHUNK_K];
-    uint16_t d[8], m[8];     /* FORMAT_F16: per block of 32; FORMAT_K: [0] */
-    uint8_t e[8];            /* FORMAT_E8M0 */
+    uint16_t d[8], m[8]; /* FORMAT_F16: per block of 32; FORMAT_K: [0] */
+    uint8_t e[8];        /* FORMAT_E8M0 */
     uint8_t scale[16], min[16];
 } pack_row;
 
@@ -71,8 +71,8 @@ static void block_q3k(const uint8_t *p, pack_row *o) {
     for (int h = 0; h < 2; h++)
         for (int j = 0; j < 4; j++)
             for (int l = 0; l < 32; l++)
-                o->w[128 * h + 32 * j + l] =
-                    (uint8_t)((qs[32 * h + l] >> 2 * j & 3) | (hmask[l] >> (4 * h + j) & 1) << 2);
+                o->w[128 * h + 32 * j + l] = (uint8_t)((qs[32 * h + l] >> 2 * j & 3) |
+                                                       (hmask[l] >> (4 * h + j) & 1) << 2);
     int8_t scale[16];
     quant_q3k_scales(p + 96, scale);
     memcpy(o->scale, scale, 16);
@@ -119,7 +119,8 @@ static void block_iq4xs(const uint8_t *p, pack_row *o) {
     }
 }
 
-static void row_decode(const kern_format *f, const uint8_t *src, size_t block_bytes, int kc, pack_row *o) {
+static void row_decode(const kern_format *f, const uint8_t *src, size_t block_bytes, int kc,
+                       pack_row *o) {
     switch (f->type) {
     case QUANT_Q2_K: block_q2k(src, o); break;
     case QUANT_Q3_K: block_q3k(src, o); break;
@@ -153,7 +154,8 @@ static void weave_bytes(const uint8_t *w, int kc, int r, uint8_t *dst) {
     for (int g = 0; g < kc / 4; g++) memcpy(dst + g * 256 + r * 4, w + 4 * g, 4);
 }
 
-/* Two rows share a byte; rows come in ascending order, so an even row sets it and an odd one adds. */
+/* Two rows share a byte; rows come in ascending order, so an even row sets it and an odd one adds.
+ * */
 static void weave_bits(const uint8_t *w, int kc, int r, int shift, uint8_t *dst) {
     for (int g = 0; g < kc / 4; g++) {
         uint32_t bits = load32(w + 4 * g) >> shift & 0x01010101;
@@ -166,7 +168,8 @@ static void weave_bits(const uint8_t *w, int kc, int r, int shift, uint8_t *dst)
 static void weave_pairs(const uint8_t *w, int kc, int r, int shift, uint8_t *dst) {
     for (int p = 0; p < kc / 16; p++) {
         uint32_t v = 0;
-        for (int i = 0; i < 4; i++) v |= (load32(w + 16 * p + 4 * i) >> shift & 0x03030303) << 2 * i;
+        for (int i = 0; i < 4; i++)
+            v |= (load32(w + 16 * p + 4 * i) >> shift & 0x03030303) << 2 * i;
         memcpy(dst + p * 256 + r * 4, &v, 4);
     }
 }
@@ -201,7 +204,8 @@ static void chunk_pack(const kern_format *f, const pack_row *o, int kc, int r, u
 
 /* ---- panels of plain numbers: a transposition ---- */
 
-static void plain_pack(size_t elem, const uint8_t *src, int64_t n_rows, int64_t k, int64_t row0, uint8_t *dst) {
+static void plain_pack(size_t elem, const uint8_t *src, int64_t n_rows, int64_t k, int64_t row0,
+                       uint8_t *dst) {
     const int64_t step = 16; /* elements per visit of a row: a cache line or less */
     for (int64_t k0 = 0; k0 < k; k0 += step) {
         int64_t end = k0 + step < k ? k0 + step : k;
@@ -220,7 +224,8 @@ static void plain_pack(size_t elem, const uint8_t *src, int64_t n_rows, int64_t 
     }
 }
 
-void kern_panel_pack(const kern_format *f, const void *src, int64_t n_rows, int64_t k, int64_t row0, void *dst) {
+void kern_panel_pack(const kern_format *f, const void *src, int64_t n_rows, int64_t k, int64_t row0,
+                     void *dst) {
     if (f->kind == FORMAT_PLAIN) {
         plain_pack(f->elem_bytes, src, n_rows, k, row0, dst);
         return;
@@ -236,7 +241,8 @@ void kern_panel_pack(const kern_format *f, const void *src, int64_t n_rows, int6
                 row_zero(f, &o);
             } else {
                 const uint8_t *row = (const uint8_t *)src + (size_t)(row0 + r) * row_bytes;
-                row_decode(f, row + (size_t)(k0 / q->block) * q->block_bytes, q->block_bytes, kc, &o);
+                row_decode(f, row + (size_t)(k0 / q->block) * q->block_bytes, q->block_bytes, kc,
+                           &o);
             }
             chunk_pack(f, &o, kc, r, chunk);
         }

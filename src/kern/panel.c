@@ -3,38 +3,46 @@
 
 #include "quant/quant.h"
 
-/* Code books plus their offset (quant_iq4nl_values + 127, quant_mxfp4_values + 12), so that w is unsigned. */
+/* Code books plus their offset (quant_iq4nl_values + 127, quant_mxfp4_values + 12), so that w is
+ * unsigned. */
 static const uint8_t iq4_table[16] = {0,   23,  44,  62,  78,  92,  105, 117,
                                       128, 140, 152, 165, 180, 196, 216, 240};
 static const uint8_t mxfp4_table[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
+/* One type, one entry. */
+/* clang-format off */
 static const kern_format formats[] = {
-    {.type = QUANT_Q4_0, .kind = FORMAT_F16, .nibbles = true, .offset = 8, .max_w = 15, .sub = 32},
-    {.type = QUANT_Q4_1, .kind = FORMAT_F16, .nibbles = true, .max_w = 15, .sub = 32, .has_min = true},
-    {.type = QUANT_Q5_0, .kind = FORMAT_F16, .nibbles = true, .bits = true, .bit_shift = 4, .offset = 16,
-     .max_w = 31, .sub = 32},
-    {.type = QUANT_Q5_1, .kind = FORMAT_F16, .nibbles = true, .bits = true, .bit_shift = 4, .max_w = 31,
-     .sub = 32, .has_min = true},
-    {.type = QUANT_Q8_0, .kind = FORMAT_F16, .bytes = true, .offset = 128, .max_w = 255, .sub = 32},
+    {.type = QUANT_Q4_0, .kind = FORMAT_F16, .nibbles = true, .offset = 8, .max_w = 15,
+     .sub = 32},
+    {.type = QUANT_Q4_1, .kind = FORMAT_F16, .nibbles = true, .max_w = 15, .sub = 32,
+     .has_min = true},
+    {.type = QUANT_Q5_0, .kind = FORMAT_F16, .nibbles = true, .bits = true, .bit_shift = 4,
+     .offset = 16, .max_w = 31, .sub = 32},
+    {.type = QUANT_Q5_1, .kind = FORMAT_F16, .nibbles = true, .bits = true, .bit_shift = 4,
+     .max_w = 31, .sub = 32, .has_min = true},
+    {.type = QUANT_Q8_0, .kind = FORMAT_F16, .bytes = true, .offset = 128, .max_w = 255,
+     .sub = 32},
     {.type = QUANT_Q2_K, .kind = FORMAT_K, .pairs = true, .max_w = 3, .sub = 16, .has_min = true,
      .packed_min = true},
-    {.type = QUANT_Q3_K, .kind = FORMAT_K, .pairs = true, .bits = true, .bit_shift = 2, .offset = 4,
-     .max_w = 7, .sub = 16},
-    {.type = QUANT_Q4_K, .kind = FORMAT_K, .nibbles = true, .max_w = 15, .sub = 32, .has_min = true},
-    {.type = QUANT_Q5_K, .kind = FORMAT_K, .nibbles = true, .bits = true, .bit_shift = 4, .max_w = 31,
-     .sub = 32, .has_min = true},
-    {.type = QUANT_Q6_K, .kind = FORMAT_K, .nibbles = true, .pairs = true, .pair_shift = 4, .offset = 32,
-     .max_w = 63, .sub = 16},
-    {.type = QUANT_IQ4_NL, .kind = FORMAT_F16, .nibbles = true, .offset = 127, .max_w = 240, .sub = 32,
-     .table = iq4_table},
-    {.type = QUANT_IQ4_XS, .kind = FORMAT_K, .nibbles = true, .offset = 127, .max_w = 240, .sub = 32,
-     .table = iq4_table},
-    {.type = QUANT_MXFP4, .kind = FORMAT_E8M0, .nibbles = true, .offset = 12, .max_w = 24, .sub = 32,
-     .table = mxfp4_table},
+    {.type = QUANT_Q3_K, .kind = FORMAT_K, .pairs = true, .bits = true, .bit_shift = 2,
+     .offset = 4, .max_w = 7, .sub = 16},
+    {.type = QUANT_Q4_K, .kind = FORMAT_K, .nibbles = true, .max_w = 15, .sub = 32,
+     .has_min = true},
+    {.type = QUANT_Q5_K, .kind = FORMAT_K, .nibbles = true, .bits = true, .bit_shift = 4,
+     .max_w = 31, .sub = 32, .has_min = true},
+    {.type = QUANT_Q6_K, .kind = FORMAT_K, .nibbles = true, .pairs = true, .pair_shift = 4,
+     .offset = 32, .max_w = 63, .sub = 16},
+    {.type = QUANT_IQ4_NL, .kind = FORMAT_F16, .nibbles = true, .offset = 127, .max_w = 240,
+     .sub = 32, .table = iq4_table},
+    {.type = QUANT_IQ4_XS, .kind = FORMAT_K, .nibbles = true, .offset = 127, .max_w = 240,
+     .sub = 32, .table = iq4_table},
+    {.type = QUANT_MXFP4, .kind = FORMAT_E8M0, .nibbles = true, .offset = 12, .max_w = 24,
+     .sub = 32, .table = mxfp4_table},
     {.type = QUANT_F32, .kind = FORMAT_PLAIN, .elem_bytes = 4, .sub = 32},
     {.type = QUANT_F16, .kind = FORMAT_PLAIN, .elem_bytes = 2, .sub = 32},
     {.type = QUANT_BF16, .kind = FORMAT_PLAIN, .elem_bytes = 2, .sub = 32},
 };
+/* clang-format on */
 
 const kern_format *kern_format_of(uint32_t type) {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
@@ -67,7 +75,8 @@ static int chunk_w(const kern_format *f, const panel_chunk *c, int e, int r) {
         int bit = r * 4 + e % 4; /* of the group's 256 */
         w |= (c->bits[(e / 4) * 32 + bit / 8] >> bit % 8 & 1) << f->bit_shift;
     }
-    if (f->pairs) w |= (c->pairs[(e / 16) * 256 + r * 4 + e % 4] >> 2 * (e / 4 % 4) & 3) << f->pair_shift;
+    if (f->pairs)
+        w |= (c->pairs[(e / 16) * 256 + r * 4 + e % 4] >> 2 * (e / 4 % 4) & 3) << f->pair_shift;
     return w;
 }
 
@@ -86,10 +95,12 @@ static float chunk_min(const kern_format *f, const panel_chunk *c, int s, int r)
     return -(quant_f16_to_f32(c->m[r]) * (float)m);
 }
 
-void panel_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale, float *min) {
+void panel_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale,
+                  float *min) {
     panel_chunk c = panel_chunk_at(f, chunk, kc);
     for (int e = 0; e < kc; e++)
-        for (int r = 0; r < KERN_ROWS; r++) w[(e / 4) * 256 + r * 4 + e % 4] = (uint8_t)chunk_w(f, &c, e, r);
+        for (int r = 0; r < KERN_ROWS; r++)
+            w[(e / 4) * 256 + r * 4 + e % 4] = (uint8_t)chunk_w(f, &c, e, r);
     for (int s = 0; s < kc / f->sub; s++) {
         for (int r = 0; r < KERN_ROWS; r++) {
             scale[s * KERN_ROWS + r] = chunk_scale(f, &c, s, r);

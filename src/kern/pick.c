@@ -1,5 +1,5 @@
-/* Chooses the variant: what the CPU and the operating system have, best first, unless HEARTH_CPU names
- * another. The choice is made once, by whoever asks first.
+/* Chooses the variant: what the CPU and the operating system have, best first, unless HEARTH_CPU
+ * names another. The choice is made once, by whoever asks first.
  */
 #include "kern/kern_variants.h"
 
@@ -78,7 +78,9 @@ static void choose(void) {
     if (!want || !*want) return;
     const kern *k = find(want);
     if (k) chosen = k;
-    else log_once("HEARTH_CPU", "HEARTH_CPU=%s is no variant that runs here; using %s", want, chosen->name);
+    else
+        log_once("HEARTH_CPU", "HEARTH_CPU=%s is no variant that runs here; using %s", want,
+                 chosen->name);
 }
 
 const kern *kern_get(void) {

@@ -35,8 +35,9 @@ static void ref_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_t
 /* ---- products ---- */
 
 /* One output over one unpacked chunk. e0: the chunk's first element in the token's row. */
-static float chunk_dot(const kern_format *f, int kc, const uint8_t *w, const float *scale, const float *min,
-                       int r, const int8_t *q, const float *d, const int16_t *sum16, float acc) {
+static float chunk_dot(const kern_format *f, int kc, const uint8_t *w, const float *scale,
+                       const float *min, int r, const int8_t *q, const float *d,
+                       const int16_t *sum16, float acc) {
     int per_block = KERN_BLOCK / f->sub;
     for (int b = 0; b < kc / KERN_BLOCK; b++) {
         for (int s = b * per_block; s < (b + 1) * per_block; s++) {
@@ -60,20 +61,21 @@ static float plain_value(const kern_format *f, const void *panel, int64_t i) {
     return f->type == QUANT_F16 ? quant_f16_to_f32(h) : quant_bf16_to_f32(h);
 }
 
-static void plain_matmul(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows,
-                         int t0, int n, float *c) {
+static void plain_matmul(const kern_format *f, const void *panel, const kern_act *a,
+                         const int32_t *rows, int t0, int n, float *c) {
     for (int i = 0; i < n; i++) {
         const float *x = a->x + (rows ? rows[i] : t0 + i) * a->k;
         for (int r = 0; r < KERN_ROWS; r++) {
             float acc = 0;
-            for (int64_t e = 0; e < a->k; e++) acc = fmaf(plain_value(f, panel, e * KERN_ROWS + r), x[e], acc);
+            for (int64_t e = 0; e < a->k; e++)
+                acc = fmaf(plain_value(f, panel, e * KERN_ROWS + r), x[e], acc);
             c[i * KERN_ROWS + r] = acc;
         }
     }
 }
 
-static void ref_matmul(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows, int t0,
-                       int n, float *c) {
+static void ref_matmul(const kern_format *f, const void *panel, const kern_act *a,
+                       const int32_t *rows, int t0, int n, float *c) {
     if (f->kind == FORMAT_PLAIN) {
         plain_matmul(f, panel, a, rows, t0, n, c);
         return;
@@ -89,7 +91,8 @@ static void ref_matmul(const kern_format *f, const void *panel, const kern_act *
             int64_t at = (rows ? rows[i] : t0 + i) * a->k + k0;
             for (int r = 0; r < KERN_ROWS; r++) {
                 float *out = &c[i * KERN_ROWS + r];
-                *out = chunk_dot(f, kc, w, scale, min, r, a->q + at, a->d + at / 32, a->sum16 + at / 16, *out);
+                *out = chunk_dot(f, kc, w, scale, min, r, a->q + at, a->d + at / 32,
+                                 a->sum16 + at / 16, *out);
             }
         }
         chunk += panel_chunk_bytes(f, kc);
@@ -124,7 +127,8 @@ static void ref_gelu_mul(const float *gate, const float *up, float *out, int64_t
     }
 }
 
-static void ref_oai_mul(const float *gate, const float *up, float alpha, float limit, float *out, int64_t n) {
+static void ref_oai_mul(const float *gate, const float *up, float alpha, float limit, float *out,
+                        int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         float g = gate[i] > limit ? limit : gate[i];
         float u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];
@@ -147,7 +151,8 @@ static void ref_softmax(float *x, int64_t n) {
 
 static void ref_rope(float *head, int n_rot, bool neox, const float *cos, const float *sin) {
     for (int i = 0; i < n_rot / 2; i++) {
-        float *a = neox ? head + i : head + 2 * i, *b = neox ? head + i + n_rot / 2 : head + 2 * i + 1;
+        float *a = neox ? head + i : head + 2 * i,
+              *b = neox ? head + i + n_rot / 2 : head + 2 * i + 1;
         float x = *a, y = *b;
         *a = fmaf(x, cos[i], -(y * sin[i]));
         *b = fmaf(x, sin[i], y * cos[i]);
@@ -165,7 +170,8 @@ static int64_t ref_argmax(const float *x, int64_t n) {
 /* ---- attention ---- */
 
 /* Stores n values at base + i * step, as the page's type; Q8 also gives the scale. */
-static void store_values(kern_kv_type type, const float *x, int n, uint8_t *base, size_t step, float *scale) {
+static void store_values(kern_kv_type type, const float *x, int n, uint8_t *base, size_t step,
+                         float *scale) {
     float amax = 0;
     bool finite = true;
     for (int i = 0; i < n; i++) {
@@ -183,11 +189,13 @@ static void store_values(kern_kv_type type, const float *x, int n, uint8_t *base
     }
 }
 
-static void ref_kv_write(const kern_kv_shape *s, void *block, int slot, const float *k, const float *v) {
+static void ref_kv_write(const kern_kv_shape *s, void *block, int slot, const float *k,
+                         const float *v) {
     kv_parts p = kv_parts_of(s, block);
     size_t elem = kv_elem_bytes(s->type), at = (size_t)slot;
     store_values(s->type, k, s->head_dim_k, p.k + at * elem, KERN_PAGE, &p.k_scale[slot]);
-    store_values(s->type, v, s->head_dim_v, p.v + at * (size_t)s->head_dim_v * elem, 1, &p.v_scale[slot]);
+    store_values(s->type, v, s->head_dim_v, p.v + at * (size_t)s->head_dim_v * elem, 1,
+                 &p.v_scale[slot]);
 }
 
 static float load_value(kern_kv_type type, const uint8_t *base, size_t i) {
@@ -206,7 +214,8 @@ static void attn_block(const kern_attn *a, int i, int b, float *acc) {
     for (int t = from; t < to; t++) {
         s[t] = 0;
         for (int e = 0; e < a->shape.head_dim_k; e++)
-            s[t] = fmaf(a->q[i][e], load_value(a->shape.type, p.k, (size_t)(e * KERN_PAGE + t)), s[t]);
+            s[t] = fmaf(a->q[i][e], load_value(a->shape.type, p.k, (size_t)(e * KERN_PAGE + t)),
+                        s[t]);
         if (q8) s[t] *= p.k_scale[t];
         s[t] *= a->scale;
         if (a->softcap > 0) s[t] = a->softcap * math_tanh(s[t] / a->softcap);
@@ -223,7 +232,8 @@ static void attn_block(const kern_attn *a, int i, int b, float *acc) {
         sum += w;
         if (q8) w *= p.v_scale[t];
         for (int e = 0; e < a->shape.head_dim_v; e++)
-            acc[e] = fmaf(w, load_value(a->shape.type, p.v, (size_t)(t * a->shape.head_dim_v + e)), acc[e]);
+            acc[e] = fmaf(w, load_value(a->shape.type, p.v, (size_t)(t * a->shape.head_dim_v + e)),
+                          acc[e]);
     }
     a->l[i] += sum;
 }
@@ -238,8 +248,20 @@ static void ref_attn(const kern_attn *a) {
 }
 
 const kern kern_ref = {
-    .name = "ref", .tile_tokens = 1, .quantize = ref_quantize, .matmul = ref_matmul, .rmsnorm = ref_rmsnorm,
-    .add = ref_add, .scale = ref_scale, .silu_mul = ref_silu_mul, .gelu_mul = ref_gelu_mul,
-    .oai_mul = ref_oai_mul, .softcap = ref_softcap, .softmax = ref_softmax, .rope = ref_rope,
-    .kv_write = ref_kv_write, .attn = ref_attn, .argmax = ref_argmax,
+    .name = "ref",
+    .tile_tokens = 1,
+    .quantize = ref_quantize,
+    .matmul = ref_matmul,
+    .rmsnorm = ref_rmsnorm,
+    .add = ref_add,
+    .scale = ref_scale,
+    .silu_mul = ref_silu_mul,
+    .gelu_mul = ref_gelu_mul,
+    .oai_mul = ref_oai_mul,
+    .softcap = ref_softcap,
+    .softmax = ref_softmax,
+    .rope = ref_rope,
+    .kv_write = ref_kv_write,
+    .attn = ref_attn,
+    .argmax = ref_argmax,
 };

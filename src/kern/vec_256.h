@@ -21,40 +21,81 @@
 typedef __m256 vec;
 typedef __m256i ivec;
 
-VEC_INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
-VEC_INLINE vec vec_set(float x) { return _mm256_set1_ps(x); }
-VEC_INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
-VEC_INLINE void vec_store(float *p, vec a) { _mm256_storeu_ps(p, a); }
-VEC_INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
-VEC_INLINE vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
-VEC_INLINE vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-VEC_INLINE vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
-VEC_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-VEC_INLINE vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
-VEC_INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
-VEC_INLINE vec vec_abs(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-VEC_INLINE vec vec_neg(vec a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+VEC_INLINE vec vec_zero(void) {
+    return _mm256_setzero_ps();
+}
+VEC_INLINE vec vec_set(float x) {
+    return _mm256_set1_ps(x);
+}
+VEC_INLINE vec vec_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+VEC_INLINE void vec_store(float *p, vec a) {
+    _mm256_storeu_ps(p, a);
+}
+VEC_INLINE vec vec_add(vec a, vec b) {
+    return _mm256_add_ps(a, b);
+}
+VEC_INLINE vec vec_sub(vec a, vec b) {
+    return _mm256_sub_ps(a, b);
+}
+VEC_INLINE vec vec_mul(vec a, vec b) {
+    return _mm256_mul_ps(a, b);
+}
+VEC_INLINE vec vec_div(vec a, vec b) {
+    return _mm256_div_ps(a, b);
+}
+VEC_INLINE vec vec_fma(vec a, vec b, vec c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+VEC_INLINE vec vec_min(vec a, vec b) {
+    return _mm256_min_ps(a, b);
+}
+VEC_INLINE vec vec_max(vec a, vec b) {
+    return _mm256_max_ps(a, b);
+}
+VEC_INLINE vec vec_abs(vec a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+VEC_INLINE vec vec_neg(vec a) {
+    return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+}
 VEC_INLINE vec vec_copysign(vec a, vec s) {
     return _mm256_or_ps(vec_abs(a), _mm256_and_ps(s, _mm256_set1_ps(-0.0f)));
 }
 VEC_INLINE vec vec_less(vec a, vec b, vec x, vec y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
-VEC_INLINE int vec_any_nan(vec a) { return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0; }
-VEC_INLINE vec vec_iota(void) { return _mm256_set_ps(7, 6, 5, 4, 3, 2, 1, 0); }
+VEC_INLINE int vec_any_nan(vec a) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0;
+}
+VEC_INLINE vec vec_iota(void) {
+    return _mm256_set_ps(7, 6, 5, 4, 3, 2, 1, 0);
+}
 
 VEC_INLINE __m256i first_lanes(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
 }
-VEC_INLINE vec vec_load_part(const float *p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-VEC_INLINE void vec_store_part(float *p, vec a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a); }
+VEC_INLINE vec vec_load_part(const float *p, int n) {
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+VEC_INLINE void vec_store_part(float *p, vec a, int n) {
+    _mm256_maskstore_ps(p, first_lanes(n), a);
+}
 
-VEC_INLINE __m128i half_load(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
-VEC_INLINE __m128i quarter_load(const void *p) { return _mm_loadl_epi64((const __m128i *)p); }
+VEC_INLINE __m128i half_load(const void *p) {
+    return _mm_loadu_si128((const __m128i *)p);
+}
+VEC_INLINE __m128i quarter_load(const void *p) {
+    return _mm_loadl_epi64((const __m128i *)p);
+}
 
-VEC_INLINE vec vec_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(half_load(p)); }
+VEC_INLINE vec vec_load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(half_load(p));
+}
 VEC_INLINE void vec_store_f16(uint16_t *p, vec a) {
-    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(void *)p,
+                     _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 VEC_INLINE vec vec_load_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half_load(p)), 16));
@@ -124,15 +165,29 @@ VEC_INLINE void vec_store_pairs(float *p, vec even, vec odd) {
 
 /* ---- bytes ---- */
 
-VEC_INLINE ivec ivec_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
-VEC_INLINE void ivec_store(void *p, ivec a) { _mm256_store_si256((__m256i *)p, a); }
-VEC_INLINE ivec ivec_set8(int x) { return _mm256_set1_epi8((char)x); }
-VEC_INLINE ivec ivec_set32(int32_t x) { return _mm256_set1_epi32(x); }
-VEC_INLINE ivec ivec_and(ivec a, ivec b) { return _mm256_and_si256(a, b); }
-VEC_INLINE ivec ivec_or(ivec a, ivec b) { return _mm256_or_si256(a, b); }
+VEC_INLINE ivec ivec_load(const void *p) {
+    return _mm256_load_si256((const __m256i *)p);
+}
+VEC_INLINE void ivec_store(void *p, ivec a) {
+    _mm256_store_si256((__m256i *)p, a);
+}
+VEC_INLINE ivec ivec_set8(int x) {
+    return _mm256_set1_epi8((char)x);
+}
+VEC_INLINE ivec ivec_set32(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+VEC_INLINE ivec ivec_and(ivec a, ivec b) {
+    return _mm256_and_si256(a, b);
+}
+VEC_INLINE ivec ivec_or(ivec a, ivec b) {
+    return _mm256_or_si256(a, b);
+}
 #define IVEC_RIGHT(a, n) _mm256_srli_epi16(a, n)
 #define IVEC_LEFT(a, n) _mm256_slli_epi16(a, n)
-VEC_INLINE vec ivec_to_vec(ivec a) { return _mm256_cvtepi32_ps(a); }
+VEC_INLINE vec ivec_to_vec(ivec a) {
+    return _mm256_cvtepi32_ps(a);
+}
 VEC_INLINE ivec ivec_table(const uint8_t *table, ivec index) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(half_load(table)), index);
 }
@@ -140,7 +195,8 @@ VEC_INLINE ivec ivec_table(const uint8_t *table, ivec index) {
 VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
     int32_t mask;
     memcpy(&mask, bits, 4);
-    const ivec spread = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const ivec spread = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202,
+                                          0x0101010101010101, 0);
     const ivec own = _mm256_set1_epi64x((long long)0x8040201008040201);
     ivec m = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(mask), spread), own);
     return _mm256_or_si256(a, _mm256_and_si256(_mm256_cmpeq_epi8(m, own), ivec_set8(value)));

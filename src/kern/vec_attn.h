@@ -1,7 +1,8 @@
 /* Attention over pages, written once on the vectors of vec_<set>.h; include vec_misc.h first.
  * kern_kv.h states what one row computes; here ATTN_ROWS rows share the loads of keys and values.
  * What a row computes does not depend on the rows beside it: scores outside its limits are replaced
- * before they count, and values of tokens that it does not see are never multiplied in, not even by 0.
+ * before they count, and values of tokens that it does not see are never multiplied in, not even by
+ * 0.
  */
 
 #define ATTN_ROWS 4
@@ -9,7 +10,7 @@
 /* A group of rows on one block. */
 typedef struct attn_group {
     const kern_attn *a;
-    int row[ATTN_ROWS];              /* indices into a's arrays */
+    int row[ATTN_ROWS]; /* indices into a's arrays */
     int n;
     int from[ATTN_ROWS], to[ATTN_ROWS]; /* slots seen */
     kv_parts kv;
@@ -35,7 +36,8 @@ VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
         for (int e = 0; e < g->a->shape.head_dim_k; e++) {
             vec k[VEC_SCORE_COLS];
 #pragma GCC unroll 4
-            for (int j = 0; j < VEC_SCORE_COLS; j++) k[j] = kv_load(type, g->kv.k, e * KERN_PAGE + t0 + j * VEC_LANES);
+            for (int j = 0; j < VEC_SCORE_COLS; j++)
+                k[j] = kv_load(type, g->kv.k, e * KERN_PAGE + t0 + j * VEC_LANES);
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
                 vec x = vec_set(q[r][e]);
@@ -46,11 +48,13 @@ VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-            for (int j = 0; j < VEC_SCORE_COLS; j++) vec_store(&g->p[r][t0 + j * VEC_LANES], s[r][j]);
+            for (int j = 0; j < VEC_SCORE_COLS; j++)
+                vec_store(&g->p[r][t0 + j * VEC_LANES], s[r][j]);
     }
 }
 
-/* One row's scores to weights; its running maximum, sum and accumulator brought to the new maximum. */
+/* One row's scores to weights; its running maximum, sum and accumulator brought to the new maximum.
+ * */
 static void attn_weights(attn_group *g, int r) {
     const kern_attn *a = g->a;
     bool q8 = a->shape.type == KERN_KV_Q8;
@@ -62,7 +66,8 @@ static void attn_weights(attn_group *g, int r) {
         vec s = vec_load(p + t), at = vec_add(vec_iota(), vec_set((float)t));
         if (q8) s = vec_mul(s, vec_load(g->kv.k_scale + t));
         s = vec_mul(s, vec_set(a->scale));
-        if (a->softcap > 0) s = vec_mul(vec_set(a->softcap), vec_tanh(vec_div(s, vec_set(a->softcap))));
+        if (a->softcap > 0)
+            s = vec_mul(vec_set(a->softcap), vec_tanh(vec_div(s, vec_set(a->softcap))));
         s = vec_less(at, lo, low, vec_less(at, hi, s, low));
         vec_store(p + t, s);
         top = vec_max(s, top);
@@ -86,14 +91,15 @@ static void attn_weights(attn_group *g, int r) {
 }
 
 /* acc[r] += p[r][t] * value t for t in [from, to), R rows at a time; lanes are channels. */
-VEC_INLINE void attn_values_cols(kern_kv_type type, int R, int cols, attn_group *g, const int *rows, int from, int to,
-                                 int e0) {
+VEC_INLINE void attn_values_cols(kern_kv_type type, int R, int cols, attn_group *g, const int *rows,
+                                 int from, int to, int e0) {
     vec s[ATTN_ROWS][VEC_VALUE_COLS];
     int dim = g->a->shape.head_dim_v;
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int j = 0; j < cols; j++) s[r][j] = vec_load(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES);
+        for (int j = 0; j < cols; j++)
+            s[r][j] = vec_load(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES);
     for (int t = from; t < to; t++) {
         vec v[VEC_VALUE_COLS];
 #pragma GCC unroll 4
@@ -108,10 +114,12 @@ VEC_INLINE void attn_values_cols(kern_kv_type type, int R, int cols, attn_group 
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int j = 0; j < cols; j++) vec_store(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES, s[r][j]);
+        for (int j = 0; j < cols; j++)
+            vec_store(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES, s[r][j]);
 }
 
-VEC_INLINE void attn_values(kern_kv_type type, int R, attn_group *g, const int *rows, int from, int to) {
+VEC_INLINE void attn_values(kern_kv_type type, int R, attn_group *g, const int *rows, int from,
+                            int to) {
     int e = 0, dim = g->a->shape.head_dim_v;
     if (from >= to) return;
     for (; e + VEC_VALUE_COLS * VEC_LANES <= dim; e += VEC_VALUE_COLS * VEC_LANES)
@@ -134,14 +142,16 @@ VEC_INLINE void attn_group_block(kern_kv_type type, attn_group *g) {
         if (g->to[r] < to) to = g->to[r];
     }
     if (from >= to) from = to = KERN_PAGE; /* nothing in common: each row alone */
-    for (int r = 0; r < g->n; r++) attn_values(type, 1, g, &all[r], g->from[r], g->to[r] < from ? g->to[r] : from);
+    for (int r = 0; r < g->n; r++)
+        attn_values(type, 1, g, &all[r], g->from[r], g->to[r] < from ? g->to[r] : from);
     switch (g->n) {
     case 1: attn_values(type, 1, g, all, from, to); break;
     case 2: attn_values(type, 2, g, all, from, to); break;
     case 3: attn_values(type, 3, g, all, from, to); break;
     default: attn_values(type, 4, g, all, from, to); break;
     }
-    for (int r = 0; r < g->n; r++) attn_values(type, 1, g, &all[r], g->from[r] > to ? g->from[r] : to, g->to[r]);
+    for (int r = 0; r < g->n; r++)
+        attn_values(type, 1, g, &all[r], g->from[r] > to ? g->from[r] : to, g->to[r]);
 }
 
 /* Rows [i0, i0 + n) on block b: those that see some of it. */

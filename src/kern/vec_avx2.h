@@ -1,6 +1,7 @@
 /* Dot products of AVX2: pairs of products are added in 16 bits and must not saturate. q is within
- * +-127. Weights up to 15, 31 and 63 leave room for 8, 4 and 2 steps before the pairs are widened; larger
- * ones (up to 255) are made signed, w - 128, and their sign is given to q: 128 * 127 * 2 < 2^15.
+ * +-127. Weights up to 15, 31 and 63 leave room for 8, 4 and 2 steps before the pairs are widened;
+ * larger ones (up to 255) are made signed, w - 128, and their sign is given to q: 128 * 127 * 2 <
+ * 2^15.
  */
 #ifndef HEARTH_KERN_VEC_AVX2_H
 #define HEARTH_KERN_VEC_AVX2_H

@@ -1,5 +1,6 @@
-/* Vectors of 16 floats or 64 bytes, for vec_misc.h, vec_attn.h and vec_matmul.h. The names are the same in every vec_<set>.h:
- * min and max give the second operand when one is NaN; less(a, b, x, y) is a < b ? x : y, lane by lane. */
+/* Vectors of 16 floats or 64 bytes, for vec_misc.h, vec_attn.h and vec_matmul.h. The names are the
+ * same in every vec_<set>.h: min and max give the second operand when one is NaN; less(a, b, x, y)
+ * is a < b ? x : y, lane by lane. */
 #ifndef HEARTH_KERN_VEC_AVX512_H
 #define HEARTH_KERN_VEC_AVX512_H
 
@@ -12,34 +13,62 @@
 #define VEC_SCORE_COLS 4 /* vectors of tokens at a time in attention scores */
 #define VEC_VALUE_COLS 4 /* vectors of channels at a time in attention values */
 
-#define VEC_TILE_TOKENS 6                     /* tile of matrix products: at most so many tokens, */
-#define VEC_TILE_ROWS(n) ((n) <= 3 ? 4 : 2)   /* so many vectors of rows with n tokens, */
-#define VEC_PLAIN_ROWS 4                      /* of float weights, */
-#define VEC_STAGED_STEP 2                     /* groups of four elements unrolled in prefill */
+#define VEC_TILE_TOKENS 6                   /* tile of matrix products: at most so many tokens, */
+#define VEC_TILE_ROWS(n) ((n) <= 3 ? 4 : 2) /* so many vectors of rows with n tokens, */
+#define VEC_PLAIN_ROWS 4                    /* of float weights, */
+#define VEC_STAGED_STEP 2                   /* groups of four elements unrolled in prefill */
 
 typedef __m512 vec;
 typedef __m512i ivec; /* 64 bytes, or 16 int32 */
 
-VEC_INLINE vec vec_zero(void) { return _mm512_setzero_ps(); }
-VEC_INLINE vec vec_set(float x) { return _mm512_set1_ps(x); }
-VEC_INLINE vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
-VEC_INLINE void vec_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
-VEC_INLINE vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
-VEC_INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
-VEC_INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-VEC_INLINE vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
-VEC_INLINE vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
-VEC_INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
-VEC_INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
-VEC_INLINE vec vec_abs(vec a) { return _mm512_abs_ps(a); }
-VEC_INLINE vec vec_neg(vec a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+VEC_INLINE vec vec_zero(void) {
+    return _mm512_setzero_ps();
+}
+VEC_INLINE vec vec_set(float x) {
+    return _mm512_set1_ps(x);
+}
+VEC_INLINE vec vec_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+VEC_INLINE void vec_store(float *p, vec a) {
+    _mm512_storeu_ps(p, a);
+}
+VEC_INLINE vec vec_add(vec a, vec b) {
+    return _mm512_add_ps(a, b);
+}
+VEC_INLINE vec vec_sub(vec a, vec b) {
+    return _mm512_sub_ps(a, b);
+}
+VEC_INLINE vec vec_mul(vec a, vec b) {
+    return _mm512_mul_ps(a, b);
+}
+VEC_INLINE vec vec_div(vec a, vec b) {
+    return _mm512_div_ps(a, b);
+}
+VEC_INLINE vec vec_fma(vec a, vec b, vec c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+VEC_INLINE vec vec_min(vec a, vec b) {
+    return _mm512_min_ps(a, b);
+}
+VEC_INLINE vec vec_max(vec a, vec b) {
+    return _mm512_max_ps(a, b);
+}
+VEC_INLINE vec vec_abs(vec a) {
+    return _mm512_abs_ps(a);
+}
+VEC_INLINE vec vec_neg(vec a) {
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
 VEC_INLINE vec vec_copysign(vec a, vec s) {
     return _mm512_or_ps(_mm512_abs_ps(a), _mm512_and_ps(s, _mm512_set1_ps(-0.0f)));
 }
 VEC_INLINE vec vec_less(vec a, vec b, vec x, vec y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
-VEC_INLINE int vec_any_nan(vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0; }
+VEC_INLINE int vec_any_nan(vec a) {
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
+}
 VEC_INLINE vec vec_iota(void) {
     return _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 }
@@ -57,17 +86,21 @@ VEC_INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 VEC_INLINE void vec_store_f16(uint16_t *p, vec a) {
-    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256((__m256i *)(void *)p,
+                        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 VEC_INLINE vec vec_load_i8(const int8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 /* Rounds to nearest even; |a| <= 127. */
 VEC_INLINE void vec_store_i8(int8_t *p, vec a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 /* a * 2^n, n integral, one rounding. */
-VEC_INLINE vec vec_scale2(vec a, vec n) { return _mm512_scalef_ps(a, n); }
+VEC_INLINE vec vec_scale2(vec a, vec n) {
+    return _mm512_scalef_ps(a, n);
+}
 
 VEC_INLINE vec vec_load_bf16(const uint16_t *p) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
@@ -93,19 +126,34 @@ VEC_INLINE vec vec_load_e8m0(const uint8_t *p) {
 /* ---- bytes ---- */
 
 #define VEC_BYTES 64
-VEC_INLINE ivec ivec_load(const void *p) { return _mm512_load_si512(p); }
-VEC_INLINE void ivec_store(void *p, ivec a) { _mm512_store_si512(p, a); }
-VEC_INLINE ivec ivec_set8(int x) { return _mm512_set1_epi8((char)x); }
-VEC_INLINE ivec ivec_set32(int32_t x) { return _mm512_set1_epi32(x); }
-VEC_INLINE ivec ivec_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
-VEC_INLINE ivec ivec_or(ivec a, ivec b) { return _mm512_or_si512(a, b); }
+VEC_INLINE ivec ivec_load(const void *p) {
+    return _mm512_load_si512(p);
+}
+VEC_INLINE void ivec_store(void *p, ivec a) {
+    _mm512_store_si512(p, a);
+}
+VEC_INLINE ivec ivec_set8(int x) {
+    return _mm512_set1_epi8((char)x);
+}
+VEC_INLINE ivec ivec_set32(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+VEC_INLINE ivec ivec_and(ivec a, ivec b) {
+    return _mm512_and_si512(a, b);
+}
+VEC_INLINE ivec ivec_or(ivec a, ivec b) {
+    return _mm512_or_si512(a, b);
+}
 /* Shifts by a constant; bits cross bytes, so that a mask follows. */
 #define IVEC_RIGHT(a, n) _mm512_srli_epi16(a, n)
 #define IVEC_LEFT(a, n) _mm512_slli_epi16(a, n)
-VEC_INLINE vec ivec_to_vec(ivec a) { return _mm512_cvtepi32_ps(a); }
+VEC_INLINE vec ivec_to_vec(ivec a) {
+    return _mm512_cvtepi32_ps(a);
+}
 /* table[16] of each byte (under 16). */
 VEC_INLINE ivec ivec_table(const uint8_t *table, ivec index) {
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), index);
+    return _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), index);
 }
 /* Adds `value` to the bytes whose bit is set. */
 VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
@@ -114,10 +162,13 @@ VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
     return _mm512_mask_add_epi8(a, mask, a, ivec_set8(value));
 }
 
-/* Dot products of unsigned w and signed q, four bytes a lane: one instruction, nothing overflows. */
+/* Dot products of unsigned w and signed q, four bytes a lane: one instruction, nothing overflows.
+ * */
 #define VEC_DOT_SPAN(max_w) 1
 #define VEC_DOT_BIAS(max_w) 0
-VEC_INLINE ivec vec_dot_begin(ivec dot) { return dot; }
+VEC_INLINE ivec vec_dot_begin(ivec dot) {
+    return dot;
+}
 VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {
     (void)max_w;
     return _mm512_dpbusd_epi32(part, w, q);
@@ -128,8 +179,12 @@ VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
 }
 
 /* Over the lanes, always in the same tree. */
-VEC_INLINE float vec_sum(vec a) { return _mm512_reduce_add_ps(a); }
-VEC_INLINE float vec_top(vec a) { return _mm512_reduce_max_ps(a); }
+VEC_INLINE float vec_sum(vec a) {
+    return _mm512_reduce_add_ps(a);
+}
+VEC_INLINE float vec_top(vec a) {
+    return _mm512_reduce_max_ps(a);
+}
 
 /* Sum of 16 int8. */
 VEC_INLINE int vec_sum16_i8(const int8_t *p) {

@@ -7,7 +7,9 @@
 #define VEC_DOT_SPAN(max_w) 1
 #define VEC_DOT_BIAS(max_w) 0
 
-VEC_INLINE ivec vec_dot_begin(ivec dot) { return dot; }
+VEC_INLINE ivec vec_dot_begin(ivec dot) {
+    return dot;
+}
 VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {
     (void)max_w;
 #if defined(__AVXVNNI__)

@@ -1,19 +1,19 @@
 /* Products with packed panels, written once on the vectors of vec_<set>.h, which is included first.
  * kern.h has the arithmetic, kern_panel.h the layout.
  *
- * A lane is a row: a vector of weights is VEC_LANES rows x 4 elements, and one dot-product step with four
- * of a token's values, broadcast, adds four products to each row. The unsigned weights' offset costs
- * nothing: integer accumulators start at -offset * (sum of the token's values).
+ * A lane is a row: a vector of weights is VEC_LANES rows x 4 elements, and one dot-product step
+ * with four of a token's values, broadcast, adds four products to each row. The unsigned weights'
+ * offset costs nothing: integer accumulators start at -offset * (sum of the token's values).
  *
- * One inline function, tile, computes V vectors of rows x N tokens over one chunk, with V x N integer and
- * as many float accumulators in registers. It reads weights either straight from the packed planes (few
- * tokens: memory is the limit) or from a buffer into which the chunk was unpacked once (many tokens).
- * Between chunks the float accumulators live in c. The compiler makes a copy for each kind of planes,
- * of scales, and N.
+ * One inline function, tile, computes V vectors of rows x N tokens over one chunk, with V x N
+ * integer and as many float accumulators in registers. It reads weights either straight from the
+ * packed planes (few tokens: memory is the limit) or from a buffer into which the chunk was
+ * unpacked once (many tokens). Between chunks the float accumulators live in c. The compiler makes
+ * a copy for each kind of planes, of scales, and N.
  *
  * What the set's header says of dot products: part = vec_dot_begin(dot); some groups of
- * part = vec_dot_step(max_w, part, w, q), VEC_DOT_SPAN(max_w) of them; dot = vec_dot_end(dot, part).
- * A set that subtracts something from w first names it in VEC_DOT_BIAS(max_w).
+ * part = vec_dot_step(max_w, part, w, q), VEC_DOT_SPAN(max_w) of them; dot = vec_dot_end(dot,
+ * part). A set that subtracts something from w first names it in VEC_DOT_BIAS(max_w).
  */
 #include "kern/kern_panel.h"
 #include "quant/quant.h"
@@ -21,27 +21,37 @@
 #include <string.h>
 
 #define VECS (KERN_ROWS / VEC_LANES) /* vectors that hold a panel's rows */
-#define TILE VEC_TILE_TOKENS /* tokens of the largest tile: 4 or 6 */
-#define DIRECT 4 /* up to so many tokens nothing is staged */
-#define AHEAD 4096 /* bytes between reading and prefetching */
+#define TILE VEC_TILE_TOKENS         /* tokens of the largest tile: 4 or 6 */
+#define DIRECT 4                     /* up to so many tokens nothing is staged */
+#define AHEAD 4096                   /* bytes between reading and prefetching */
 
-typedef enum { W_STAGED, W_NIBBLE, W_NIBBLE_BIT, W_NIBBLE_PAIR, W_TABLE, W_BYTE, W_PAIR, W_PAIR_BIT } planes_kind;
+typedef enum {
+    W_STAGED,
+    W_NIBBLE,
+    W_NIBBLE_BIT,
+    W_NIBBLE_PAIR,
+    W_TABLE,
+    W_BYTE,
+    W_PAIR,
+    W_PAIR_BIT
+} planes_kind;
 typedef enum { S_STAGED, S_F16, S_E8M0, S_K, S_K_PACKED } scales_kind;
 
-/* What tells the copies apart: type, planes, scales, class; class: elements a scale, minimum, largest w. */
-#define FOR_EACH_FORMAT(X)                \
-    X(Q4_0, W_NIBBLE, S_F16, C4)          \
-    X(Q4_1, W_NIBBLE, S_F16, C4_MIN)      \
-    X(Q5_0, W_NIBBLE_BIT, S_F16, C5)      \
-    X(Q5_1, W_NIBBLE_BIT, S_F16, C5_MIN)  \
-    X(Q8_0, W_BYTE, S_F16, C8)            \
-    X(Q2_K, W_PAIR, S_K_PACKED, C2_MIN)   \
-    X(Q3_K, W_PAIR_BIT, S_K, C3)          \
-    X(Q4_K, W_NIBBLE, S_K, C4_MIN)        \
-    X(Q5_K, W_NIBBLE_BIT, S_K, C5_MIN)    \
-    X(Q6_K, W_NIBBLE_PAIR, S_K, C6)       \
-    X(IQ4_NL, W_TABLE, S_F16, C8)         \
-    X(IQ4_XS, W_TABLE, S_K, C8)           \
+/* What tells the copies apart: type, planes, scales, class; class: elements a scale, minimum,
+ * largest w. */
+#define FOR_EACH_FORMAT(X)                                                                         \
+    X(Q4_0, W_NIBBLE, S_F16, C4)                                                                   \
+    X(Q4_1, W_NIBBLE, S_F16, C4_MIN)                                                               \
+    X(Q5_0, W_NIBBLE_BIT, S_F16, C5)                                                               \
+    X(Q5_1, W_NIBBLE_BIT, S_F16, C5_MIN)                                                           \
+    X(Q8_0, W_BYTE, S_F16, C8)                                                                     \
+    X(Q2_K, W_PAIR, S_K_PACKED, C2_MIN)                                                            \
+    X(Q3_K, W_PAIR_BIT, S_K, C3)                                                                   \
+    X(Q4_K, W_NIBBLE, S_K, C4_MIN)                                                                 \
+    X(Q5_K, W_NIBBLE_BIT, S_K, C5_MIN)                                                             \
+    X(Q6_K, W_NIBBLE_PAIR, S_K, C6)                                                                \
+    X(IQ4_NL, W_TABLE, S_F16, C8)                                                                  \
+    X(IQ4_XS, W_TABLE, S_K, C8)                                                                    \
     X(MXFP4, W_TABLE, S_E8M0, C5)
 
 typedef struct class_of {
@@ -66,8 +76,8 @@ typedef struct chunk_view {
     const float *scale, *min;
     const uint8_t *table;
     int kc;
-    const uint8_t *ahead; /* packed bytes that will be wanted soon, and how many a block of 32 uses */
-    int ahead_step;
+    const uint8_t *ahead; /* packed bytes that will be wanted soon, */
+    int ahead_step;       /* and how many a block of 32 uses */
 } chunk_view;
 
 /* Up to TILE tokens' part of a chunk, gathered so that the tile needs one pointer. */
@@ -112,7 +122,8 @@ VEC_INLINE void advance_w(planes_kind kind, chunk_view *v, int e) {
     if (kind == W_STAGED) v->w += e * KERN_ROWS;
     if (kind == W_BYTE) v->p.bytes += e * KERN_ROWS;
     if (kind >= W_NIBBLE && kind <= W_TABLE) v->p.nibbles += e * KERN_ROWS / 2;
-    if (kind == W_NIBBLE_PAIR || kind == W_PAIR || kind == W_PAIR_BIT) v->p.pairs += e * KERN_ROWS / 4;
+    if (kind == W_NIBBLE_PAIR || kind == W_PAIR || kind == W_PAIR_BIT)
+        v->p.pairs += e * KERN_ROWS / 4;
     if (kind == W_NIBBLE_BIT || kind == W_PAIR_BIT) v->p.bits += e * KERN_ROWS / 8;
 }
 
@@ -124,7 +135,8 @@ VEC_INLINE vec load_scale(scales_kind kind, const chunk_view *v, int s, int j) {
     if (kind == S_STAGED) return vec_load(v->scale + at);
     if (kind == S_F16) return vec_load_f16(v->p.d + at);
     if (kind == S_E8M0) return vec_load_e8m0(v->p.e + at);
-    vec scale = kind == S_K_PACKED ? vec_load_low4(v->p.sub_scale + at) : vec_load_i8(v->p.sub_scale + at);
+    vec scale = kind == S_K_PACKED ? vec_load_low4(v->p.sub_scale + at)
+                                   : vec_load_i8(v->p.sub_scale + at);
     return vec_mul(vec_load_f16(v->p.d + j * VEC_LANES), scale);
 }
 
@@ -132,7 +144,8 @@ VEC_INLINE vec load_min(scales_kind kind, const chunk_view *v, int s, int j) {
     int at = s * KERN_ROWS + j * VEC_LANES;
     if (kind == S_STAGED) return vec_load(v->min + at);
     if (kind == S_F16) return vec_load_f16(v->p.m + at);
-    vec m = kind == S_K_PACKED ? vec_load_high4(v->p.sub_scale + at) : vec_load_i8((const int8_t *)v->p.sub_min + at);
+    vec m = kind == S_K_PACKED ? vec_load_high4(v->p.sub_scale + at)
+                               : vec_load_i8((const int8_t *)v->p.sub_min + at);
     return vec_neg(vec_mul(vec_load_f16(v->p.m + j * VEC_LANES), m));
 }
 
@@ -147,8 +160,8 @@ VEC_INLINE void advance_scale(scales_kind kind, chunk_view *v, int subs) {
 
 /* ---- the tile ---- */
 
-/* The reading of packed weights straight from memory outruns the hardware's own prefetch: a block has
- * so many instructions that too few lines are under way at a time. */
+/* The reading of packed weights straight from memory outruns the hardware's own prefetch: a block
+ * has so many instructions that too few lines are under way at a time. */
 VEC_INLINE void prefetch_ahead(chunk_view *v) {
     for (int i = 0; i < v->ahead_step; i += 64) __builtin_prefetch(v->ahead + i);
     v->ahead += v->ahead_step;
@@ -166,13 +179,14 @@ VEC_INLINE int plane_step(planes_kind wk) {
     return wk == W_BYTE ? 1 : wk == W_PAIR || wk == W_PAIR_BIT || wk == W_NIBBLE_PAIR ? 4 : 2;
 }
 
-/* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. The loop over
- * steps stays a loop: the hardware's prefetch follows a few loads that walk through memory better than
- * many that each leap. */
-VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk_view *v, const tokens *t, int j0,
-                          int b, int s, ivec dot[TILE][VECS]) {
+/* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. The
+ * loop over steps stays a loop: the hardware's prefetch follows a few loads that walk through
+ * memory better than many that each leap. */
+VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk_view *v,
+                          const tokens *t, int j0, int b, int s, ivec dot[TILE][VECS]) {
     const int subs = KERN_BLOCK / cl.sub, groups = cl.sub / 4, span = VEC_DOT_SPAN(cl.max_w);
-    const int least = plane_step(wk) > span ? plane_step(wk) : span, step = least < groups ? least : groups;
+    const int least = plane_step(wk) > span ? plane_step(wk) : span,
+              step = least < groups ? least : groups;
     ivec part[TILE][VECS];
     chunk_view at = *v;
     advance_w(wk, &at, s * cl.sub);
@@ -195,7 +209,8 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
                 for (int j = 0; j < V; j++) {
                     if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
                     part[i][j] = vec_dot_step(cl.max_w, part[i][j], w[j], q);
-                    if (g % span == span - 1 || g == step - 1) dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
+                    if (g % span == span - 1 || g == step - 1)
+                        dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
                 }
             }
         }
@@ -204,9 +219,10 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
     }
 }
 
-/* Vectors j0 .. j0 + V of rows x N tokens over one chunk; c: [N][64], started at zero when `first`. */
-VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, const chunk_view *whole,
-                     const tokens *t, int j0, bool first, float *c) {
+/* Vectors j0 .. j0 + V of rows x N tokens over one chunk; c: [N][64], started at zero when `first`.
+ * */
+VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N,
+                     const chunk_view *whole, const tokens *t, int j0, bool first, float *c) {
     vec f[TILE][VECS];
     ivec dot[TILE][VECS];
     chunk_view v = *whole;
@@ -214,7 +230,8 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, 
 #pragma GCC unroll 6
     for (int i = 0; i < N; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < V; j++) f[i][j] = first ? vec_zero() : vec_load(c + i * 64 + (j0 + j) * VEC_LANES);
+        for (int j = 0; j < V; j++)
+            f[i][j] = first ? vec_zero() : vec_load(c + i * 64 + (j0 + j) * VEC_LANES);
     for (int b = 0; b < v.kc / KERN_BLOCK; b++) {
         if (wk != W_STAGED && j0 == 0) prefetch_ahead(&v);
 #pragma GCC unroll 2
@@ -225,7 +242,8 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, 
                 vec scale = load_scale(sk, &v, s, j0 + j);
 #pragma GCC unroll 6
                 for (int i = 0; i < N; i++)
-                    f[i][j] = vec_fma(ivec_to_vec(dot[i][j]), vec_mul(scale, vec_set(t->d[i][b])), f[i][j]);
+                    f[i][j] = vec_fma(ivec_to_vec(dot[i][j]), vec_mul(scale, vec_set(t->d[i][b])),
+                                      f[i][j]);
             }
         }
         const int min_subs = cl.has_min ? subs : 0;
@@ -235,7 +253,8 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, 
             for (int j = 0; j < V; j++) {
                 vec min = load_min(sk, &v, s, j0 + j);
 #pragma GCC unroll 6
-                for (int i = 0; i < N; i++) f[i][j] = vec_fma(min, vec_set(t->dsum[i][b * subs + s]), f[i][j]);
+                for (int i = 0; i < N; i++)
+                    f[i][j] = vec_fma(min, vec_set(t->dsum[i][b * subs + s]), f[i][j]);
             }
         advance_w(wk, &v, KERN_BLOCK);
         advance_scale(sk, &v, subs);
@@ -248,31 +267,32 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N, 
 
 typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float *c);
 
-#define TILE_FN(name, wk, sk, cl, V, N)                                                      \
-    static void name(const chunk_view *v, const tokens *t, bool first, float *c) {           \
-        for (int j0 = 0; j0 < VECS; j0 += V) tile(wk, sk, cl, V, N, v, t, j0, first, c);     \
+#define TILE_FN(name, wk, sk, cl, V, N)                                                            \
+    static void name(const chunk_view *v, const tokens *t, bool first, float *c) {                 \
+        for (int j0 = 0; j0 < VECS; j0 += V) tile(wk, sk, cl, V, N, v, t, j0, first, c);           \
     }
-#define TILE_FNS_4(name, wk, sk, cl)                      \
-    TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS(1), 1)    \
-    TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS(2), 2)    \
-    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS(3), 3)    \
+#define TILE_FNS_4(name, wk, sk, cl)                                                               \
+    TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS(1), 1)                                             \
+    TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS(2), 2)                                             \
+    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS(3), 3)                                             \
     TILE_FN(name##_4, wk, sk, cl, VEC_TILE_ROWS(4), 4)
 #if TILE == 6
-#define TILE_FNS(name, wk, sk, cl)                        \
-    TILE_FNS_4(name, wk, sk, cl)                          \
-    TILE_FN(name##_5, wk, sk, cl, VEC_TILE_ROWS(5), 5)    \
-    TILE_FN(name##_6, wk, sk, cl, VEC_TILE_ROWS(6), 6)    \
+#define TILE_FNS(name, wk, sk, cl)                                                                 \
+    TILE_FNS_4(name, wk, sk, cl)                                                                   \
+    TILE_FN(name##_5, wk, sk, cl, VEC_TILE_ROWS(5), 5)                                             \
+    TILE_FN(name##_6, wk, sk, cl, VEC_TILE_ROWS(6), 6)                                             \
     static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4, name##_5, name##_6};
 #else
-#define TILE_FNS(name, wk, sk, cl) \
-    TILE_FNS_4(name, wk, sk, cl)   \
+#define TILE_FNS(name, wk, sk, cl)                                                                 \
+    TILE_FNS_4(name, wk, sk, cl)                                                                   \
     static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4};
 #endif
 
 /* Straight from the planes, 1 to DIRECT tokens. */
-#define DIRECT_FNS(type, wk, sk, cl)       \
-    TILE_FNS_4(direct_##type, wk, sk, cl)  \
-    static const tile_fn direct_##type[DIRECT] = {direct_##type##_1, direct_##type##_2, direct_##type##_3, direct_##type##_4};
+#define DIRECT_FNS(type, wk, sk, cl)                                                               \
+    TILE_FNS_4(direct_##type, wk, sk, cl)                                                          \
+    static const tile_fn direct_##type[DIRECT] = {direct_##type##_1, direct_##type##_2,            \
+                                                  direct_##type##_3, direct_##type##_4};
 FOR_EACH_FORMAT(DIRECT_FNS)
 
 /* From the staging buffer, 1 to TILE tokens. */
@@ -281,14 +301,15 @@ FOR_EACH_CLASS(STAGED_FNS)
 
 /* ---- staging ---- */
 
-VEC_INLINE void stage(planes_kind wk, scales_kind sk, class_of cl, const chunk_view *v, uint8_t *w, float *scale,
-                      float *min) {
+VEC_INLINE void stage(planes_kind wk, scales_kind sk, class_of cl, const chunk_view *v, uint8_t *w,
+                      float *scale, float *min) {
     chunk_view at = *v;
     for (int g0 = 0; g0 < v->kc / 4; g0 += 4) { /* 16 elements: a whole step of every plane */
 #pragma GCC unroll 4
         for (int g = 0; g < 4; g++)
 #pragma GCC unroll 8
-            for (int j = 0; j < VECS; j++) ivec_store(w + (g0 + g) * 256 + j * VEC_BYTES, load_w(wk, &at, g, j));
+            for (int j = 0; j < VECS; j++)
+                ivec_store(w + (g0 + g) * 256 + j * VEC_BYTES, load_w(wk, &at, g, j));
         advance_w(wk, &at, 16);
     }
     for (int s = 0; s < v->kc / cl.sub; s++)
@@ -305,22 +326,24 @@ typedef struct format_code {
     int bias;
 } format_code;
 
-#define STAGE_FN(type, wk, sk, cl)                                                          \
-    static void stage_##type(const chunk_view *v, uint8_t *w, float *scale, float *min) {   \
-        stage(wk, sk, cl, v, w, scale, min);                                                \
+#define STAGE_FN(type, wk, sk, cl)                                                                 \
+    static void stage_##type(const chunk_view *v, uint8_t *w, float *scale, float *min) {          \
+        stage(wk, sk, cl, v, w, scale, min);                                                       \
     }
 FOR_EACH_FORMAT(STAGE_FN)
 
 static format_code code_of(uint32_t type) {
-#define CODE_CASE(type, wk, sk, cl) \
-    case QUANT_##type: return (format_code){stage_##type, direct_##type, staged_##cl, VEC_DOT_BIAS(cl.max_w)};
+#define CODE_CASE(type, wk, sk, cl)                                                                \
+    case QUANT_##type:                                                                             \
+        return (format_code){stage_##type, direct_##type, staged_##cl, VEC_DOT_BIAS(cl.max_w)};
     switch (type) { FOR_EACH_FORMAT(CODE_CASE) }
     return (format_code){0};
 }
 
-/* Gathers one token's part of a chunk: n blocks. e0: the chunk's first element, counted over all rows of
- * a. start is -offset, plus what the set's dot products subtract. */
-VEC_INLINE void token_gather_blocks(int sub, int32_t start, const kern_act *a, int64_t e0, int n, tokens *t, int i) {
+/* Gathers one token's part of a chunk: n blocks. e0: the chunk's first element, counted over all
+ * rows of a. start is -offset, plus what the set's dot products subtract. */
+VEC_INLINE void token_gather_blocks(int sub, int32_t start, const kern_act *a, int64_t e0, int n,
+                                    tokens *t, int i) {
     const float *d = a->d + e0 / KERN_BLOCK;
     const int16_t *sum = a->sum16 + e0 / 16;
     memcpy(t->q[i], a->q + e0, (size_t)n * KERN_BLOCK);
@@ -339,9 +362,11 @@ VEC_INLINE void token_gather_blocks(int sub, int32_t start, const kern_act *a, i
     }
 }
 
-static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc, tokens *t, int i) {
+static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc,
+                         tokens *t, int i) {
     const int whole = KERN_CHUNK_K / KERN_BLOCK; /* a constant: straight code */
-    if (kc < KERN_CHUNK_K) token_gather_blocks(f->sub, bias - f->offset, a, e0, kc / KERN_BLOCK, t, i);
+    if (kc < KERN_CHUNK_K)
+        token_gather_blocks(f->sub, bias - f->offset, a, e0, kc / KERN_BLOCK, t, i);
     else if (f->sub == 32) token_gather_blocks(32, bias - f->offset, a, e0, whole, t, i);
     else token_gather_blocks(16, bias - f->offset, a, e0, whole, t, i);
 }
@@ -355,8 +380,8 @@ VEC_INLINE vec load_plain(uint32_t type, const uint8_t *panel, int64_t e, int j)
     return type == QUANT_F16 ? vec_load_f16(h) : vec_load_bf16(h);
 }
 
-VEC_INLINE void plain_tile(uint32_t type, int V, int N, const uint8_t *panel, int64_t k, const float *const *x,
-                           float *c) {
+VEC_INLINE void plain_tile(uint32_t type, int V, int N, const uint8_t *panel, int64_t k,
+                           const float *const *x, float *c) {
     for (int j0 = 0; j0 < VECS; j0 += V) {
         vec f[TILE][VECS];
 #pragma GCC unroll 6
@@ -381,7 +406,8 @@ VEC_INLINE void plain_tile(uint32_t type, int V, int N, const uint8_t *panel, in
     }
 }
 
-VEC_INLINE void plain_tiles(uint32_t type, int n, const uint8_t *panel, int64_t k, const float *const *x, float *c) {
+VEC_INLINE void plain_tiles(uint32_t type, int n, const uint8_t *panel, int64_t k,
+                            const float *const *x, float *c) {
     switch (n) {
     case 1: plain_tile(type, VECS, 1, panel, k, x, c); break;
     case 2: plain_tile(type, VEC_PLAIN_ROWS, 2, panel, k, x, c); break;
@@ -394,8 +420,8 @@ VEC_INLINE void plain_tiles(uint32_t type, int n, const uint8_t *panel, int64_t 
     }
 }
 
-static void plain_matmul(uint32_t type, const uint8_t *panel, const kern_act *a, const int32_t *rows, int t0, int n,
-                         float *c) {
+static void plain_matmul(uint32_t type, const uint8_t *panel, const kern_act *a,
+                         const int32_t *rows, int t0, int n, float *c) {
     for (int i0 = 0; i0 < n; i0 += TILE) {
         const float *x[TILE];
         int m = n - i0 < TILE ? n - i0 : TILE;
@@ -408,8 +434,8 @@ static void plain_matmul(uint32_t type, const uint8_t *panel, const kern_act *a,
 
 /* ---- one chunk, all tokens ---- */
 
-static void vec_matmul(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows, int t0, int n,
-                       float *c) {
+static void vec_matmul(const kern_format *f, const void *panel, const kern_act *a,
+                       const int32_t *rows, int t0, int n, float *c) {
     if (f->kind == FORMAT_PLAIN) {
         plain_matmul(f->type, panel, a, rows, t0, n, c);
         return;
@@ -431,7 +457,8 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
         for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
             m = (n - i0 + tiles - done - 1) / (tiles - done); /* about equal: 8 is 4 and 4 */
             for (int i = 0; i < m; i++)
-                token_gather(f, code.bias, a, (rows ? rows[i0 + i] : t0 + i0 + i) * a->k + k0, v.kc, &t, i);
+                token_gather(f, code.bias, a, (rows ? rows[i0 + i] : t0 + i0 + i) * a->k + k0, v.kc,
+                             &t, i);
             tile_fn fn = n > DIRECT ? code.staged[m - 1] : code.direct[m - 1];
             fn(&v, &t, k0 == 0, c + i0 * 64);
         }

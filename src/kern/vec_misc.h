@@ -1,6 +1,6 @@
-/* Everything that goes element by element, written once on the vectors of vec_<set>.h and compiled into
- * each variant: include that header first, then this one. The arithmetic of one element is that of
- * kern_math.h. Sums over a row run in VEC_LANES lanes by four, then a fixed tree.
+/* Everything that goes element by element, written once on the vectors of vec_<set>.h and compiled
+ * into each variant: include that header first, then this one. The arithmetic of one element is
+ * that of kern_math.h. Sums over a row run in VEC_LANES lanes by four, then a fixed tree.
  */
 #include "kern/kern_kv.h"
 #include "kern/kern_math.h"
@@ -40,23 +40,23 @@ VEC_INLINE vec vec_tanh(vec x) {
 /* ---- rows ---- */
 
 /* Runs `body` with the element's index i and its vector's length n, over all of total elements. */
-#define EACH_VEC(total, body)                                                     \
-    do {                                                                          \
-        int64_t i = 0;                                                            \
-        for (; i + VEC_LANES <= (total); i += VEC_LANES) {                        \
-            const int n = VEC_LANES;                                              \
-            body                                                                  \
-        }                                                                         \
-        if (i < (total)) {                                                        \
-            const int n = (int)((total) - i);                                     \
-            body                                                                  \
-        }                                                                         \
+#define EACH_VEC(total, body)                                                                      \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + VEC_LANES <= (total); i += VEC_LANES) {                                         \
+            const int n = VEC_LANES;                                                               \
+            body                                                                                   \
+        }                                                                                          \
+        if (i < (total)) {                                                                         \
+            const int n = (int)((total)-i);                                                        \
+            body                                                                                   \
+        }                                                                                          \
     } while (0)
 #define GET(p) (n == VEC_LANES ? vec_load((p) + i) : vec_load_part((p) + i, n))
-#define PUT(p, v)                                     \
-    do {                                              \
-        if (n == VEC_LANES) vec_store((p) + i, v);    \
-        else vec_store_part((p) + i, v, n);           \
+#define PUT(p, v)                                                                                  \
+    do {                                                                                           \
+        if (n == VEC_LANES) vec_store((p) + i, v);                                                 \
+        else vec_store_part((p) + i, v, n);                                                        \
     } while (0)
 
 static void misc_rmsnorm(const float *x, const float *w, float eps, int64_t len, float *y) {
@@ -101,7 +101,8 @@ static void misc_gelu_mul(const float *gate, const float *up, float *out, int64_
     });
 }
 
-static void misc_oai_mul(const float *gate, const float *up, float alpha, float limit, float *out, int64_t len) {
+static void misc_oai_mul(const float *gate, const float *up, float alpha, float limit, float *out,
+                         int64_t len) {
     EACH_VEC(len, {
         vec g = vec_min(vec_set(limit), GET(gate));
         vec u = vec_max(vec_set(-limit), vec_min(vec_set(limit), GET(up)));
@@ -184,7 +185,8 @@ static float quantize_values(const float *x, int n, int8_t *q) {
     }
     float inv, d = scale_of(vec_top(top), vec_any_nan(nan), &inv);
     vec m = vec_set(inv);
-    for (int i = 0; i < n; i += VEC_LANES) vec_store_i8(q + i, inv == 0 ? vec_zero() : vec_mul(vec_load(x + i), m));
+    for (int i = 0; i < n; i += VEC_LANES)
+        vec_store_i8(q + i, inv == 0 ? vec_zero() : vec_mul(vec_load(x + i), m));
     return d;
 }
 
@@ -199,7 +201,8 @@ static void misc_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_
 
 /* ---- writing KV ---- */
 
-static void misc_kv_write(const kern_kv_shape *s, void *block, int slot, const float *k, const float *v) {
+static void misc_kv_write(const kern_kv_shape *s, void *block, int slot, const float *k,
+                          const float *v) {
     kv_parts p = kv_parts_of(s, block);
     int nk = s->head_dim_k, nv = s->head_dim_v;
     if (s->type == KERN_KV_F32) {
@@ -207,7 +210,8 @@ static void misc_kv_write(const kern_kv_shape *s, void *block, int slot, const f
         for (int i = 0; i < nk; i++) to[i * KERN_PAGE] = k[i];
         memcpy(p.v + (size_t)(slot * nv) * 4, v, (size_t)nv * 4);
     } else if (s->type == KERN_KV_F16) {
-        uint16_t h[VEC_LANES], *to = (uint16_t *)(void *)p.k + slot, *row = (uint16_t *)(void *)p.v + slot * nv;
+        uint16_t h[VEC_LANES], *to = (uint16_t *)(void *)p.k + slot,
+                               *row = (uint16_t *)(void *)p.v + slot * nv;
         for (int i = 0; i < nk; i += VEC_LANES) {
             vec_store_f16(h, vec_load(k + i));
             for (int j = 0; j < VEC_LANES; j++) to[(i + j) * KERN_PAGE] = h[j];

@@ -1,8 +1,9 @@
 #include "kern_test.h"
 
-const uint32_t test_types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1,   QUANT_Q8_0,   QUANT_Q2_K,
-                               QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K,   QUANT_IQ4_NL, QUANT_IQ4_XS,
-                               QUANT_MXFP4, QUANT_F32, QUANT_F16,  QUANT_BF16};
+const uint32_t test_types[] = {QUANT_Q4_0,  QUANT_Q4_1, QUANT_Q5_0,   QUANT_Q5_1,
+                               QUANT_Q8_0,  QUANT_Q2_K, QUANT_Q3_K,   QUANT_Q4_K,
+                               QUANT_Q5_K,  QUANT_Q6_K, QUANT_IQ4_NL, QUANT_IQ4_XS,
+                               QUANT_MXFP4, QUANT_F32,  QUANT_F16,    QUANT_BF16};
 const int test_types_n = (int)(sizeof test_types / sizeof *test_types);
 
 uint32_t trng_u32(trng *g) {
@@ -44,11 +45,17 @@ int64_t test_row_bytes(uint32_t type, int64_t k) {
 static void scale_fields(uint32_t type, int at[2]) {
     at[0] = 0, at[1] = -1;
     switch (type) {
-    case QUANT_Q4_1: case QUANT_Q5_1: case QUANT_Q4_K: case QUANT_Q5_K: at[1] = 2; break;
+    case QUANT_Q4_1:
+    case QUANT_Q5_1:
+    case QUANT_Q4_K:
+    case QUANT_Q5_K: at[1] = 2; break;
     case QUANT_Q2_K: at[0] = 80, at[1] = 82; break;
     case QUANT_Q3_K: at[0] = 108; break;
     case QUANT_Q6_K: at[0] = 208; break;
-    case QUANT_MXFP4: case QUANT_F32: case QUANT_F16: case QUANT_BF16: at[0] = -1; break;
+    case QUANT_MXFP4:
+    case QUANT_F32:
+    case QUANT_F16:
+    case QUANT_BF16: at[0] = -1; break;
     default: break;
     }
 }
@@ -99,7 +106,8 @@ uint8_t *test_panels(const kern_format *f, const uint8_t *src, int64_t n_rows, i
     size_t one = kern_panel_bytes(f, k);
     int64_t n = (n_rows + KERN_ROWS - 1) / KERN_ROWS;
     uint8_t *p = test_alloc((size_t)n * one);
-    for (int64_t i = 0; i < n; i++) kern_panel_pack(f, src, n_rows, k, i * KERN_ROWS, p + (size_t)i * one);
+    for (int64_t i = 0; i < n; i++)
+        kern_panel_pack(f, src, n_rows, k, i * KERN_ROWS, p + (size_t)i * one);
     return p;
 }
 

@@ -1,6 +1,6 @@
-/* Attention: against a softmax in doubles over what the page holds, for every variant, page type, shape
- * and limits; and that a row's bits do not depend on the rows beside it, nor on what lies in slots that
- * it does not see.
+/* Attention: against a softmax in doubles over what the page holds, for every variant, page type,
+ * shape and limits; and that a row's bits do not depend on the rows beside it, nor on what lies in
+ * slots that it does not see.
  */
 #include "kern_test.h"
 
@@ -11,7 +11,7 @@
 typedef struct scene {
     kern_kv_shape shape;
     int n_tokens, n_blocks, n_rows;
-    float *k, *v;        /* [tokens][dim] as given */
+    float *k, *v; /* [tokens][dim] as given */
     void *block[MAX_BLOCKS];
     float q[MAX_ROWS][MAX_DIM];
     int32_t lo[MAX_ROWS], hi[MAX_ROWS];
@@ -23,7 +23,8 @@ typedef struct scene {
 static scene *scene_new(const kern *by, kern_kv_shape shape, int n_tokens, int n_rows, trng *g) {
     scene *s = calloc(1, sizeof *s);
     assert_non_null(s);
-    s->shape = shape, s->n_tokens = n_tokens, s->n_rows = n_rows, s->n_blocks = (n_tokens + 63) / 64;
+    s->shape = shape, s->n_tokens = n_tokens, s->n_rows = n_rows,
+    s->n_blocks = (n_tokens + 63) / 64;
     s->k = test_alloc((size_t)(n_tokens * shape.head_dim_k) * 4);
     s->v = test_alloc((size_t)(n_tokens * shape.head_dim_v) * 4);
     for (int i = 0; i < n_tokens * shape.head_dim_k; i++) s->k[i] = trng_normal(g);
@@ -33,7 +34,8 @@ static scene *scene_new(const kern *by, kern_kv_shape shape, int n_tokens, int n
         memset(s->block[b], 0xff, kern_kv_block_bytes(&shape));
     }
     for (int t = 0; t < n_tokens; t++)
-        by->kv_write(&shape, s->block[t / 64], t % 64, s->k + t * shape.head_dim_k, s->v + t * shape.head_dim_v);
+        by->kv_write(&shape, s->block[t / 64], t % 64, s->k + t * shape.head_dim_k,
+                     s->v + t * shape.head_dim_v);
     for (int i = 0; i < n_rows; i++) {
         for (int e = 0; e < shape.head_dim_k; e++) s->q[i][e] = trng_normal(g);
         s->qp[i] = s->q[i], s->accp[i] = s->acc[i];
@@ -49,9 +51,18 @@ static void scene_free(scene *s) {
 
 /* Rows [first, first + n) on the scene's blocks, as positions from pos0. */
 static void scene_run(const kern *k, scene *s, int first, int n, int32_t pos0, float softcap) {
-    kern_attn a = {.shape = s->shape, .scale = 0.125f, .softcap = softcap, .n_rows = n, .q = s->qp + first,
-                   .lo = s->lo + first, .hi = s->hi + first, .block = (const void *const *)s->block,
-                   .pos0 = pos0, .n_blocks = s->n_blocks, .m = s->m + first, .l = s->l + first,
+    kern_attn a = {.shape = s->shape,
+                   .scale = 0.125f,
+                   .softcap = softcap,
+                   .n_rows = n,
+                   .q = s->qp + first,
+                   .lo = s->lo + first,
+                   .hi = s->hi + first,
+                   .block = (const void *const *)s->block,
+                   .pos0 = pos0,
+                   .n_blocks = s->n_blocks,
+                   .m = s->m + first,
+                   .l = s->l + first,
                    .acc = s->accp + first};
     k->attn(&a);
 }
@@ -77,7 +88,8 @@ static void naive(const scene *s, int row, int32_t pos0, float softcap, double *
                 w[t] = exp(w[t] - top), sum += w[t];
                 continue;
             }
-            for (int e = 0; e < dk; e++) w[t] += (double)s->q[row][e] * rounded(s->shape.type, s->k + t * dk, dk, e);
+            for (int e = 0; e < dk; e++)
+                w[t] += (double)s->q[row][e] * rounded(s->shape.type, s->k + t * dk, dk, e);
             w[t] *= 0.125;
             if (softcap > 0) w[t] = (double)softcap * tanh(w[t] / (double)softcap);
             if (w[t] > top) top = w[t];
@@ -99,20 +111,22 @@ static void compare(const scene *s, const char *name, int32_t pos0, float softca
         kern_attn_merge(1, &s->m[i], &s->l[i], &acc, s->shape.head_dim_v, NULL, out);
         for (int e = 0; e < s->shape.head_dim_v; e++)
             if (!(fabs(want[e] - (double)out[e]) < 2e-5))
-                fail_msg("%s type %d dims %d %d row %d of %d [%d, %d) channel %d: %.9g, not %.9g", name,
-                         (int)s->shape.type, s->shape.head_dim_k, s->shape.head_dim_v, i, s->n_rows, s->lo[i],
-                         s->hi[i], e, (double)out[e], want[e]);
+                fail_msg("%s type %d dims %d %d row %d of %d [%d, %d) channel %d: %.9g, not %.9g",
+                         name, (int)s->shape.type, s->shape.head_dim_k, s->shape.head_dim_v, i,
+                         s->n_rows, s->lo[i], s->hi[i], e, (double)out[e], want[e]);
     }
 }
 
-static const kern_kv_shape dims[] = {{.head_dim_k = 64, .head_dim_v = 64},   {.head_dim_k = 128, .head_dim_v = 128},
-                                     {.head_dim_k = 16, .head_dim_v = 16},   {.head_dim_k = 96, .head_dim_v = 80},
-                                     {.head_dim_k = 256, .head_dim_v = 48},  {.head_dim_k = 512, .head_dim_v = 512}};
+static const kern_kv_shape dims[] = {
+    {.head_dim_k = 64, .head_dim_v = 64},  {.head_dim_k = 128, .head_dim_v = 128},
+    {.head_dim_k = 16, .head_dim_v = 16},  {.head_dim_k = 96, .head_dim_v = 80},
+    {.head_dim_k = 256, .head_dim_v = 48}, {.head_dim_k = 512, .head_dim_v = 512}};
 #define N_DIMS ((int)(sizeof dims / sizeof *dims))
 
 static void random_limits(scene *s, int32_t pos0, trng *g) {
     for (int i = 0; i < s->n_rows; i++) {
-        int a = (int)(trng_u32(g) % (uint32_t)(s->n_tokens + 1)), b = (int)(trng_u32(g) % (uint32_t)(s->n_tokens + 1));
+        int a = (int)(trng_u32(g) % (uint32_t)(s->n_tokens + 1)),
+            b = (int)(trng_u32(g) % (uint32_t)(s->n_tokens + 1));
         bool sliding = trng_u32(g) % 2;
         s->lo[i] = sliding ? pos0 + (a < b ? a : b) : 0;
         s->hi[i] = pos0 + (a < b ? b : a);
@@ -132,7 +146,8 @@ static void test_equals_softmax(void **state) {
                     shape.type = (kern_kv_type)type;
                     int32_t pos0 = t % 2 ? 1024 : 0;
                     float cap = t % 3 == 2 ? 1.5f : 0;
-                    scene *s = scene_new(k, shape, tokens[t], 1 + (int)(trng_u32(&g) % MAX_ROWS), &g);
+                    scene *s = scene_new(k, shape, tokens[t], 1 + (int)(trng_u32(&g) % MAX_ROWS),
+                                         &g);
                     for (int i = 0; i < s->n_rows; i++) s->lo[i] = 0, s->hi[i] = pos0 + tokens[t];
                     if (t > 0) random_limits(s, pos0, &g);
                     scene_run(k, s, 0, s->n_rows, pos0, cap);
@@ -173,7 +188,8 @@ static void test_rows_alone_or_together(void **state) {
     }
 }
 
-/* Tokens outside every row's limits may hold anything, also infinities that one row of the group sees. */
+/* Tokens outside every row's limits may hold anything, also infinities that one row of the group
+ * sees. */
 static void test_unseen_tokens_do_not_matter(void **state) {
     (void)state;
     for (const char *const *name = kern_names(); *name; name++) {
@@ -194,7 +210,8 @@ static void test_unseen_tokens_do_not_matter(void **state) {
     }
 }
 
-/* Chunks computed apart and merged equal one softmax over all; a row that saw nothing gives zeros. */
+/* Chunks computed apart and merged equal one softmax over all; a row that saw nothing gives zeros.
+ * */
 static void test_merge(void **state) {
     (void)state;
     const kern *k = kern_get();
@@ -206,9 +223,18 @@ static void test_merge(void **state) {
     const float *acc[4];
     for (int c = 0; c < 4; c++) { /* two blocks each; the last chunk is empty for this row */
         s->lo[0] = 0, s->hi[0] = 384;
-        kern_attn a = {.shape = shape, .scale = 0.125f, .n_rows = 1, .q = s->qp, .lo = s->lo, .hi = s->hi,
-                       .block = (const void *const *)s->block + 2 * c, .pos0 = 128 * c, .n_blocks = 2, .m = &m[c],
-                       .l = &l[c], .acc = s->accp};
+        kern_attn a = {.shape = shape,
+                       .scale = 0.125f,
+                       .n_rows = 1,
+                       .q = s->qp,
+                       .lo = s->lo,
+                       .hi = s->hi,
+                       .block = (const void *const *)s->block + 2 * c,
+                       .pos0 = 128 * c,
+                       .n_blocks = 2,
+                       .m = &m[c],
+                       .l = &l[c],
+                       .acc = s->accp};
         k->attn(&a);
         memcpy(part[c], s->acc[0], sizeof part[c]);
         acc[c] = part[c];
@@ -220,7 +246,8 @@ static void test_merge(void **state) {
     double sum = 0; /* a sink takes its share of the sum */
     for (int c = 0; c < 3; c++) sum += (double)l[c] * exp((double)m[c]);
     kern_attn_merge(4, m, l, acc, 32, &sink, out);
-    for (int e = 0; e < 32; e++) assert_true(fabs(want[e] * sum / (sum + exp(2.0)) - (double)out[e]) < 1e-5);
+    for (int e = 0; e < 32; e++)
+        assert_true(fabs(want[e] * sum / (sum + exp(2.0)) - (double)out[e]) < 1e-5);
     kern_attn_merge(1, &m[3], &l[3], &acc[3], 32, &sink, out);
     for (int e = 0; e < 32; e++) assert_true(out[e] == 0);
     scene_free(s);
@@ -236,7 +263,8 @@ static void test_pages_equal(void **state) {
                 kern_kv_shape shape = dims[d];
                 shape.type = (kern_kv_type)type;
                 trng g = {15}, h = {15};
-                scene *a = scene_new(ref, shape, 70, 1, &g), *b = scene_new(kern_named(*name), shape, 70, 1, &h);
+                scene *a = scene_new(ref, shape, 70, 1, &g),
+                      *b = scene_new(kern_named(*name), shape, 70, 1, &h);
                 for (int i = 0; i < 2; i++)
                     assert_memory_equal(a->block[i], b->block[i], kern_kv_block_bytes(&shape));
                 assert_int_equal(kern_kv_block_bytes(&shape) % 64, 0);

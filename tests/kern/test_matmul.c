@@ -1,5 +1,5 @@
-/* Products: every variant that runs here against ref, bit for bit, in every type, on odd sizes, with
- * and without a list of rows; ref against a double-precision sum over dequantised weights.
+/* Products: every variant that runs here against ref, bit for bit, in every type, on odd sizes,
+ * with and without a list of rows; ref against a double-precision sum over dequantised weights.
  */
 #include "kern_test.h"
 #include "vnni256.h"
@@ -11,8 +11,9 @@ static const int counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 64, 100}
 #define MAX_TOKENS 100
 
 /* One panel, n tokens from t0 or by rows: same bits as ref's columns for those tokens. */
-static void check_panel(const kern *k, const kern_format *f, const uint8_t *panel, const kern_act *a,
-                        const int32_t *rows, int t0, int n, const float *want, float *got) {
+static void check_panel(const kern *k, const kern_format *f, const uint8_t *panel,
+                        const kern_act *a, const int32_t *rows, int t0, int n, const float *want,
+                        float *got) {
     memset(got, 0xa5, (size_t)(n + 1) * 64 * 4);
     k->matmul(f, panel, a, rows, t0, n, got);
     for (int i = 0; i < n; i++) {
@@ -20,8 +21,8 @@ static void check_panel(const kern *k, const kern_format *f, const uint8_t *pane
         for (int r = 0; r < 64; r++)
             if (!test_same_float(want[token * 64 + r], got[i * 64 + r]))
                 fail_msg("%s %s k %d n %d: token %d row %d is %.9g, not %.9g", k->name,
-                         quant_info_of(f->type)->name, (int)a->k, n, token, r, (double)got[i * 64 + r],
-                         (double)want[token * 64 + r]);
+                         quant_info_of(f->type)->name, (int)a->k, n, token, r,
+                         (double)got[i * 64 + r], (double)want[token * 64 + r]);
     }
     uint32_t past;
     memcpy(&past, got + n * 64, 4);
@@ -58,8 +59,10 @@ static void test_variants_equal_ref(void **state) {
     for (int t = 0; t < test_types_n; t++) {
         trng g = {500 + (uint64_t)t};
         for (int i = 0; i < COUNT(ks); i++)
-            if (test_type_allows(test_types[t], ks[i])) check_type(test_types[t], 64, ks[i], ks[i] <= 576, &g);
-        for (int i = 0; i < COUNT(row_counts); i++) check_type(test_types[t], row_counts[i], 256, false, &g);
+            if (test_type_allows(test_types[t], ks[i]))
+                check_type(test_types[t], 64, ks[i], ks[i] <= 576, &g);
+        for (int i = 0; i < COUNT(row_counts); i++)
+            check_type(test_types[t], row_counts[i], 256, false, &g);
     }
 }
 
@@ -77,12 +80,14 @@ static void test_ref_equals_double(void **state) {
         float row[512], got[3 * 64];
         ref->matmul(f, panel, &a, NULL, 0, 3, got);
         for (int r = 0; r < 64; r++) {
-            quant_info_of(test_types[t])->dequantize(src + r * test_row_bytes(test_types[t], k), row, k);
+            quant_info_of(test_types[t])
+                ->dequantize(src + r * test_row_bytes(test_types[t], k), row, k);
             for (int i = 0; i < 3; i++) {
                 double sum = 0, size = 0;
                 for (int64_t e = 0; e < k; e++) {
                     double x = kern_format_quantized_input(f)
-                                   ? (double)a.d[i * k / 32 + e / 32] * a.q[i * k + e] : (double)a.x[i * k + e];
+                                   ? (double)a.d[i * k / 32 + e / 32] * a.q[i * k + e]
+                                   : (double)a.x[i * k + e];
                     sum += x * (double)row[e], size += fabs(x * (double)row[e]);
                 }
                 if (fabs(sum - (double)got[i * 64 + r]) > size * 4e-6)
@@ -108,12 +113,14 @@ static void test_extremes(void **state) {
         for (int r = 0; r < 6; r++) {
             static const uint16_t scales[] = {0x0000, 0x8001, 0x7bff, 0x7c00, 0x7e00, 0xfc00};
             if (quant_info_of(test_types[t])->block > 1)
-                test_row_set_scale(test_types[t], src + r * test_row_bytes(test_types[t], k), k, scales[r]);
+                test_row_set_scale(test_types[t], src + r * test_row_bytes(test_types[t], k), k,
+                                   scales[r]);
         }
         uint8_t *panel = test_panels(f, src, 64, k);
         kern_act a = test_act(ref, 7, k, &g);
         for (int i = 0; i < 6; i++) {
-            for (int e = 32; e < 96; e++) a.x[i * k + e] = i == 0 ? 0.0f : a.x[i * k + e] * specials[i];
+            for (int e = 32; e < 96; e++)
+                a.x[i * k + e] = i == 0 ? 0.0f : a.x[i * k + e] * specials[i];
             ref->quantize(a.x + i * k, k, a.q + i * k, a.d + i * k / 32, a.sum16 + i * k / 16);
         }
         float *want = test_alloc(7 * 64 * 4), *got = test_alloc(8 * 64 * 4);
@@ -121,7 +128,8 @@ static void test_extremes(void **state) {
         assert_true(isnan(want[5 * 64 + 20]));
         assert_true(isfinite(want[6 * 64 + 20]));
         for (const char *const *name = kern_names(); *name; name++)
-            for (int n = 1; n <= 7; n++) check_panel(kern_named(*name), f, panel, &a, NULL, 7 - n, n, want, got);
+            for (int n = 1; n <= 7; n++)
+                check_panel(kern_named(*name), f, panel, &a, NULL, 7 - n, n, want, got);
         free(src), free(panel), free(want), free(got);
         test_act_free(&a);
     }
@@ -138,7 +146,11 @@ static void test_largest_products(void **state) {
         for (int fill = 0; fill < 3; fill++) {
             trng g = {5};
             uint8_t *src = test_weights(test_types[t], 64, k, &g);
-            memset(src, fill == 0 ? 0xff : fill == 1 ? 0x00 : 0x80, (size_t)(64 * test_row_bytes(test_types[t], k)));
+            memset(src,
+                   fill == 0   ? 0xff
+                   : fill == 1 ? 0x00
+                               : 0x80,
+                   (size_t)(64 * test_row_bytes(test_types[t], k)));
             for (int r = 0; r < 64; r++)
                 test_row_set_scale(test_types[t], src + r * test_row_bytes(test_types[t], k), k,
                                    test_types[t] == QUANT_MXFP4 ? 120 : 0x2c00);
@@ -150,7 +162,8 @@ static void test_largest_products(void **state) {
             float *want = test_alloc(7 * 64 * 4), *got = test_alloc(8 * 64 * 4);
             ref->matmul(f, panel, &a, NULL, 0, 7, want);
             for (const char *const *name = kern_names(); *name; name++)
-                for (int n = 1; n <= 7; n++) check_panel(kern_named(*name), f, panel, &a, NULL, 0, n, want, got);
+                for (int n = 1; n <= 7; n++)
+                    check_panel(kern_named(*name), f, panel, &a, NULL, 0, n, want, got);
             free(src), free(panel), free(want), free(got);
             test_act_free(&a);
         }
@@ -169,7 +182,8 @@ static void test_vnni256(void **state) {
         trng g = {31};
         const kern_format *f = kern_format_of(test_types[t]);
         for (int64_t kk = 256; kk <= 768; kk += 256) {
-            uint8_t *src = test_weights(test_types[t], 64, kk, &g), *panel = test_panels(f, src, 64, kk);
+            uint8_t *src = test_weights(test_types[t], 64, kk, &g),
+                    *panel = test_panels(f, src, 64, kk);
             kern_act a = test_act(k, 13, kk, &g);
             float *want = test_alloc(13 * 64 * 4), *got = test_alloc(14 * 64 * 4);
             ref->matmul(f, panel, &a, NULL, 0, 13, want);

@@ -12,12 +12,14 @@ static void check_matrix(uint32_t type, int64_t n_rows, int64_t k, trng *g) {
     float *want = test_alloc((size_t)k * 4), *got = test_alloc((size_t)k * 4);
     int64_t padded = (n_rows + 63) / 64 * 64;
     for (int64_t r = 0; r < padded; r++) {
-        kern_panel_row(f, panels + (size_t)(r / 64) * kern_panel_bytes(f, k), k, (int)(r % 64), got);
+        kern_panel_row(f, panels + (size_t)(r / 64) * kern_panel_bytes(f, k), k, (int)(r % 64),
+                       got);
         if (r < n_rows) quant_info_of(type)->dequantize(src + r * test_row_bytes(type, k), want, k);
         for (int64_t i = 0; i < k; i++) {
             if (r < n_rows ? test_same_float(want[i], got[i]) : got[i] == 0) continue;
-            fail_msg("%s rows %d k %d: [%d][%d] is %.9g, not %.9g", quant_info_of(type)->name, (int)n_rows,
-                     (int)k, (int)r, (int)i, (double)got[i], r < n_rows ? (double)want[i] : 0.0);
+            fail_msg("%s rows %d k %d: [%d][%d] is %.9g, not %.9g", quant_info_of(type)->name,
+                     (int)n_rows, (int)k, (int)r, (int)i, (double)got[i],
+                     r < n_rows ? (double)want[i] : 0.0);
         }
     }
     free(src), free(panels), free(want), free(got);
@@ -29,29 +31,33 @@ static void test_rows_equal_dequantiser(void **state) {
         trng g = {100 + (uint64_t)t};
         for (int i = 0; i < COUNT(ks); i++)
             for (int j = 0; j < COUNT(row_counts); j++)
-                if (test_type_allows(test_types[t], ks[i])) check_matrix(test_types[t], row_counts[j], ks[i], &g);
+                if (test_type_allows(test_types[t], ks[i]))
+                    check_matrix(test_types[t], row_counts[j], ks[i], &g);
     }
 }
 
 /* Scales that are zero, denormal, the largest, infinite, NaN, negative. */
 static void test_extreme_scales(void **state) {
     (void)state;
-    static const uint16_t scales[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x7bff, 0xfbff, 0x7c00, 0x7e00};
+    static const uint16_t scales[] = {0x0000, 0x8000, 0x0001, 0x83ff,
+                                      0x7bff, 0xfbff, 0x7c00, 0x7e00};
     for (int t = 0; t < test_types_n; t++) {
         uint32_t type = test_types[t];
         const kern_format *f = kern_format_of(type);
         trng g = {7};
         for (int s = 0; s < COUNT(scales); s++) {
             uint8_t *src = test_weights(type, 1, 256, &g);
-            test_row_set_scale(type, src, 256, type == QUANT_MXFP4 ? (uint16_t)(s < 4 ? s : 251 + s - 4) : scales[s]);
+            test_row_set_scale(type, src, 256,
+                               type == QUANT_MXFP4 ? (uint16_t)(s < 4 ? s : 251 + s - 4)
+                                                   : scales[s]);
             uint8_t *panel = test_panels(f, src, 1, 256);
             float want[256], got[256];
             quant_info_of(type)->dequantize(src, want, 256);
             kern_panel_row(f, panel, 256, 0, got);
             for (int i = 0; i < 256; i++)
                 if (!test_same_float(want[i], got[i]))
-                    fail_msg("%s scale %04x element %d: %.9g, not %.9g", quant_info_of(type)->name, scales[s], i,
-                             (double)got[i], (double)want[i]);
+                    fail_msg("%s scale %04x element %d: %.9g, not %.9g", quant_info_of(type)->name,
+                             scales[s], i, (double)got[i], (double)want[i]);
             free(src), free(panel);
         }
     }
@@ -63,9 +69,11 @@ static void test_size_near_file(void **state) {
         const kern_format *f = kern_format_of(test_types[t]);
         double file = (double)(64 * test_row_bytes(test_types[t], 2048));
         double packed = (double)kern_panel_bytes(f, 2048);
-        if (packed > file * 1.05) fail_msg("%s: %.0f against %.0f", quant_info_of(test_types[t])->name, packed, file);
+        if (packed > file * 1.05)
+            fail_msg("%s: %.0f against %.0f", quant_info_of(test_types[t])->name, packed, file);
         assert_int_equal(kern_panel_bytes(f, 2048) % 64, 0);
-        if (test_type_allows(test_types[t], 288)) assert_int_equal(kern_panel_bytes(f, 288) % 64, 0);
+        if (test_type_allows(test_types[t], 288))
+            assert_int_equal(kern_panel_bytes(f, 288) % 64, 0);
     }
 }
 

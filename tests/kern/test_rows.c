@@ -1,5 +1,6 @@
-/* Everything that works on rows of floats: quantisation bit-equal to ref, the rest within a tolerance of
- * doubles, on lengths that are no multiple of a vector; exp; the choice of the variant.
+/* Everything that works on rows of floats: quantisation bit-equal to ref, the rest within a
+ * tolerance of doubles, on lengths that are no multiple of a vector; exp; the choice of the
+ * variant.
  */
 #include "kern_test.h"
 
@@ -10,17 +11,19 @@ static const int lengths[] = {1, 2, 7, 15, 16, 17, 31, 64, 100, 576, 2048};
 #define N_LENGTHS ((int)(sizeof lengths / sizeof *lengths))
 #define MOST 2048
 
-#define FOR_EACH_VARIANT(k)                                                             \
-    for (const char *const *name_ = kern_names(); *name_; name_++)                      \
+#define FOR_EACH_VARIANT(k)                                                                        \
+    for (const char *const *name_ = kern_names(); *name_; name_++)                                 \
         for (const kern *k = kern_named(*name_); k; k = NULL)
 
 static void fill(float *x, int n, float size, trng *g) {
     for (int i = 0; i < n; i++) x[i] = size * trng_normal(g);
 }
 
-static void near(const char *variant, const char *what, int n, int i, double want, double got, double bound) {
+static void near(const char *variant, const char *what, int n, int i, double want, double got,
+                 double bound) {
     bound *= fabs(want) > 1 ? fabs(want) : 1;
-    if (!(fabs(want - got) <= bound)) fail_msg("%s %s n %d [%d]: %.9g, not %.9g", variant, what, n, i, got, want);
+    if (!(fabs(want - got) <= bound))
+        fail_msg("%s %s n %d [%d]: %.9g, not %.9g", variant, what, n, i, got, want);
 }
 
 static void test_quantize(void **state) {
@@ -34,11 +37,13 @@ static void test_quantize(void **state) {
         for (int round = 0; round < 400; round++) {
             int n = 32 * (1 + (int)(trng_u32(&g) % 32));
             for (int i = 0; i < n; i++) x[i] = ldexpf(trng_normal(&g), round % 80 * 3 - 140);
-            if (round % 7 == 0) for (int i = 0; i < n; i++) x[i] = (float)(i % 255 - 127) * 0.5f; /* ties */
+            if (round % 7 == 0)
+                for (int i = 0; i < n; i++) x[i] = (float)(i % 255 - 127) * 0.5f; /* ties */
             if (round % 11 == 0) memset(x, 0, 128);
             if (round % 13 == 0) x[n - 1] = NAN;
             if (round % 17 == 0) x[0] = -INFINITY;
-            if (round % 19 == 0) for (int i = 0; i < 32; i++) x[i] = -0.0f;
+            if (round % 19 == 0)
+                for (int i = 0; i < 32; i++) x[i] = -0.0f;
             ref->quantize(x, n, q[0], d[0], sum[0]);
             k->quantize(x, n, q[1], d[1], sum[1]);
             assert_memory_equal(q[0], q[1], (size_t)n);
@@ -64,9 +69,11 @@ static void test_rmsnorm(void **state) {
             for (int i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
             double inv = 1 / sqrt(sum / n + (double)1e-5f);
             k->rmsnorm(x, w, 1e-5f, n, y);
-            for (int i = 0; i < n; i++) near(k->name, "rmsnorm", n, i, x[i] * inv * w[i], y[i], 1e-5);
+            for (int i = 0; i < n; i++)
+                near(k->name, "rmsnorm", n, i, x[i] * inv * w[i], y[i], 1e-5);
             k->rmsnorm(x, NULL, 1e-5f, n, x);
-            for (int i = 0; i < n; i++) near(k->name, "rmsnorm in place", n, i, y[i], x[i] * w[i], 1e-5);
+            for (int i = 0; i < n; i++)
+                near(k->name, "rmsnorm in place", n, i, y[i], x[i] * w[i], 1e-5);
         }
     }
 }
@@ -100,11 +107,13 @@ static void test_elementwise(void **state) {
             k->oai_mul(a, b, 1.702f, 7.0f, y, n);
             for (int i = 0; i < n; i++) near(k->name, "oai", n, i, oai(a[i], b[i]), y[i], 2e-5);
             memcpy(y, a, (size_t)n * 4), k->softcap(y, 5.0f, n);
-            for (int i = 0; i < n; i++) near(k->name, "softcap", n, i, 5 * tanh((double)a[i] / 5), y[i], 3e-6);
+            for (int i = 0; i < n; i++)
+                near(k->name, "softcap", n, i, 5 * tanh((double)a[i] / 5), y[i], 3e-6);
             assert_true(y[n] == 42.0f);
             memcpy(y, a, (size_t)n * 4), k->silu_mul(y, b, y, n); /* out may be gate */
             for (int i = 0; i < n; i++)
-                near(k->name, "silu in place", n, i, a[i] / (1 + exp(-(double)a[i])) * b[i], y[i], 1e-5);
+                near(k->name, "silu in place", n, i, a[i] / (1 + exp(-(double)a[i])) * b[i], y[i],
+                     1e-5);
         }
         float x[4] = {-200, 200, -INFINITY, NAN}, one[4] = {1, 1, 1, 1}, out[4];
         k->silu_mul(x, one, out, 4);
@@ -127,7 +136,8 @@ static void test_softmax_argmax(void **state) {
             for (int i = 0; i < n; i++) best = x[i] > x[best] ? i : best;
             assert_int_equal(k->argmax(x, n), best);
             memcpy(y, x, (size_t)n * 4), k->softmax(y, n);
-            for (int i = 0; i < n; i++) near(k->name, "softmax", n, i, exp((double)x[i]) / sum, y[i], 1e-6);
+            for (int i = 0; i < n; i++)
+                near(k->name, "softmax", n, i, exp((double)x[i]) / sum, y[i], 1e-6);
             if (n < 3) continue;
             x[n - 1] = x[best] = x[n / 2] = 1e3f; /* a tie: the lowest index */
             assert_int_equal(k->argmax(x, n), best < n / 2 ? best : n / 2);
@@ -153,8 +163,10 @@ static void test_rope(void **state) {
                 memcpy(y, x, sizeof x), k->rope(y, n, neox, c, s);
                 for (int i = 0; i < half; i++) {
                     int p = neox ? i : 2 * i, q = neox ? i + half : 2 * i + 1;
-                    near(k->name, "rope", n, p, (double)x[p] * c[i] - (double)x[q] * s[i], y[p], 1e-6);
-                    near(k->name, "rope", n, q, (double)x[p] * s[i] + (double)x[q] * c[i], y[q], 1e-6);
+                    near(k->name, "rope", n, p, (double)x[p] * c[i] - (double)x[q] * s[i], y[p],
+                         1e-6);
+                    near(k->name, "rope", n, q, (double)x[p] * s[i] + (double)x[q] * c[i], y[q],
+                         1e-6);
                 }
                 assert_memory_equal(y + n, x + n, (size_t)(130 - n) * 4);
             }
@@ -171,9 +183,11 @@ static void test_exp(void **state) {
             fail_msg("exp(%.9g): %.9g, not %.9g", (double)x, (double)kern_expf(x), want);
     }
     assert_true(kern_expf(0) == 1 && kern_expf(-INFINITY) == 0 && kern_expf(-200) == 0);
-    assert_true(kern_expf(INFINITY) == INFINITY && kern_expf(100) == INFINITY && isnan(kern_expf(NAN)));
+    assert_true(kern_expf(INFINITY) == INFINITY && kern_expf(100) == INFINITY &&
+                isnan(kern_expf(NAN)));
     assert_true(kern_expf(-100) > 0 && kern_expf(-100) < 1e-43f);
-    FOR_EACH_VARIANT(k) { /* the vectors' exp is the scalar one: seen through silu with up = 1 / gate */
+    FOR_EACH_VARIANT(
+        k) { /* the vectors' exp is the scalar one: seen through silu with up = 1 / gate */
         float x[97], one[97], y[97];
         for (int i = 0; i < 97; i++) x[i] = trng_uniform(&g) * 100.0f, one[i] = 1;
         k->silu_mul(x, one, y, 97);
@@ -181,7 +195,8 @@ static void test_exp(void **state) {
     }
 }
 
-/* The table that a fresh process picks with HEARTH_CPU set, as its name; warned: bytes on stderr. */
+/* The table that a fresh process picks with HEARTH_CPU set, as its name; warned: bytes on stderr.
+ * */
 static void picked_with(const char *cpu, char *name, size_t n, bool *warned) {
     int out[2], err[2];
     assert_int_equal(pipe(out), 0);

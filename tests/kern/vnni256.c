@@ -13,10 +13,22 @@
 #include "kern/vec_matmul.h"
 
 static const kern vnni256 = {
-    .name = "vnni256", .tile_tokens = VEC_TILE_TOKENS, .quantize = misc_quantize, .matmul = vec_matmul,
-    .rmsnorm = misc_rmsnorm, .add = misc_add, .scale = misc_scale, .silu_mul = misc_silu_mul,
-    .gelu_mul = misc_gelu_mul, .oai_mul = misc_oai_mul, .softcap = misc_softcap, .softmax = misc_softmax,
-    .rope = misc_rope, .kv_write = misc_kv_write, .attn = vec_attn, .argmax = misc_argmax,
+    .name = "vnni256",
+    .tile_tokens = VEC_TILE_TOKENS,
+    .quantize = misc_quantize,
+    .matmul = vec_matmul,
+    .rmsnorm = misc_rmsnorm,
+    .add = misc_add,
+    .scale = misc_scale,
+    .silu_mul = misc_silu_mul,
+    .gelu_mul = misc_gelu_mul,
+    .oai_mul = misc_oai_mul,
+    .softcap = misc_softcap,
+    .softmax = misc_softmax,
+    .rope = misc_rope,
+    .kv_write = misc_kv_write,
+    .attn = vec_attn,
+    .argmax = misc_argmax,
 };
 #pragma GCC pop_options
 
