@@ -26,7 +26,7 @@ typedef struct rig {
     int n_pages, n_vocab;
 } rig;
 
-/* Opens `name` with its context length set to n_ctx, after `change` (may be NULL) has had the file. */
+/* Opens `name` with its context length set to n_ctx, after `change` (or NULL) has had the file. */
 void rig_open(rig *r, const char *name, uint32_t type, kern_kv_type kv, int n_threads, int n_ctx,
               void (*change)(buf *file));
 void rig_close(rig *r);

@@ -1,5 +1,5 @@
-/* Running: a row's result is the same bytes whatever else is in the batch, however a prompt is cut and
- * on however many threads; cancelling; damaged numbers; ties of experts. */
+/* Running: a row's result is the same bytes whatever else is in the batch, however a prompt is cut
+ * and on however many threads; cancelling; damaged numbers; ties of experts. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,7 +29,8 @@ typedef struct asked {
     int seq, pos;
 } asked;
 
-/* The next rows of each sequence, the last sequence first; some of them with logits. Returns how many. */
+/* The next rows of each sequence, the last sequence first; some of them with logits. Returns how
+ * many. */
 static int batch_fill(const rig *r, const int *take, model_row *rows, asked *out, int *n_out) {
     int n = 0;
     *n_out = 0;

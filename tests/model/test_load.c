@@ -1,5 +1,5 @@
-/* Opening: what is missing, misshapen or out of range is named; a damaged header never does worse than
- * an error; loading with a team, and the estimates that need no weights. */
+/* Opening: what is missing, misshapen or out of range is named; a damaged header never does worse
+ * than an error; loading with a team, and the estimates that need no weights. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -109,7 +109,8 @@ static void counts(void *ud, uint64_t done, uint64_t total) {
     last[1] = total;
 }
 
-/* Estimates equal what is there once loaded; a team loads the same weights; progress ends at its total. */
+/* Estimates equal what is there once loaded; a team loads the same weights; progress ends at its
+ * total. */
 static void estimates_and_teams(void **state) {
     (void)state;
     for (const char *const *name = tiny_names; *name; name++) {
@@ -168,7 +169,7 @@ static void put_tensor(buf *b, const char *name, uint64_t ne0, uint64_t ne1, uin
     *offset += ne0 * (ne1 ? ne1 : 1) * 4;
 }
 
-/* One layer of 32 x 32, a vocabulary of 40, no tokenizer: a whole model with a header of some KB. */
+/* One layer of 32 x 32, a vocabulary of 40, no tokenizer: a whole model with a short header. */
 static size_t smallest_model(buf *b) {
     static const char *const names[] = {"attn_q.weight",      "attn_k.weight",   "attn_v.weight",
                                         "attn_output.weight", "ffn_gate.weight", "ffn_up.weight",

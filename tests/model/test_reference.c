@@ -1,7 +1,7 @@
-/* Hearth's FP32 path against Hugging Face transformers, for every architecture: logits within 1e-4 of
- * their range and the same likeliest token at every position of a 64-token prompt. Quantised weights
- * against the FP32 computation on the same (dequantised) weights, within stated bounds. Prefill in one
- * piece, in chunks and token by token: the same bytes. */
+/* Hearth's FP32 path against Hugging Face transformers, for every architecture: logits within 1e-4
+ * of their range and the same likeliest token at every position of a 64-token prompt. Quantised
+ * weights against the FP32 computation on the same (dequantised) weights, within stated bounds.
+ * Prefill in one piece, in chunks and token by token: the same bytes. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,8 @@ typedef struct rig {
     int n_pages;
 } rig;
 
-static void rig_open(rig *r, const char *name, uint32_t type, bool as_f32, kern_kv_type kv, int n_threads) {
+static void rig_open(rig *r, const char *name, uint32_t type, bool as_f32, kern_kv_type kv,
+                     int n_threads) {
     err e = {0};
     memset(r, 0, sizeof *r);
     if (!tiny_open(&r->t, name, type, &e)) fail_msg("%s", e.msg);
@@ -68,7 +69,8 @@ static float *run(rig *r, int chunk) {
     for (int done = 0; done < n;) {
         int k = n - done < chunk ? n - done : chunk;
         for (int i = 0; i < k; i++)
-            rows[i] = (model_row){.token = r->t.prompt[done + i], .pos = done + i, .seq = 0, .want_logits = true};
+            rows[i] = (model_row){
+                .token = r->t.prompt[done + i], .pos = done + i, .seq = 0, .want_logits = true};
         model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = rows, .n_rows = k};
         err e = {0};
         if (!model_exec_run(r->x, &b, out + (size_t)done * (size_t)n_vocab, NULL, &e))
@@ -151,8 +153,9 @@ static void agrees_with_transformers(void **state) {
     }
 }
 
-/* Activations rounded to 8 bits per 32 are the only difference. Random weights damp nothing, and untied
- * heads here spread logits over 30 units, so the bounds are wider than what a trained model shows. */
+/* Activations rounded to 8 bits per 32 are the only difference. Random weights damp nothing, and
+ * untied heads here spread logits over 30 units, so the bounds are wider than what a trained model
+ * shows. */
 static void quantised_stays_near_its_own_weights(void **state) {
     (void)state;
     static const uint32_t types[] = {QUANT_Q8_0, QUANT_Q4_K};
@@ -167,13 +170,14 @@ static void quantised_stays_near_its_own_weights(void **state) {
             double kl = mean_kl(a, b, fast.t.n_prompt, fast.t.n_vocab);
             print_message("%-13s %s: largest difference %.4f of the range, mean KL %.6f\n", *name,
                           quant_info_of(types[k])->name, diff, kl);
-            int far = positions_beyond(a, b, fast.t.n_prompt, fast.t.n_vocab, 0.05 * range_of(a, n));
+            int far = positions_beyond(a, b, fast.t.n_prompt, fast.t.n_vocab,
+                                       0.05 * range_of(a, n));
             /* A rounded activation may turn the router to another expert: one token's logits jump,
              * and those after it that attend to it feel it. Everywhere else the bound holds. */
             bool routed = strcmp(*name, "qwen3moe") == 0 || strcmp(*name, "gpt-oss") == 0;
             if (far > (routed ? 4 : 0))
-                fail_msg("%s: logits differ by %.3f of their range, %d tokens by more than 0.05", *name,
-                         diff, far);
+                fail_msg("%s: logits differ by %.3f of their range, %d tokens by more than 0.05",
+                         *name, diff, far);
             if (!(kl <= (routed ? 0.15 : 0.02))) fail_msg("%s: mean KL divergence %.5f", *name, kl);
             assert_true(diff > 0); /* else the fast path did not run */
             free(a);
@@ -200,8 +204,8 @@ static void same_bytes_however_cut(void **state) {
                 rig_open(&two, *name, types[k], false, kvs[k], 2);
                 float *cut = run(&two, chunks[c]);
                 if (memcmp(whole, cut, bytes) != 0)
-                    fail_msg("%s %s: pieces of %d tokens on 2 threads differ from one piece on 1", *name,
-                             quant_info_of(types[k])->name, chunks[c]);
+                    fail_msg("%s %s: pieces of %d tokens on 2 threads differ from one piece on 1",
+                             *name, quant_info_of(types[k])->name, chunks[c]);
                 free(cut);
                 rig_close(&two);
             }
