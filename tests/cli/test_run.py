@@ -80,7 +80,7 @@ def test_system_text_is_used():
 
 
 def test_logprobs():
-    done = run("run", "--raw", "--temp", "0", "-n", "4", "--logprobs", "2", OPENING)
+    done = run("run", "--raw", "--ignore-eos", "--temp", "0", "-n", "4", "--logprobs", "2", OPENING)
     rows = done.stderr.decode().splitlines()
     assert done.returncode == 0 and len(rows) == 4 and all(" of: " in row for row in rows)
     assert len(run("run", "--temp", "0", "-n", "4", "--logprobs", "Who art thou?").stderr.splitlines()) <= 4
