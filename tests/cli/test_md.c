@@ -1,5 +1,5 @@
-/* Markdown on a terminal: what each construct looks like, that the pieces in which text arrives change
- * nothing, that nothing is taken back, and that no control character gets through. */
+/* Markdown on a terminal: what each construct looks like, that the pieces in which text arrives
+ * change nothing, that nothing is taken back, and that no control character gets through. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -212,7 +212,7 @@ static void test_words_survive(void **state) {
     free(raw);
 }
 
-/* Lines whose beginning stays open for ever, words without an end, tables without an end: nothing is lost. */
+/* Lines whose beginning stays open for ever, words and tables without an end: nothing is lost. */
 static void test_nothing_is_lost(void **state) {
     (void)state;
     static const char *const units[] = {"-",        "`", "#", ">",  "> ",    "*", "a",
