@@ -76,8 +76,6 @@ typedef struct chunk_view {
     const float *scale, *min;
     const uint8_t *table;
     int kc;
-    const uint8_t *ahead; /* packed bytes that will be wanted soon, */
-    int ahead_step;       /* and how many a block of 32 uses */
 } chunk_view;
 
 /* Up to TILE tokens' part of a chunk, gathered so that the tile needs one pointer. */
@@ -90,9 +88,27 @@ typedef struct tokens {
 
 /* ---- weights ---- */
 
+/* Hints for packed bytes that will be wanted soon: the same place of the stream, AHEAD bytes on. One
+ * for each line read, beside its reading: given in one burst they block each other. */
+VEC_INLINE void prefetch(const void *p) {
+    __builtin_prefetch((const uint8_t *)p + AHEAD, 0, 2); /* into the second-level cache */
+}
+VEC_INLINE void prefetch_w(planes_kind kind, const chunk_view *v, int g, int j) {
+    const int at = j * VEC_BYTES;
+    if (kind == W_STAGED || at % 64) return;
+    if (kind == W_BYTE) prefetch(v->p.bytes + g * 256 + at);
+    if (kind >= W_NIBBLE && kind <= W_TABLE && g % 2 == 0)
+        prefetch(v->p.nibbles + g / 2 * 256 + at);
+    bool pairs = kind == W_NIBBLE_PAIR || kind == W_PAIR || kind == W_PAIR_BIT;
+    if (pairs && g % 4 == 0) prefetch(v->p.pairs + g / 4 * 256 + at);
+    bool bits = kind == W_NIBBLE_BIT || kind == W_PAIR_BIT;
+    if (bits && j == 0 && g % 2 == 0) prefetch(v->p.bits + g * 32);
+}
+
 /* Group g (four elements) of vector j of the panel's rows. */
 VEC_INLINE ivec load_w(planes_kind kind, const chunk_view *v, int g, int j) {
     const int at = j * VEC_BYTES;
+    prefetch_w(kind, v, g, j);
     if (kind == W_STAGED) return ivec_load(v->w + g * 256 + at);
     if (kind == W_BYTE) return ivec_load(v->p.bytes + g * 256 + at);
     ivec w;
@@ -160,13 +176,6 @@ VEC_INLINE void advance_scale(scales_kind kind, chunk_view *v, int subs) {
 
 /* ---- the tile ---- */
 
-/* The reading of packed weights straight from memory outruns the hardware's own prefetch: a block
- * has so many instructions that too few lines are under way at a time. */
-VEC_INLINE void prefetch_ahead(chunk_view *v) {
-    for (int i = 0; i < v->ahead_step; i += 64) __builtin_prefetch(v->ahead + i);
-    v->ahead += v->ahead_step;
-}
-
 VEC_INLINE ivec four(const int8_t *q) {
     int32_t v;
     memcpy(&v, q, 4);
@@ -233,7 +242,6 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N,
         for (int j = 0; j < V; j++)
             f[i][j] = first ? vec_zero() : vec_load(c + i * 64 + (j0 + j) * VEC_LANES);
     for (int b = 0; b < v.kc / KERN_BLOCK; b++) {
-        if (wk != W_STAGED && j0 == 0) prefetch_ahead(&v);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
             tile_dots(wk, cl, V, N, &v, t, j0, b, s, dot);
@@ -451,7 +459,6 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
         v.kc = panel_chunk_k(a->k, k0);
         v.p = panel_chunk_at(f, chunk, v.kc);
         size_t bytes = panel_chunk_bytes(f, v.kc);
-        v.ahead = chunk + AHEAD, v.ahead_step = (int)bytes / (v.kc / KERN_BLOCK);
         if (n > DIRECT) code.stage(&v, w, scale, min);
         const int tiles = (n + TILE - 1) / TILE;
         for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
