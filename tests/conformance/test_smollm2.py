@@ -39,7 +39,8 @@ def test_logits(case):
     got = hearth_json("logits", MODEL, "--tokens", ",".join(map(str, case["ids"])))["logits"]
     worst = max(abs(got[i] - v) for i, v in case["top"]) / case["range"]
     assert worst < 0.02
-    assert max(range(len(got)), key=got.__getitem__) == case["top"][0][0]
+    likeliest = max(range(len(got)), key=got.__getitem__)
+    assert likeliest == case["top"][0][0] or case["gaps"][0] < 0.3
 
 
 @pytest.mark.parametrize("case", EXPECTED["prompts"], ids=lambda c: c["text"][:20])
@@ -69,9 +70,15 @@ def test_same_bytes_however_run():
     assert one != hearth(*args, "--threads", "2", "--seed", "8")
 
 
+QUESTIONS = [("What is the capital of France? Answer in one word.", "Paris"), ("What is 2 + 2?", "4"),
+             ("What is the opposite of hot?", "cold"), ("Which planet do we live on?", "Earth")]
+
+
 def test_follows_instructions():
-    answer = hearth("run", MODEL, "--temp", "0", "-n", "40", "What is the capital of France? Answer in one word.")
-    assert "Paris" in answer.decode()
+    """Three of four plain questions are answered: the chat template reaches the model as it was trained."""
+    answers = [hearth("run", MODEL, "--temp", "0", "-n", "40", q).decode() for q, _ in QUESTIONS]
+    right = [want.lower() in a.lower() for (_, want), a in zip(QUESTIONS, answers)]
+    assert sum(right) >= 3, answers
 
 
 def peak_kib(*args):
