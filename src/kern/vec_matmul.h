@@ -22,8 +22,10 @@
 
 #define VECS (KERN_ROWS / VEC_LANES) /* vectors that hold a panel's rows */
 #define TILE VEC_TILE_TOKENS         /* tokens of the largest tile: 4 or 6 */
-#define DIRECT 4                     /* up to so many tokens nothing is staged */
-#define AHEAD 4096                   /* bytes between reading and prefetching */
+/* Up to DIRECT tokens nothing is staged, and a tile has so few that it can have all rows: one walk
+ * through memory, with the further tiles of a chunk reading it from the cache. */
+#define DIRECT 9
+#define DIRECT_TILE 3
 
 typedef enum {
     W_STAGED,
@@ -76,6 +78,7 @@ typedef struct chunk_view {
     const float *scale, *min;
     const uint8_t *table;
     int kc;
+    size_t ahead; /* bytes to the same place of the next chunk */
 } chunk_view;
 
 /* Up to TILE tokens' part of a chunk, gathered so that the tile needs one pointer. */
@@ -88,21 +91,29 @@ typedef struct tokens {
 
 /* ---- weights ---- */
 
-/* Hints for packed bytes that will be wanted soon: the same place of the stream, AHEAD bytes on. One
- * for each line read, beside its reading: given in one burst they block each other. */
-VEC_INLINE void prefetch(const void *p) {
-    __builtin_prefetch((const uint8_t *)p + AHEAD, 0, 2); /* into the second-level cache */
+/* A hint beside each reading of a packed line: the same place of the next chunk will be wanted, in
+ * the second-level cache. Planes and scales are streams of their own: a fixed distance would miss
+ * the beginnings of most; and hints given in one burst block each other. */
+VEC_INLINE void prefetch(const chunk_view *v, const void *p) {
+    __builtin_prefetch((const uint8_t *)p + v->ahead, 0, 2);
 }
 VEC_INLINE void prefetch_w(planes_kind kind, const chunk_view *v, int g, int j) {
     const int at = j * VEC_BYTES;
     if (kind == W_STAGED || at % 64) return;
-    if (kind == W_BYTE) prefetch(v->p.bytes + g * 256 + at);
-    if (kind >= W_NIBBLE && kind <= W_TABLE && g % 2 == 0)
-        prefetch(v->p.nibbles + g / 2 * 256 + at);
+    if (kind == W_BYTE) prefetch(v, v->p.bytes + g * 256 + at);
+    bool nibbles = kind >= W_NIBBLE && kind <= W_TABLE;
+    if (nibbles && g % 2 == 0) prefetch(v, v->p.nibbles + g / 2 * 256 + at);
     bool pairs = kind == W_NIBBLE_PAIR || kind == W_PAIR || kind == W_PAIR_BIT;
-    if (pairs && g % 4 == 0) prefetch(v->p.pairs + g / 4 * 256 + at);
+    if (pairs && g % 4 == 0) prefetch(v, v->p.pairs + g / 4 * 256 + at);
     bool bits = kind == W_NIBBLE_BIT || kind == W_PAIR_BIT;
-    if (bits && j == 0 && g % 2 == 0) prefetch(v->p.bits + g * 32);
+    if (bits && j == 0 && g % 2 == 0) prefetch(v, v->p.bits + g * 32);
+}
+VEC_INLINE void prefetch_scale(scales_kind kind, const chunk_view *v, bool min, int at) {
+    if (kind == S_F16 && at % 32 == 0) prefetch(v, (min ? v->p.m : v->p.d) + at);
+    if (at % KERN_ROWS) return;
+    if (kind == S_E8M0) prefetch(v, v->p.e + at);
+    if (kind == S_K && min) prefetch(v, v->p.sub_min + at);
+    if (kind == S_K_PACKED || (kind == S_K && !min)) prefetch(v, v->p.sub_scale + at);
 }
 
 /* Group g (four elements) of vector j of the panel's rows. */
@@ -148,6 +159,7 @@ VEC_INLINE void advance_w(planes_kind kind, chunk_view *v, int e) {
 /* Of sub-block s, for vector j of the rows. */
 VEC_INLINE vec load_scale(scales_kind kind, const chunk_view *v, int s, int j) {
     int at = s * KERN_ROWS + j * VEC_LANES;
+    prefetch_scale(kind, v, false, at);
     if (kind == S_STAGED) return vec_load(v->scale + at);
     if (kind == S_F16) return vec_load_f16(v->p.d + at);
     if (kind == S_E8M0) return vec_load_e8m0(v->p.e + at);
@@ -158,6 +170,7 @@ VEC_INLINE vec load_scale(scales_kind kind, const chunk_view *v, int s, int j) {
 
 VEC_INLINE vec load_min(scales_kind kind, const chunk_view *v, int s, int j) {
     int at = s * KERN_ROWS + j * VEC_LANES;
+    prefetch_scale(kind, v, true, at);
     if (kind == S_STAGED) return vec_load(v->min + at);
     if (kind == S_F16) return vec_load_f16(v->p.m + at);
     vec m = kind == S_K_PACKED ? vec_load_high4(v->p.sub_scale + at)
@@ -279,10 +292,12 @@ typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float 
     static void name(const chunk_view *v, const tokens *t, bool first, float *c) {                 \
         for (int j0 = 0; j0 < VECS; j0 += V) tile(wk, sk, cl, V, N, v, t, j0, first, c);           \
     }
-#define TILE_FNS_4(name, wk, sk, cl)                                                               \
+#define TILE_FNS_3(name, wk, sk, cl)                                                               \
     TILE_FN(name##_1, wk, sk, cl, VEC_TILE_ROWS(1), 1)                                             \
     TILE_FN(name##_2, wk, sk, cl, VEC_TILE_ROWS(2), 2)                                             \
-    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS(3), 3)                                             \
+    TILE_FN(name##_3, wk, sk, cl, VEC_TILE_ROWS(3), 3)
+#define TILE_FNS_4(name, wk, sk, cl)                                                               \
+    TILE_FNS_3(name, wk, sk, cl)                                                                   \
     TILE_FN(name##_4, wk, sk, cl, VEC_TILE_ROWS(4), 4)
 #if TILE == 6
 #define TILE_FNS(name, wk, sk, cl)                                                                 \
@@ -296,11 +311,11 @@ typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float 
     static const tile_fn name[TILE] = {name##_1, name##_2, name##_3, name##_4};
 #endif
 
-/* Straight from the planes, 1 to DIRECT tokens. */
+/* Straight from the planes. */
 #define DIRECT_FNS(type, wk, sk, cl)                                                               \
-    TILE_FNS_4(direct_##type, wk, sk, cl)                                                          \
-    static const tile_fn direct_##type[DIRECT] = {direct_##type##_1, direct_##type##_2,            \
-                                                  direct_##type##_3, direct_##type##_4};
+    TILE_FNS_3(direct_##type, wk, sk, cl)                                                          \
+    static const tile_fn direct_##type[DIRECT_TILE] = {direct_##type##_1, direct_##type##_2,       \
+                                                       direct_##type##_3};
 FOR_EACH_FORMAT(DIRECT_FNS)
 
 /* From the staging buffer, 1 to TILE tokens. */
@@ -459,8 +474,11 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
         v.kc = panel_chunk_k(a->k, k0);
         v.p = panel_chunk_at(f, chunk, v.kc);
         size_t bytes = panel_chunk_bytes(f, v.kc);
+        v.ahead = bytes;
+        if (f->kind == FORMAT_K) prefetch(&v, v.p.d), prefetch(&v, v.p.d + 32);
+        if (f->kind == FORMAT_K && f->has_min) prefetch(&v, v.p.m), prefetch(&v, v.p.m + 32);
         if (n > DIRECT) code.stage(&v, w, scale, min);
-        const int tiles = (n + TILE - 1) / TILE;
+        const int most = n > DIRECT ? TILE : DIRECT_TILE, tiles = (n + most - 1) / most;
         for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
             m = (n - i0 + tiles - done - 1) / (tiles - done); /* about equal: 8 is 4 and 4 */
             for (int i = 0; i < m; i++)
