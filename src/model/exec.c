@@ -368,12 +368,24 @@ static void walk_steps(team *t, int me, void *ud) {
     }
 }
 
+static bool hidden_check(const model_exec *x, err *e) {
+    int64_t n = x->m->p.pub.n_embd;
+    for (int64_t i = 0; x->hidden && i < x->b->n_rows * n; i++)
+        if (!isfinite(x->hidden[i]))
+            return err_set(e, ERR_FAILED,
+                           "%s: value %lld of the final state of row %lld is not a finite number: "
+                           "damaged weights",
+                           gguf_path(x->m->g), (long long)(i % n), (long long)(i / n));
+    return true;
+}
+
 bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e) {
     if (!run_begin(x, b, logits, hidden, e)) return false;
     if (b->n_rows <= EXEC_SMALL)
         for (int r = 0; r < b->n_rows; r++) rope_rows(x, r);
     team_run(x->t, walk_steps, x);
     if (x->stop[0] || x->stop[1]) return err_set(e, ERR_INTERRUPTED, "cancelled");
+    if (!hidden_check(x, e)) return false;
     int64_t bad = atomic_load_explicit(&x->bad, memory_order_relaxed);
     if (!bad) return true;
     int64_t n = x->m->p.pub.n_vocab;

@@ -250,7 +250,11 @@ static void not_finite(void **state) {
     err e = {0};
     assert_false(model_exec_run(r.x, &b, logits, NULL, &e));
     assert_int_equal(e.code, ERR_FAILED);
-    assert_non_null(strstr(e.msg, "not a finite number"));
+    assert_non_null(strstr(e.msg, "logit"));
+    float *hidden = malloc((size_t)model_params_of(r.m)->n_embd * sizeof *hidden);
+    assert_false(model_exec_run(r.x, &b, NULL, hidden, &e));
+    assert_non_null(strstr(e.msg, "value 3 of the final state of row 0"));
+    free(hidden);
     free(logits);
     rig_close(&r);
 }
