@@ -33,8 +33,8 @@
 #define LIMIT_STOP_STRINGS 64
 #define LIMIT_STOP_BYTES 4096
 #define LIMIT_TOP_LOGPROBS 128
-#define LIMIT_BATCH_TOKENS 65536         /* rows of a step */
-#define LIMIT_RUNNING 1024               /* requests that run at the same time */
+#define LIMIT_BATCH_TOKENS 65536 /* rows of a step */
+#define LIMIT_RUNNING 1024       /* requests that run at the same time */
 #define LIMIT_JSON_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 256
 

@@ -13,9 +13,9 @@
 #define N_BYTES 256
 #define ALIGN 32
 
-const char *const tiny_names[] = {"llama",   "llama-untied", "llama-linear", "llama-yarn", "mistral",
-                                  "qwen2",   "qwen3",        "gemma2",       "gemma3",     "phi3",
-                                  "smollm3", "qwen3moe",     "gpt-oss",      NULL};
+const char *const tiny_names[] = {
+    "llama",  "llama-untied", "llama-linear", "llama-yarn", "mistral",  "qwen2",   "qwen3",
+    "gemma2", "gemma3",       "phi3",         "smollm3",    "qwen3moe", "gpt-oss", NULL};
 
 /* After the 256 bytes: eight merges, then control tokens. */
 static const char *const merged[] = {"\xC4\xA0t", "he", "in", "re", "an", "er", "ou", "on"};
@@ -125,7 +125,8 @@ static float *draw(json_t *tensor, uint64_t seed, uint64_t n) {
     if (!x) return NULL;
     json_t *values = json_object_get(tensor, "values");
     if (values) {
-        for (uint64_t i = 0; i < n; i++) x[i] = (float)json_number_value(json_array_get(values, (size_t)i));
+        for (uint64_t i = 0; i < n; i++)
+            x[i] = (float)json_number_value(json_array_get(values, (size_t)i));
         return x;
     }
     uint64_t stream = fnv1a(json_string_value(json_object_get(tensor, "name")));
@@ -188,10 +189,8 @@ static bool put_tensors(buf *b, json_t *spec, uint32_t weight_type, tensor *t, s
             free(x);
             return false;
         }
-        if (t[i].type == QUANT_F32)
-            memcpy(dst, x, (size_t)t[i].bytes);
-        else
-            quant_info_of(t[i].type)->quantize(x, dst, (int64_t)t[i].n);
+        if (t[i].type == QUANT_F32) memcpy(dst, x, (size_t)t[i].bytes);
+        else quant_info_of(t[i].type)->quantize(x, dst, (int64_t)t[i].n);
         buf_commit(b, (size_t)t[i].bytes);
         free(x);
     }
@@ -201,7 +200,8 @@ static bool put_tensors(buf *b, json_t *spec, uint32_t weight_type, tensor *t, s
 
 static bool build(json_t *spec, uint32_t weight_type, buf *out, err *e) {
     const quant_info *q = quant_info_of(weight_type);
-    if (!q || !q->quantize) return err_set(e, ERR_USAGE, "tiny: weight type %u cannot be written", weight_type);
+    if (!q || !q->quantize)
+        return err_set(e, ERR_USAGE, "tiny: weight type %u cannot be written", weight_type);
     json_t *list = json_object_get(spec, "tensors");
     size_t n_tensors = json_array_size(list);
     tensor *t = calloc(n_tensors + 1, sizeof *t);
@@ -223,7 +223,8 @@ static bool build(json_t *spec, uint32_t weight_type, buf *out, err *e) {
 
 static bool vector_path(char *path, size_t cap, const char *name, const char *ext, err *e) {
     const char *root = getenv("HEARTH_SOURCE");
-    if (!root) return err_set(e, ERR_USAGE, "tiny: HEARTH_SOURCE is not set; run the tests by ctest");
+    if (!root)
+        return err_set(e, ERR_USAGE, "tiny: HEARTH_SOURCE is not set; run the tests by ctest");
     snprintf(path, cap, "%s/tests/model/vectors/%s.%s", root, name, ext);
     return true;
 }

@@ -18,10 +18,10 @@
 
 typedef struct tiny_model {
     const char *name;
-    buf gguf;         /* a whole GGUF file; data is page-aligned nowhere: it is a plain buffer */
-    int32_t *prompt;  /* [n_prompt] */
+    buf gguf;        /* a whole GGUF file; data is page-aligned nowhere: it is a plain buffer */
+    int32_t *prompt; /* [n_prompt] */
     int n_prompt, n_vocab;
-    float *logits;    /* [n_prompt][n_vocab] by transformers, for F32 weights */
+    float *logits; /* [n_prompt][n_vocab] by transformers, for F32 weights */
 } tiny_model;
 
 /* Every model there is, NULL-terminated: "llama", "llama-yarn", ..., "gpt-oss". */
