@@ -221,7 +221,7 @@ static void test_replace_fails_clean(void **state) {
     assert_int_equal(scratch_count(".hearth-tmp"), 0);
 }
 
-/* Pieces of every size around the buffer: the bytes are those of one write, unseen before commit. */
+/* Pieces of every size around the buffer: the bytes are those of one write, unseen until commit. */
 static void test_new_in_pieces(void **state) {
     (void)state;
     err e = {0};

@@ -1,4 +1,4 @@
-/* Builds the tiny models of tiny.h: an interpreter of the JSON descriptions, with the shared generator. */
+/* Builds the tiny models of tiny.h: interprets the JSON descriptions, with the shared generator. */
 #include "tiny.h"
 
 #include <jansson.h>
@@ -150,7 +150,7 @@ typedef struct tensor {
     uint64_t n, bytes, offset;
 } tensor;
 
-/* Matrices take the wanted type, where their rows are whole blocks; routers and vectors stay F32. */
+/* Matrices take the wanted type where their rows are whole blocks; routers, vectors stay F32. */
 static uint32_t type_of(json_t *json, uint32_t wanted) {
     const char *name = json_string_value(json_object_get(json, "name"));
     json_t *ne = json_object_get(json, "ne");

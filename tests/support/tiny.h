@@ -1,8 +1,9 @@
 /* Tiny random models for tests, one or more for each architecture, built in memory.
  *
- * tests/reference/make_reference.py describes each in tests/model/vectors/NAME.json (metadata, tensors, the
- * prompt) and has Hugging Face transformers compute NAME.f32, the FP32 logits of every position. The
- * weights are in neither: they are drawn here, bit for bit as there (see that script's story).
+ * tests/reference/make_reference.py describes each in tests/model/vectors/NAME.json (metadata,
+ * tensors, the prompt) and has Hugging Face transformers compute NAME.f32, the FP32 logits of every
+ * position. The weights are in neither: they are drawn here, bit for bit as there (see that
+ * script's story).
  *
  *     tiny_model t; err e = {0};
  *     if (!tiny_open(&t, "qwen3", QUANT_F32, &e)) fail_msg("%s", e.msg);
@@ -27,7 +28,8 @@ typedef struct tiny_model {
 /* Every model there is, NULL-terminated: "llama", "llama-yarn", ..., "gpt-oss". */
 extern const char *const tiny_names[];
 
-/* weight_type: of every matrix but a router (those and vectors stay F32); rounded by quant's quantiser. */
+/* weight_type: of every matrix but a router (those and vectors stay F32); rounded by quant's
+ * quantiser. */
 bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e);
 void tiny_close(tiny_model *t);
 /* Only the file's bytes, appended to out. */
