@@ -5,11 +5,9 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
 OPENING ?= Now is the winter of our discontent
 CMAKE_ARGS ?=
-JOBS := $(shell nproc 2>/dev/null || echo 2)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hearth
 
 PACKAGES := packaging/debian-packages.txt
-configure = cmake -S . -B $(1) -G Ninja $(2) >$(1)/configure.log 2>&1 || { cat $(1)/configure.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -27,26 +25,27 @@ test: build ## every test that needs no network
 	@tests/run.sh $(BUILD) -LE conformance
 
 build: packages ## build/hearth
-	@$(call build_in,$(BUILD),$(CMAKE_ARGS))
+	@packaging/build.sh $(BUILD) $(CMAKE_ARGS)
 
 conformance: build ## tests against a model that is fetched into $XDG_CACHE_HOME/hearth
 	@HEARTH_SMOLLM2=$$(packaging/fetch-test-model.sh) || echo "tests that need it are skipped" >&2; \
 	export HEARTH_SMOLLM2; tests/run.sh $(BUILD) -L conformance
 
 asan: packages ## unit tests and fuzz corpora under the address and undefined-behaviour sanitizers
-	@$(call build_in,$(BUILD)/asan,-DHEARTH_SANITIZE=address$(comma)undefined)
+	@packaging/build.sh $(BUILD)/asan -DHEARTH_SANITIZE=address,undefined
 	@tests/run.sh $(BUILD)/asan -L 'unit|fuzz-replay'
 
 tsan: packages ## the tests of the rooms that start threads, under the thread sanitizer
-	@$(call build_in,$(BUILD)/tsan,-DHEARTH_SANITIZE=thread)
+	@packaging/build.sh $(BUILD)/tsan -DHEARTH_SANITIZE=thread
 	@tests/run.sh $(BUILD)/tsan -L threads
 
 fuzz: packages-dev ## fuzz each parser for FUZZ_SECONDS (30), starting from the committed corpus
-	@$(call build_in,$(BUILD)/fuzz,-DCMAKE_C_COMPILER=clang -DHEARTH_FUZZ=ON -DHEARTH_SANITIZE=address$(comma)undefined)
+	@packaging/build.sh $(BUILD)/fuzz -DCMAKE_C_COMPILER=clang -DHEARTH_FUZZ=ON \
+		-DHEARTH_SANITIZE=address,undefined
 	@tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS)
 
 bench: build ## tokens per second here, and kernels as shares of this machine's own limits
-	@ninja -C $(BUILD) -j $(JOBS) --quiet benches >&2
+	@ninja -C $(BUILD) --quiet benches >&2
 	@bench/run.sh $(BUILD)
 
 peers: build ## compare with another program on the same file (installed into a cache folder)
@@ -70,13 +69,3 @@ packages:
 
 packages-dev: packages
 	@packaging/bootstrap.sh $(BUILD) packaging/debian-packages-dev.txt
-
-comma := ,
-# Configures folder $(1) with arguments $(2) when they changed, and builds it. All of it is said on
-# stderr, and nothing when there is nothing to do: stdout belongs to what runs afterwards.
-define build_in
-mkdir -p $(1) && { \
-	echo '$(2)' | cmp -s - $(1)/.configured && test -e $(1)/build.ninja || { \
-		echo "Configuring $(1)" >&2; rm -f $(1)/CMakeCache.txt; $(call configure,$(1),$(2)); echo '$(2)' >$(1)/.configured; }; } && \
-	{ ninja -C $(1) -j $(JOBS) --quiet >&2 || exit 1; }
-endef

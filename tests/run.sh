@@ -11,26 +11,30 @@ timeout=900
 [ "$HEARTH_TEST_SIZE" = normal ] || timeout=10800
 
 log=$build/Testing/Temporary/LastTest.log
-status=$(mktemp)
-trap 'rm -f "$status"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
 rm -f "$log"
 
 # From "100% tests passed" on, the lines are held back until ctest has ended and its log is whole.
 {
-    ctest --test-dir "$build" --output-on-failure --no-tests=error --timeout $timeout -j "$(nproc)" "$@" </dev/null 2>&1 ||
-        echo $? >"$status"
-} | awk -v log_file="$log" '
-    held { text = text $0 "\n"; next }
-    /^[0-9]+% tests passed/ { held = 1; text = $0 "\n"; next }
-    { print; fflush() }
-    END {
-        while ((getline line < log_file) > 0)
-            if (line ~ /^[ \t]*(skipped: |SKIPPED \[)/ && !seen[line]++) {
-                sub(/^[ \t]*/, "", line)
-                reasons = reasons "    " line "\n"
-                n++
-            }
-        if (n) printf "\nSkipped parts of tests (%d):\n%s\n", n, reasons
-        printf "%s", text
-    }'
-[ ! -s "$status" ] || exit "$(cat "$status")"
+    ctest --test-dir "$build" --output-on-failure --no-tests=error --timeout $timeout \
+        -j "$(nproc)" "$@" </dev/null 2>&1 || echo $? >"$scratch/status"
+} | {
+    : >"$scratch/closing"
+    while IFS= read -r line; do
+        case $line in *"% tests passed, "*) exec >>"$scratch/closing" ;; esac
+        printf '%s\n' "$line"
+    done
+}
+if [ -e "$log" ]; then
+    awk '/^[ \t]*(skipped: |SKIPPED \[)/ && !seen[$0]++ { sub(/^[ \t]*/, ""); print "    " $0 }' \
+        "$log" >"$scratch/skipped"
+    if [ -s "$scratch/skipped" ]; then
+        printf '\nSkipped parts of tests (%d):\n' "$(wc -l <"$scratch/skipped")"
+        cat "$scratch/skipped"
+        echo
+    fi
+fi
+cat "$scratch/closing"
+[ ! -s "$scratch/status" ] || exit "$(cat "$scratch/status")"
