@@ -18,16 +18,21 @@ void charsmap_free(charsmap *m) {
     free(m);
 }
 
-charsmap *charsmap_new(const uint8_t *data, size_t n, err *e) {
-    uint32_t trie_bytes = 0;
-    for (int i = 0; i < 4 && n >= 4; i++) trie_bytes |= (uint32_t)data[i] << (8 * i);
-    if (n < 4 || trie_bytes % 4 || trie_bytes < 4 || trie_bytes >= n - 4 || data[n - 1]) {
-        err_set(e, ERR_DAMAGED,
-                "tokenizer.ggml.precompiled_charsmap: %zu bytes hold no table of %u bytes with its "
-                "replacement strings",
-                n, trie_bytes);
-        return NULL;
-    }
+/* Bytes of the table of units, which stands behind its length. */
+static uint32_t charsmap_trie_bytes(const uint8_t *data) {
+    uint32_t n = 0;
+    for (int i = 0; i < 4; i++) n |= (uint32_t)data[i] << (8 * i);
+    return n;
+}
+
+bool charsmap_check(const uint8_t *data, size_t n) {
+    if (n < 4 || data[n - 1]) return false;
+    uint32_t trie_bytes = charsmap_trie_bytes(data);
+    return trie_bytes % 4 == 0 && trie_bytes >= 4 && trie_bytes < n - 4;
+}
+
+charsmap *charsmap_new(const uint8_t *data, size_t n) {
+    uint32_t trie_bytes = charsmap_trie_bytes(data);
     charsmap *m = calloc(1, sizeof *m);
     if (m) {
         m->n_units = trie_bytes / 4;
@@ -37,7 +42,6 @@ charsmap *charsmap_new(const uint8_t *data, size_t n, err *e) {
     }
     if (!m || !m->unit || !m->text) {
         charsmap_free(m);
-        err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
     for (size_t i = 0; i < m->n_units; i++) {

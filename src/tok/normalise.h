@@ -12,7 +12,9 @@
 
 typedef struct charsmap charsmap;
 
-charsmap *charsmap_new(const uint8_t *data, size_t n, err *e); /* copies */
+/* Whether these bytes are such a table: asked before charsmap_new. */
+bool charsmap_check(const uint8_t *data, size_t n);
+charsmap *charsmap_new(const uint8_t *data, size_t n); /* copies; NULL: no memory */
 void charsmap_free(charsmap *m);
 /* The longest replacement at s's start: its text (borrowed); *used is how many bytes it replaces. A
  * character without one stands for itself; a byte of broken UTF-8 stays what it is. */

@@ -1,8 +1,8 @@
 /* What the files of this room share. Nobody outside src/tok includes it.
  *
  * A tok is filled once by tok_open (vocab.c) and only read afterwards. Encoding is: special.c cuts
- * the text at special tokens; what lies between goes to one of four encoders (bytelevel.c, spm.c,
- * wordpiece.c, unigram.c). The first two share merge.c, which knows nothing but integers.
+ * the text at special tokens; what lies between goes to an encoder (two kinds of BPE in encode.c,
+ * which share merge.c, that knows nothing but integers; wordpiece.c; unigram.c).
  */
 #ifndef HEARTH_TOK_PRIVATE_H
 #define HEARTH_TOK_PRIVATE_H
@@ -100,6 +100,10 @@ int32_t cp_map_get(const cp_map *m, uint32_t cp); /* -1 when absent */
 
 int tok_byte_value(str text); /* "<0x0A>" is 10; -1 for any other text */
 bool tok_oom(err *e);         /* "out of memory", false */
+/* "FILE: byte OFFSET: KEY[ITEM]: ...", false; no offset when the key is missing, no item when it is
+ * negative. */
+bool tok_damaged(err *e, const gguf *g, const char *key, int64_t item, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* vocab_build.c: tables derived from texts, types and scores. */
 bool tok_build_bytelevel(tok *t, const gguf *g, err *e);

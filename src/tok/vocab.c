@@ -4,11 +4,27 @@
 #include "base/limits.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 bool tok_oom(err *e) {
     return err_set(e, ERR_FAILED, "out of memory");
 }
+
+bool tok_damaged(err *e, const gguf *g, const char *key, int64_t item, const char *fmt, ...) {
+    char what[300], where[32] = "", which[32] = "";
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    const gguf_kv *kv = gguf_find(g, key);
+    if (kv) snprintf(where, sizeof where, " byte %llu:", (unsigned long long)kv->offset);
+    if (item >= 0) snprintf(which, sizeof which, "[%lld]", (long long)item);
+    return err_set(e, ERR_DAMAGED, "%s:%s %s%s: %s", gguf_path(g), where, key, which, what);
+}
+
+#define TOKENS_KEY "tokenizer.ggml.tokens"
 
 /* ---- lists of ids ---- */
 
@@ -92,14 +108,12 @@ static bool texts_copy(tok *t, const gguf *g, const gguf_kv *kv, err *e) {
     for (int32_t i = 0; i < t->n; i++) {
         str s;
         if (!gguf_item_str(kv, g, (uint64_t)i, &s) || s.n > LIMIT_TOKEN_BYTES) {
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens[%d]: longer than %d bytes", i,
-                           LIMIT_TOKEN_BYTES);
+            return tok_damaged(e, g, TOKENS_KEY, i, "longer than %d bytes", LIMIT_TOKEN_BYTES);
         }
         bytes += s.n;
         if (s.n > t->longest) t->longest = (uint32_t)s.n;
     }
-    if (bytes > INT32_MAX)
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: over 2 GB of text");
+    if (bytes > INT32_MAX) return tok_damaged(e, g, TOKENS_KEY, -1, "over 2 GB of text");
     t->texts = malloc(bytes + 1);
     t->text_at = malloc(((size_t)t->n + 1) * sizeof *t->text_at);
     if (!t->texts || !t->text_at) return tok_oom(e);
@@ -116,7 +130,7 @@ static bool texts_copy(tok *t, const gguf *g, const gguf_kv *kv, err *e) {
 }
 
 /* Empty texts are place-holders and can be many; any other text names one token. */
-static bool texts_index(tok *t, err *e) {
+static bool texts_index(tok *t, const gguf *g, err *e) {
     size_t slots = 64;
     while (slots < (size_t)t->n * 2) slots *= 2;
     t->by_text = malloc(slots * sizeof *t->by_text);
@@ -130,8 +144,8 @@ static bool texts_index(tok *t, err *e) {
         for (; t->by_text[at] >= 0; at = (at + 1) & t->by_text_mask) {
             if (!str_eq(tok_text(t, t->by_text[at]), s)) continue;
             char shown[64];
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: %d and %d are both '%s'",
-                           t->by_text[at], i, str_printable(s, shown, sizeof shown));
+            return tok_damaged(e, g, TOKENS_KEY, -1, "%d and %d are both '%s'", t->by_text[at], i,
+                               str_printable(s, shown, sizeof shown));
         }
         t->by_text[at] = i;
     }
@@ -139,16 +153,16 @@ static bool texts_index(tok *t, err *e) {
 }
 
 static bool tokens_read(tok *t, const gguf *g, err *e) {
-    const gguf_kv *kv = gguf_find(g, "tokenizer.ggml.tokens");
+    const gguf_kv *kv = gguf_find(g, TOKENS_KEY);
     if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING || !kv->n) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: no list of texts");
+        return tok_damaged(e, g, TOKENS_KEY, -1, "no list of texts");
     }
     if (kv->n > LIMIT_VOCAB) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens: %llu tokens, at most %d",
-                       (unsigned long long)kv->n, LIMIT_VOCAB);
+        return tok_damaged(e, g, TOKENS_KEY, -1, "%llu tokens, at most %d",
+                           (unsigned long long)kv->n, LIMIT_VOCAB);
     }
     t->n = (int32_t)kv->n;
-    return texts_copy(t, g, kv, e) && texts_index(t, e);
+    return texts_copy(t, g, kv, e) && texts_index(t, g, e);
 }
 
 /* An optional array beside the tokens must be as long as they are. */
@@ -156,7 +170,7 @@ static bool beside_tokens(const tok *t, const gguf *g, const char *key, const gg
                           err *e) {
     *kv = gguf_find(g, key);
     if (!*kv || ((*kv)->type == GGUF_ARRAY && (*kv)->n == (uint64_t)t->n)) return true;
-    return err_set(e, ERR_DAMAGED, "%s: not a list of %d items, one a token", key, t->n);
+    return tok_damaged(e, g, key, -1, "not a list of %d items, one a token", t->n);
 }
 
 static bool types_read(tok *t, const gguf *g, err *e) {
@@ -168,7 +182,7 @@ static bool types_read(tok *t, const gguf *g, err *e) {
     for (int32_t i = 0; kv && i < t->n; i++) {
         int64_t v;
         if (!gguf_item_i64(kv, (uint64_t)i, &v) || v < 0 || v > TOK_BYTE) {
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.token_type[%d]: no token type", i);
+            return tok_damaged(e, g, "tokenizer.ggml.token_type", i, "no token type");
         }
         t->attr[i] = v ? (uint8_t)v : TOK_NORMAL;
     }
@@ -180,15 +194,15 @@ static bool scores_read(tok *t, const gguf *g, err *e) {
     if (!beside_tokens(t, g, "tokenizer.ggml.scores", &kv, e)) return false;
     if (!kv) {
         if (t->kind != KIND_SPM && t->kind != KIND_UNIGRAM) return true;
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.scores: missing, and '%s' needs them",
-                       t->model);
+        return tok_damaged(e, g, "tokenizer.ggml.scores", -1, "missing, and '%s' needs them",
+                           t->model);
     }
     t->score = malloc((size_t)t->n * sizeof *t->score);
     if (!t->score) return tok_oom(e);
     for (int32_t i = 0; i < t->n; i++) {
         double v;
         if (!gguf_item_f64(kv, (uint64_t)i, &v) || !isfinite(v)) {
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.scores[%d]: no finite number", i);
+            return tok_damaged(e, g, "tokenizer.ggml.scores", i, "no finite number");
         }
         t->score[i] = (float)v;
     }
@@ -249,7 +263,7 @@ static bool id_read(const tok *t, const gguf *g, const char *key, int32_t *id, e
     }
     /* 32 bits of ones are how some writers say "none" */
     if (!gguf_get_i64(g, key, &v) || (v != -1 && v != UINT32_MAX && (v < 0 || v >= t->n))) {
-        return err_set(e, ERR_DAMAGED, "%s: no id of the %d tokens", key, t->n);
+        return tok_damaged(e, g, key, -1, "no id of the %d tokens", t->n);
     }
     *id = v == UINT32_MAX ? -1 : (int32_t)v;
     return true;
@@ -270,8 +284,8 @@ static bool ids_read(tok *t, const gguf *g, err *e) {
         return false;
     }
     if ((bert || t5) && t->unk < 0) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.unknown_token_id: missing, '%s' needs it",
-                       t->model);
+        return tok_damaged(e, g, "tokenizer.ggml.unknown_token_id", -1, "missing, '%s' needs it",
+                           t->model);
     }
     return true;
 }
@@ -295,14 +309,19 @@ static bool flags_read(tok *t, const gguf *g, err *e) {
     if (t->eos < 0) t->add_eos = false;
     if (t->sep < 0) t->add_sep = false;
 
-    const gguf_kv *kv = gguf_find(g, "tokenizer.ggml.precompiled_charsmap");
+    static const char map_key[] = "tokenizer.ggml.precompiled_charsmap";
+    const gguf_kv *kv = gguf_find(g, map_key);
     if (!kv || (t->kind != KIND_UNIGRAM && !spm)) return true;
     if (kv->type != GGUF_ARRAY || (kv->elem != GGUF_I8 && kv->elem != GGUF_U8)) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.precompiled_charsmap: not a list of bytes");
+        return tok_damaged(e, g, map_key, -1, "not a list of bytes");
     }
     if (!kv->n) return true;
-    t->chars_map = charsmap_new(kv->data, (size_t)kv->n, e);
-    return t->chars_map != NULL;
+    if (!charsmap_check(kv->data, (size_t)kv->n))
+        return tok_damaged(e, g, map_key, -1,
+                           "%llu bytes hold no table with its replacement strings",
+                           (unsigned long long)kv->n);
+    t->chars_map = charsmap_new(kv->data, (size_t)kv->n);
+    return t->chars_map || tok_oom(e);
 }
 
 /* A byte token reads "<0x0A>". */
@@ -321,14 +340,13 @@ int tok_byte_value(str s) {
     return v;
 }
 
-static bool bytes_find(tok *t, err *e) {
+static bool bytes_find(tok *t, const gguf *g, err *e) {
     int found = 0;
     memset(t->byte_id, 0xff, sizeof t->byte_id);
     for (int32_t i = 0; i < t->n; i++) {
         int b = tok_byte_value(tok_text(t, i));
         if (b < 0 && t->attr[i] == TOK_BYTE) {
-            return err_set(e, ERR_DAMAGED, "tokenizer.ggml.tokens[%d]: a byte token without a byte",
-                           i);
+            return tok_damaged(e, g, TOKENS_KEY, i, "a byte token without a byte");
         }
         if (b < 0 || (t->attr[i] != TOK_BYTE && t->kind != KIND_CHARS)) continue;
         if (t->byte_id[b] < 0) found++;
@@ -346,13 +364,13 @@ static bool tables_build(tok *t, const gguf *g, err *e) {
         if (!tok_build_bytelevel(t, g, e)) return false;
         break;
     case KIND_CHARS:
-        if (!bytes_find(t, e) || !tok_build_chars(t, g, e)) return false;
+        if (!bytes_find(t, g, e) || !tok_build_chars(t, g, e)) return false;
         break;
     case KIND_SPM:
-        if (!bytes_find(t, e) || !tok_build_spm(t, e)) return false;
+        if (!bytes_find(t, g, e) || !tok_build_spm(t, e)) return false;
         break;
     case KIND_UNIGRAM:
-        if (!bytes_find(t, e)) return false;
+        if (!bytes_find(t, g, e)) return false;
         /* fall through */
     case KIND_WORDPIECE:
         if (!tok_build_words(t, e)) return false;
@@ -376,6 +394,7 @@ tok *tok_open(const gguf *g, err *e) {
             return t;
     }
     tok_close(t);
+    if (e && e->code != ERR_DAMAGED) err_wrap(e, "%s", gguf_path(g)); /* else it is said already */
     return NULL;
 }
 

@@ -24,32 +24,32 @@ int bytelevel_byte(uint32_t cp) {
     return cp < 256 && bytelevel_char((unsigned char)cp) == cp ? (int)cp : -1;
 }
 
-static bool merge_damaged(uint64_t i, str s, err *e) {
+static bool merge_damaged(const gguf *g, uint64_t i, str s, err *e) {
     char shown[64];
-    return err_set(e, ERR_DAMAGED,
-                   "tokenizer.ggml.merges[%llu]: '%s' does not join two tokens to a third",
-                   (unsigned long long)i, str_printable(s, shown, sizeof shown));
+    return tok_damaged(e, g, "tokenizer.ggml.merges", (int64_t)i,
+                       "'%s' does not join two tokens to a third",
+                       str_printable(s, shown, sizeof shown));
 }
 
 /* "left right": the space that parts them is the first one after the first byte. */
-static bool merge_read(tok *t, str s, uint64_t i, buf *joined, err *e) {
+static bool merge_read(tok *t, const gguf *g, str s, uint64_t i, buf *joined, err *e) {
     size_t gap = str_find(s, STR(" "), 1);
-    if (s.n < 3 || gap == (size_t)-1 || gap + 1 >= s.n) return merge_damaged(i, s, e);
+    if (s.n < 3 || gap == (size_t)-1 || gap + 1 >= s.n) return merge_damaged(g, i, s, e);
     str left = {s.p, gap}, right = {s.p + gap + 1, s.n - gap - 1};
     buf_clear(joined);
     buf_put_str(joined, left);
     buf_put_str(joined, right);
-    if (joined->failed) return merge_damaged(i, s, e);
+    if (joined->failed) return merge_damaged(g, i, s, e);
     int32_t a = tok_find(t, left), b = tok_find(t, right), ab = tok_find(t, buf_str(joined));
-    if (a < 0 || b < 0 || ab < 0) return merge_damaged(i, s, e);
+    if (a < 0 || b < 0 || ab < 0) return merge_damaged(g, i, s, e);
     return merge_table_put(&t->merges, a, b, (int32_t)i, ab) || tok_oom(e);
 }
 
 static bool merges_read(tok *t, const gguf *g, err *e) {
     const gguf_kv *kv = gguf_find(g, "tokenizer.ggml.merges");
     if (!kv || kv->type != GGUF_ARRAY || kv->elem != GGUF_STRING || kv->n > LIMIT_VOCAB) {
-        return err_set(e, ERR_DAMAGED, "tokenizer.ggml.merges: no list of at most %d merges",
-                       LIMIT_VOCAB);
+        return tok_damaged(e, g, "tokenizer.ggml.merges", -1, "no list of at most %d merges",
+                           LIMIT_VOCAB);
     }
     if (!merge_table_init(&t->merges, (size_t)kv->n)) return tok_oom(e);
     buf joined;
@@ -57,7 +57,7 @@ static bool merges_read(tok *t, const gguf *g, err *e) {
     bool ok = true;
     for (uint64_t i = 0; ok && i < kv->n; i++) {
         str s = {"", 0};
-        ok = gguf_item_str(kv, g, i, &s) && merge_read(t, s, i, &joined, e);
+        ok = gguf_item_str(kv, g, i, &s) && merge_read(t, g, s, i, &joined, e);
     }
     buf_deinit(&joined);
     return ok;

@@ -22,7 +22,8 @@ static void begin_bpe(tiny_vocab *v) {
     tiny_str(v, "tokenizer.ggml.pre", "gpt-2");
 }
 
-/* Opening must fail with this code and this word in the message. */
+/* Opening must fail with this code and this word in the message, which begins with the file; where
+ * a key is there and damaged, its offset follows. */
 static void assert_refused(tiny_vocab *v, err_code code, const char *word) {
     err e = {0};
     gguf *g = tiny_end(v, &e);
@@ -31,6 +32,16 @@ static void assert_refused(tiny_vocab *v, err_code code, const char *word) {
     assert_null(t);
     assert_int_equal(e.code, code);
     if (!strstr(e.msg, word)) fail_msg("'%s' does not say '%s'", e.msg, word);
+    size_t n = strlen(gguf_path(g));
+    if (strncmp(e.msg, gguf_path(g), n) || e.msg[n] != ':') fail_msg("no file in '%s'", e.msg);
+    const char *key = strstr(e.msg, "tokenizer.");
+    char name[80] = "", offset[40];
+    if (key) snprintf(name, sizeof name, "%.*s", (int)strcspn(key, ":["), key);
+    const gguf_kv *kv = gguf_find(g, name);
+    if (code == ERR_DAMAGED && kv) {
+        snprintf(offset, sizeof offset, ": byte %llu: ", (unsigned long long)kv->offset);
+        if (!strstr(e.msg, offset)) fail_msg("no%sin '%s'", offset, e.msg);
+    }
     gguf_close(g);
     tiny_free(v);
 }
