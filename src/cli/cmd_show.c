@@ -4,6 +4,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/jsonw.h"
 #include "base/limits.h"
@@ -189,9 +190,71 @@ static void json_memory(jsonw *w, const sight *s) {
     jsonw_end(w);
 }
 
-static void print_json(const sight *s) {
+static void json_tensors(jsonw *w, const gguf *g) {
+    jsonw_key(w, "tensors");
+    jsonw_array(w);
+    for (uint64_t i = 0; i < gguf_n_tensors(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        const quant_info *q = quant_info_of(t->type);
+        jsonw_object(w);
+        jsonw_key(w, "name"), jsonw_str(w, t->name);
+        jsonw_key(w, "type"), jsonw_str(w, str_of(q ? q->name : "?"));
+        jsonw_key(w, "shape");
+        jsonw_array(w);
+        for (uint32_t d = 0; d < t->n_dims; d++) jsonw_uint(w, t->ne[d]);
+        jsonw_end(w);
+        jsonw_key(w, "bytes"), jsonw_uint(w, t->size_bytes);
+        jsonw_end(w);
+    }
+    jsonw_end(w);
+}
+
+static void json_value(jsonw *w, const gguf *g, const gguf_kv *kv, const char *key) {
+    str s;
+    uint64_t u;
+    int64_t n;
+    double x;
+    if (kv->type == GGUF_ARRAY) {
+        jsonw_object(w);
+        jsonw_key(w, "array_of"), jsonw_str(w, str_of(gguf_type_name(kv->elem)));
+        jsonw_key(w, "length"), jsonw_uint(w, kv->n);
+        jsonw_end(w);
+    } else if (gguf_get_str(g, key, &s)) {
+        jsonw_str(w, s);
+    } else if (kv->type == GGUF_BOOL) {
+        jsonw_bool(w, kv->data[0]);
+    } else if (gguf_get_u64(g, key, &u)) {
+        jsonw_uint(w, u);
+    } else if (gguf_get_i64(g, key, &n)) {
+        jsonw_int(w, n);
+    } else if (gguf_get_f64(g, key, &x)) {
+        kv->type == GGUF_F32 ? jsonw_f32(w, (float)x) : jsonw_f64(w, x);
+    } else {
+        jsonw_null(w); /* only a key that holds a NUL is not found by its name */
+    }
+}
+
+/* Values as they are; of an array its type and length, since some hold a whole vocabulary. */
+static bool json_metadata(jsonw *w, const gguf *g) {
+    jsonw_key(w, "metadata");
+    jsonw_object(w);
+    for (uint64_t i = 0; i < gguf_n_kv(g); i++) {
+        const gguf_kv *kv = gguf_kv_at(g, i);
+        char *key = malloc(kv->key.n + 1);
+        if (!key) return false;
+        memcpy(key, kv->key.p, kv->key.n);
+        key[kv->key.n] = 0;
+        jsonw_key(w, key);
+        json_value(w, g, kv, key);
+        free(key);
+    }
+    jsonw_end(w);
+    return true;
+}
+
+static bool print_json(const sight *s, bool tensors, bool metadata) {
     buf b;
-    buf_init(&b, (size_t)1 << 28);
+    buf_init(&b, (size_t)1 << 30);
     jsonw w;
     jsonw_init(&w, &b);
     w.pretty = true;
@@ -207,10 +270,14 @@ static void print_json(const sight *s) {
     json_types(&w, s);
     json_tokens(&w, s);
     json_memory(&w, s);
+    if (tensors) json_tensors(&w, s->g);
+    bool ok = !metadata || json_metadata(&w, s->g);
     jsonw_end(&w);
     buf_putc(&b, '\n');
-    out_buf(&b);
+    ok = ok && !b.failed;
+    if (ok) out_buf(&b);
     buf_deinit(&b);
+    return ok;
 }
 
 /* ---- the whole file ---- */
@@ -274,15 +341,17 @@ static int run(const cli_args *a) {
     if (!models_find(&r, a->arg[0], &e) ||
         !sight_open(&s, &r, (int32_t)cli_int(a, "ctx", 0), cli_text(a, "kv", "f16"), &e))
         return cli_fail(&e);
-    if (cli_flag(a, "template")) {
+    bool ok = true;
+    if (cli_flag(a, "json")) {
+        ok = print_json(&s, cli_flag(a, "tensors"), cli_flag(a, "metadata")) ||
+             err_set(&e, ERR_NO_FIT, "out of memory");
+    } else if (cli_flag(a, "template")) {
         out_write(s.prompt.source.p, s.prompt.source.n);
         if (!str_ends(s.prompt.source, STR("\n"))) out_puts("\n");
     } else if (cli_flag(a, "tensors")) {
         print_tensors(s.g);
     } else if (cli_flag(a, "metadata")) {
         print_metadata(s.g);
-    } else if (cli_flag(a, "json")) {
-        print_json(&s);
     } else {
         print_model(&s);
         print_types(&s);
@@ -290,7 +359,7 @@ static int run(const cli_args *a) {
         print_memory(&s);
     }
     sight_close(&s);
-    return ERR_NONE;
+    return ok ? ERR_NONE : cli_fail(&e);
 }
 
 static const cli_option options[] = {
@@ -300,7 +369,8 @@ static const cli_option options[] = {
     {"template", 0, CLI_FLAG, NULL, "print the chat template and nothing else", 0, 0},
     {"tensors", 0, CLI_FLAG, NULL, "list every tensor: name, type, shape", 0, 0},
     {"metadata", 0, CLI_FLAG, NULL, "list every key of the file", 0, 0},
-    {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
+    {"json", 0, CLI_FLAG, NULL,
+     "print one JSON object, with --tensors and --metadata as members of it", 0, 0},
     {0},
 };
 

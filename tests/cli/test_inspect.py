@@ -137,6 +137,23 @@ def test_bench_kernels_are_chosen_by_the_environment():
 
 
 @needs_bard
+def test_show_everything_as_json():
+    plain = json.loads(ok("show", "bard", "--json"))
+    got = json.loads(ok("show", "bard", "--json", "--tensors", "--metadata", "--template"))
+    tensors, metadata = got.pop("tensors"), got.pop("metadata")
+    assert set(got) == set(plain) and got["chat_template"] == plain["chat_template"]
+    listed = ok("show", "bard", "--tensors").decode().splitlines()
+    assert [row.split()[0] for row in listed] == [t["name"] for t in tensors]
+    assert sum(math.prod(t["shape"]) for t in tensors) == plain["parameters"]
+    assert sum(t["bytes"] for t in tensors if t["type"] == "Q8_0") == plain["tensor_types"][0]["bytes"]
+    rows = ok("show", "bard", "--metadata").decode().splitlines()
+    assert [row.split()[0] for row in rows] == list(metadata)
+    assert metadata["general.architecture"] == "llama" and metadata["llama.context_length"] == 1024
+    assert metadata["tokenizer.ggml.tokens"] == {"array_of": "string", "length": 4096}
+    assert metadata["tokenizer.chat_template"] == plain["chat_template"]
+
+
+@needs_bard
 def test_show():
     got = json.loads(ok("show", "bard", "--json"))
     assert got == {**json.loads(ok("show", BARD, "--json")), "path": "bard"} | {"memory": got["memory"]}
