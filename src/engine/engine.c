@@ -205,7 +205,8 @@ static void admit(hearth_engine *g) {
         if (g->n_waiting)
             memmove(g->waiting, g->waiting + 1, (size_t)--g->n_waiting * sizeof *g->waiting);
         else queue_remove(g, r);
-        ranked_insert(g->running, &g->n_running, r);
+        if (r->finish == HEARTH_FINISH_NONE) ranked_insert(g->running, &g->n_running, r);
+        else request_settle(g, r); /* no memory for its sequence */
     }
 }
 
