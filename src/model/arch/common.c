@@ -126,7 +126,7 @@ static void attention(plan *pl, const params *p, int il, const plan_heads *h, co
 
 static void feed_forward(plan *pl, const params *p, int il, const arch_style *s) {
     int64_t k = p->pub.n_embd, ff = p->n_ff[il];
-    if (ff < 1) plan_fail(pl, "%s.feed_forward_length is missing", p->pub.arch);
+    if (ff < 1) plan_fail(pl, "%s.feed_forward_length is missing or 0", p->pub.arch);
     plan_ref gate, up, bg = PLAN_NONE, bu = PLAN_NONE;
     if (s->packed) {
         gate = plan_add_rows(pl, "blk.%d.ffn_up.weight", il, 2 * ff, 0, ff, k);
