@@ -35,7 +35,8 @@ static void put_table(const float *row, int32_t n, const tok *t, int32_t pos) {
     out_printf("after position %d\n", pos);
     for (int i = 0; i < k; i++) {
         char shown[64];
-        str_printable(tok_piece(t, best[i], true), shown, sizeof shown);
+        str piece = t ? tok_piece(t, best[i], true) : STR(""); /* a model need not have text */
+        str_printable(piece, shown, sizeof shown);
         out_printf("%8d  %12.6f  \"%s\"\n", best[i], (double)row[best[i]], shown);
     }
 }
@@ -66,7 +67,11 @@ static bool put_rows(direct *d, const int32_t *ids, int32_t n, bool all, bool js
 
 static bool print(const cli_args *a, direct *d, const int32_t *ids, int32_t n, err *e) {
     bool json = cli_flag(a, "json"), all = cli_flag(a, "all");
+    int32_t n_ctx = model_params_of(d->m)->n_ctx;
     if (!direct_check_ids(d, ids, (size_t)n, e)) return false;
+    if (n > n_ctx)
+        return err_set(e, ERR_NO_FIT, "%d tokens are more than the model's context of %d", n,
+                       n_ctx);
     if (!direct_pages(d, n, ROWS, kv_type_named(cli_text(a, "kv", "f16")), e)) return false;
     if (!json) return put_rows(d, ids, n, all, false, e);
     out_printf("{\"n_vocab\":%d,\"tokens\":[", model_params_of(d->m)->n_vocab);

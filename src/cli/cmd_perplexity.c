@@ -117,8 +117,8 @@ static bool measure(const cli_args *a, direct *d, const buf *text, err *e) {
     tok_ids ids = {0};
     score s = {0};
     int32_t n_ctx = (int32_t)cli_int(a, "ctx", 512), trained = model_params_of(d->m)->n_ctx;
-    bool ok = true;
-    if (n_ctx > trained)
+    bool ok = model_tok(d->m) || err_set(e, ERR_FAILED, "this model has no tokenizer");
+    if (ok && n_ctx > trained)
         ok = err_set(e, ERR_NO_FIT, "a window of %d tokens is more than the model's context of %d",
                      n_ctx, trained);
     ok = ok && tok_encode(model_tok(d->m), buf_str(text), TOK_BOS, &ids, e);

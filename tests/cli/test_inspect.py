@@ -88,6 +88,31 @@ def test_logits_of_many_tokens_do_not_depend_on_the_pieces():
         assert part["logits"] == every[k - 1]
 
 
+@needs_bard
+def test_more_tokens_than_the_context_are_refused_before_anything_is_printed():
+    done = run("logits", "bard", "--tokens", ",".join(map(str, range(1025))), "--json")
+    assert done.returncode == 6 and done.stdout == b"" and "1024" in one_line(done)
+
+
+@needs_bard
+def test_a_model_without_a_tokenizer(tmp_path):
+    """Numbers go in and out of it; what needs text says so."""
+    model = tmp_path / "numbers.gguf"
+    model.write_bytes(BARD.read_bytes().replace(b"tokenizer.ggml.model", b"tokenizer.ggml.spare"))
+    text = tmp_path / "text"
+    text.write_text("To be. " * 2000, encoding="utf-8")
+    with_text = ok("logits", "bard", "--tokens", "1,2,3").decode().splitlines()
+    without = ok("logits", model, "--tokens", "1,2,3").decode().splitlines()
+    assert [row.split()[:2] for row in without[1:]] == [row.split()[:2] for row in with_text[1:]]
+    assert all(row.endswith('""') for row in without[1:])
+    ok("bench", model, "-p", "8", "-n", "2", "-r", "1")
+    assert json.loads(ok("show", model, "--json"))["tokenizer"] is None
+    for args in [("perplexity", model, text), ("tokenize", model, "x"), ("detokenize", model, "1"),
+                 ("run", model, "--raw", "x")]:
+        done = run(*args)
+        assert done.returncode == 1 and "no tokenizer" in one_line(done) and done.stdout == b""
+
+
 def nll(row, token):
     top = max(row)
     return math.log(sum(math.exp(v - top) for v in row)) - (row[token] - top)
