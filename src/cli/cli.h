@@ -123,6 +123,8 @@ char *human_count(uint64_t n, char *dst, size_t cap); /* "1,234,567" */
 void interrupt_end_process(void); /* the next one ends the process with 130 (how it begins) */
 void interrupt_remember(void); /* the next one is remembered; a third in a row ends the process */
 bool interrupt_seen(void);
+/* Readable once Ctrl-C has been pressed while it is remembered; -1 where there is none. */
+int interrupt_fd(void);
 void interrupt_clear(void);
 
 /* ---- help (help.c, completion.c) ---- */

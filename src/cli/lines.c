@@ -41,11 +41,15 @@ static int get_byte(lines *l, char *c) {
         *c = l->ahead[l->at_ahead++];
         return 1;
     }
+    struct pollfd p[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                          {.fd = interrupt_fd(), .events = POLLIN}};
     for (;;) {
+        if (poll(p, 2, -1) < 0 && errno != EINTR) return 0;
+        if (interrupt_seen()) return -1;
+        if (!p[0].revents) continue;
         ssize_t n = read(STDIN_FILENO, c, 1);
         if (n >= 0) return (int)n;
         if (errno != EINTR) return 0;
-        if (interrupt_seen()) return -1;
     }
 }
 
