@@ -9,8 +9,8 @@
 #include "cli/cli.h"
 
 static volatile sig_atomic_t seen, remember;
-/* A byte for each Ctrl-C, so that who waits for a key wakes up whichever thread took the signal, and
- * also when it came just before the wait. */
+/* A byte for each Ctrl-C, so that who waits for a key wakes up whichever thread took the signal,
+ * and also when it came just before the wait. */
 static int wake[2] = {-1, -1};
 
 static void on_interrupt(int sig) {

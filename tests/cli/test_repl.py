@@ -135,7 +135,7 @@ def test_save_and_load(home, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text('{"messages": 3}', encoding="utf-8")
     assert "is no saved chat" in other.say(f"/load {broken}")
-    assert "cannot open" in other.say(f"/load {tmp_path}/none.json") or other.messages() == before
+    assert "cannot open" in other.say(f"/load {tmp_path}/none.json")
     assert other.messages() == before, "a failed load changes nothing"
     assert "now talking with Bard" in other.say(f"/load {BARD}")
     assert other.messages() == before
