@@ -8,7 +8,7 @@ import pytest
 
 from hearth_cli import ROOT, ok, one_line, run
 
-COMMANDS = ["run", "show", "tokenize", "detokenize", "logits", "perplexity", "bench", "help", "completion"]
+COMMANDS = ["run", "show", "tokenize", "detokenize", "logits", "perplexity", "quantize", "bench", "help", "completion"]
 
 
 def options_of(command):
