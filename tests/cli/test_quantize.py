@@ -18,9 +18,9 @@ TEXT = ROOT / "tests" / "conformance" / "sonnets-1-12.txt"
 # How much the perplexity of a short text may differ from that of bard as it comes (Q8_0), in percent. Such
 # differences are mostly bias of few bits, a little of it luck.
 WITHIN = {
-    "F16": 0.3, "BF16": 0.3, "Q8_0": 0.01, "Q6_K": 0.5, "Q5_K_M": 1, "Q5_K_S": 1, "Q5_1": 1, "Q5_0": 1.5,
-    "Q4_K_M": 2, "Q4_K_S": 2.5, "Q4_1": 3, "Q4_0": 3, "IQ4_NL": 3, "IQ4_XS": 3, "MXFP4": 4, "Q3_K_M": 5,
-    "Q2_K": 20,
+    "F16": 0.3, "BF16": 0.3, "Q8_0": 0.01, "Q6_K": 0.4, "Q5_K_M": 0.6, "Q5_K_S": 0.8, "Q5_1": 0.8, "Q5_0": 1,
+    "Q4_K_M": 1.2, "Q4_K_S": 1.8, "Q4_1": 2.5, "Q4_0": 1.8, "IQ4_NL": 1.8, "IQ4_XS": 1.8, "MXFP4": 2.5,
+    "Q3_K_M": 2.5, "Q2_K": 10,
 }
 # Bytes of all tensors over those of F16, in percent.
 SIZE = {
@@ -46,8 +46,9 @@ def quantize(*args, **kw):
 def test_every_type(kind, tmp_path):
     out = tmp_path / "out.gguf"
     made = quantize("bard", out, kind.lower())
-    assert made["type"] == kind and made["fell_back"] == 0 and made["tensors"] == 74
-    assert sum(t["tensors"] for t in made["tensor_types"]) == 74
+    count = len(ok("show", "bard", "--tensors").splitlines())
+    assert made["type"] == kind and made["fell_back"] == 0 and made["tensors"] == count
+    assert sum(t["tensors"] for t in made["tensor_types"]) == count
     assert made["bytes"] == sum(t["bytes"] for t in made["tensor_types"])
     assert abs(made["bits_per_weight"] / 16 * 100 - SIZE[kind]) < 1.5
     shown = json.loads(ok("show", out, "--json"))
@@ -71,7 +72,8 @@ def test_what_it_says(tmp_path):
     out = tmp_path / "out.gguf"
     done = run("quantize", "bard", out, "Q8_0")  # has the type already: nothing to allow
     assert done.returncode == 0 and done.stderr == b""
-    assert done.stdout.decode().startswith(f"{out}: Q8_0, 7.8 MB of weights (7.8 MB before), 8.5")
+    assert re.match(r": Q8_0, ([\d.]+ MB) of weights \(\1 before\), 8\.5\d bits each, in [\d.]+ s\n",
+                    done.stdout.decode().removeprefix(str(out)))
     metadata = ok("show", out, "--metadata").decode()
     assert "general.file_type" in metadata and "general.quantization_version" in metadata
 
@@ -100,7 +102,7 @@ def test_refusals(tmp_path):
     refused(7, "out.gguf", out, tmp_path / "other.gguf", "Q8_0")
     assert out.read_bytes() == b"not a model"
     ok("quantize", "bard", out, "Q8_0", "--force")
-    assert os.listdir(tmp_path) == before and out.stat().st_size > 7_000_000
+    assert os.listdir(tmp_path) == before and out.stat().st_size > 0.99 * BARD.stat().st_size
     refused(2, "is the model that is read", out, tmp_path / "." / "out.gguf", "Q8_0", "--force")
     os.symlink("out.gguf", tmp_path / "link.gguf")
     before = os.listdir(tmp_path)
