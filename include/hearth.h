@@ -130,7 +130,7 @@ typedef enum hearth_finish {
 typedef struct hearth_usage {
     /* Tokens; cached: prompt tokens taken from earlier work; generated: the end token too. */
     int32_t n_prompt, n_cached, n_generated;
-    int32_t n_drafted, n_accepted;        /* speculation */
+    int32_t n_drafted, n_accepted;        /* speculation: tokens guessed, and guessed right */
     double queued_s, prefill_s, decode_s; /* seconds */
     hearth_finish finish;
 } hearth_usage;
@@ -159,6 +159,7 @@ typedef struct hearth_engine_options {
     int32_t max_requests; /* running at the same time; more wait; 0 = 16 */
     bool no_prefix_reuse; /* every prompt is computed afresh */
     hearth_hooks hooks;
+    bool no_speculation; /* one token a step: the same tokens, where text repeats itself later */
 } hearth_engine_options;
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e);

@@ -36,7 +36,8 @@ void chat_deinit(chat *c) {
 
 static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
     hearth_err he = {0};
-    hearth_engine_options o = {.n_threads = c->threads, .n_ctx = c->ctx, .kv = c->kv};
+    hearth_engine_options o = {
+        .n_threads = c->threads, .n_ctx = c->ctx, .kv = c->kv, .no_speculation = c->no_speculation};
     hearth_engine *g = hearth_engine_new(m, &o, &he);
     if (!g) {
         err_from_hearth(e, &he);
@@ -313,12 +314,14 @@ const char *chat_finish_name(hearth_finish f) {
 
 void chat_say_speed(const hearth_usage *u) {
     int32_t fresh = u->n_prompt - u->n_cached;
-    char prefill[40] = "", decode[40] = "";
+    char prefill[40] = "", decode[40] = "", guesses[60] = "";
     if (u->prefill_s > 0)
         snprintf(prefill, sizeof prefill, ", %.1f tokens/s", fresh / u->prefill_s);
     if (u->decode_s > 0 && u->n_generated > 1)
         snprintf(decode, sizeof decode, ", %.1f tokens/s", (u->n_generated - 1) / u->decode_s);
-    note("prompt %d tokens (%d reused) in %.2f s%s; answer %d tokens in %.2f s%s; ended by: %s",
+    if (u->n_drafted > 0)
+        snprintf(guesses, sizeof guesses, ", %d of %d guesses right", u->n_accepted, u->n_drafted);
+    note("prompt %d tokens (%d reused) in %.2f s%s; answer %d tokens in %.2f s%s%s; ended by: %s",
          u->n_prompt, u->n_cached, u->prefill_s, prefill, u->n_generated, u->decode_s, decode,
-         chat_finish_name(u->finish));
+         guesses, chat_finish_name(u->finish));
 }

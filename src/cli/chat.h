@@ -27,6 +27,7 @@ typedef struct chat {
     int32_t ctx; /* asked for; 0: the model's own */
     int threads;
     hearth_kv kv;
+    bool no_speculation;
     bool raw;      /* no template: the messages' text as it is */
     bool markdown; /* render answers on a terminal */
     bool verbose;

@@ -108,8 +108,11 @@ static bool measure(const models_ref *ref, const shape *s, hearth_kv kv, figures
     if (m) {
         hearth_model_info info;
         hearth_model_info_get(m, &info);
-        hearth_engine_options o = {
-            .n_threads = s->threads, .kv = kv, .no_prefix_reuse = true, .n_ctx = s->p + s->n + 1};
+        hearth_engine_options o = {.n_threads = s->threads,
+                                   .kv = kv,
+                                   .no_prefix_reuse = true,
+                                   .no_speculation = true,
+                                   .n_ctx = s->p + s->n + 1};
         if (o.n_ctx <= info.n_ctx_train) {
             g = hearth_engine_new(m, &o, &he);
             if (g) ok = repeat(m, g, s, f, e);

@@ -44,6 +44,7 @@ static bool settings(const cli_args *a, chat *c, err *e) {
     c->threads = (int)cli_int(a, "threads", 0);
     kern_kv_type kv = kv_type_named(cli_text(a, "kv", "f16"));
     c->kv = kv == KERN_KV_Q8 ? HEARTH_KV_Q8 : kv == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
+    c->no_speculation = cli_flag(a, "no-speculation");
     c->raw = cli_flag(a, "raw");
     c->verbose = cli_flag(a, "verbose");
     c->markdown = !cli_flag(a, "no-markdown");
@@ -118,6 +119,8 @@ static void print_json(const chat *c, const chat_answer *a) {
     jsonw_key(&w, "prompt_tokens"), jsonw_int(&w, u->n_prompt);
     jsonw_key(&w, "cached_tokens"), jsonw_int(&w, u->n_cached);
     jsonw_key(&w, "answer_tokens"), jsonw_int(&w, u->n_generated);
+    jsonw_key(&w, "drafted_tokens"), jsonw_int(&w, u->n_drafted);
+    jsonw_key(&w, "accepted_tokens"), jsonw_int(&w, u->n_accepted);
     jsonw_key(&w, "prefill_s"), jsonw_f64(&w, u->prefill_s);
     jsonw_key(&w, "decode_s"), jsonw_f64(&w, u->decode_s);
     if (a->logprobs) json_logprobs(&w, a);
@@ -186,6 +189,8 @@ static const cli_option options[] = {
      LIMIT_CONTEXT},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
+    {"no-speculation", 0, CLI_FLAG, NULL,
+     "one token at a time: the same answer, and slower where it repeats what was said", 0, 0},
     {"raw", 0, CLI_FLAG, NULL, "complete the text as it stands: no chat template", 0, 0},
     {"echo", 0, CLI_FLAG, NULL, "print the prompt in front of the answer", 0, 0},
     {"ignore-eos", 0, CLI_FLAG, NULL, "go on when the model wants to end", 0, 0},

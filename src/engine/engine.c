@@ -323,7 +323,7 @@ static bool buffers_make(hearth_engine *g, err *e) {
     g->batch = calloc(n, sizeof *g->batch);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
-    g->logits = malloc(n * (size_t)g->n_vocab * sizeof *g->logits);
+    g->logits = malloc((n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
     if (g->running && g->waiting && g->batch && g->seqs && g->rows && g->logits) return true;
     return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
 }
@@ -351,6 +351,7 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     g->n_vocab = p->n_vocab;
     g->hooks = o->hooks;
     g->reuse = !o->no_prefix_reuse;
+    g->speculate = !o->no_speculation;
     g->batch_tokens = o->batch_tokens ? o->batch_tokens : 512;
     g->max_requests = o->max_requests ? o->max_requests : 16;
     g->team = team_new(o->n_threads ? o->n_threads : team_default_size(), e);

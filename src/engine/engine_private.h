@@ -5,6 +5,7 @@
  *   request.c  a request as its client sees it: submit, read, cancel, free; and its tokens' way out
  *   engine.c   the engine's thread: new and free, the queue, admission, settling
  *   step.c     one step: who takes part, pages for it, the model, the samplers
+ *   draft.c    guesses at the next tokens, which a step may try
  *
  * Threads. The engine's thread owns everything that is not marked otherwise, and is member 0 of the
  * team that computes. Clients touch a request through its `lock`, and the engine through `lock` of
@@ -15,6 +16,12 @@
  * and values; a step computes some of the rest, and when it reaches the end, the next token is
  * drawn from the last row's logits. So a prompt, a single token, and everything again after a
  * preemption are one case.
+ *
+ * Drafts. A request that only waits for its next token may add guesses at those after it as further
+ * rows of the step. Each position is then drawn in order, as if it came alone; when what was drawn
+ * is what was guessed, the next row's logits are already there, and the first difference ends it.
+ * Nobody sees a guess: it is not among the tokens, and its keys and values count as computed only
+ * once it was drawn; others are written over. So drafts change when tokens come, never which.
  */
 #ifndef HEARTH_ENGINE_PRIVATE_H
 #define HEARTH_ENGINE_PRIVATE_H
@@ -24,6 +31,7 @@
 
 #include "base/err.h"
 #include "base/team.h"
+#include "engine/draft.h"
 #include "engine/kv.h"
 #include "engine/sample.h"
 #include "engine/text.h"
@@ -89,9 +97,12 @@ struct hearth_request {
     uint64_t rank;  /* order of first admission; 0: never admitted */
     bool preempted; /* at some time: what it finds in the tree may be its own work */
     engine_owner *turns;
-    uint64_t served;      /* step in which it last took part */
-    int32_t step_rows;    /* of this step; 0: it does not take part */
-    float *logits;        /* of its last row in this step; NULL: none are wanted */
+    uint64_t served;   /* step in which it last took part */
+    int32_t step_rows; /* of this step; 0: it does not take part */
+    int32_t n_draft;   /* rows of this step after those: guesses */
+    int32_t guess[DRAFT_MOST];
+    draft draft;
+    float *logits;        /* of its last row in this step, then of its drafts; NULL: none wanted */
     float *raw;           /* [n_vocab] when log-probabilities are wanted */
     hearth_finish finish; /* what it will end with; NONE while it goes on */
     double submitted_s, admitted_s, first_token_s;
@@ -104,6 +115,7 @@ struct hearth_engine {
     const tok *tok; /* NULL: the model has no text */
     int32_t n_vocab, n_ctx, batch_tokens, max_requests;
     bool reuse; /* of prefixes */
+    bool speculate;
     hearth_hooks hooks;
     team *team;
     model_exec *exec;
@@ -130,7 +142,7 @@ struct hearth_engine {
     int32_t n_batch;
     model_seq *seqs;        /* [max_requests] */
     model_row *rows;        /* [batch_tokens] */
-    float *logits;          /* [max_requests][n_vocab] */
+    float *logits;          /* [max_requests + DRAFT_MOST][n_vocab] */
     hearth_request **drawn; /* [max_requests] whose logits they are */
     int32_t n_drawn;
 };

@@ -88,6 +88,7 @@ void request_release(hearth_request *r) {
     }
     free(r->current);
     sampler_free(r->sampler);
+    draft_deinit(&r->draft);
     text_deinit(&r->text);
     free(r->owner);
     free(r->tokens);

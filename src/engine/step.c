@@ -2,7 +2,8 @@
  *
  * Who takes part is planned by counts of rows first, then pages are had for them, oldest request
  * first; if there is no room, the youngest of all leaves until there is. So the oldest always moves
- * on, and nothing can wait in a circle.
+ * on, and nothing can wait in a circle. Where the step is small, decodes add drafts: few rows take
+ * hardly longer than one, since the weights are read once.
  */
 #include "engine/engine_private.h"
 
@@ -104,6 +105,48 @@ static void plan_pages(hearth_engine *g) {
     }
 }
 
+/* ---- drafts ---- */
+
+/* Rows of a step that take about as long as one. */
+#define FREE_ROWS (DRAFT_MOST + 1)
+
+static bool drafts_now(const hearth_engine *g, const hearth_request *r) {
+    return r->step_rows == 1 && rest_of(r) == 1 && r->max_tokens != 0 &&
+           r->finish == HEARTH_FINISH_NONE && g->speculate;
+}
+
+/* Positions of r beyond its rows that may be had; where memory is short, only those of pages that
+ * it has: a guess takes nothing from anybody. */
+static int32_t draft_room(hearth_engine *g, hearth_request *r, int32_t most) {
+    int32_t room = g->n_ctx - r->n_tokens - 1; /* each is followed by a draw */
+    if (r->max_tokens > 0 && r->max_tokens - r->account.n_generated - 1 < room)
+        room = r->max_tokens - r->account.n_generated - 1;
+    if (most < room) room = most;
+    int32_t in_page = (KV_PAGE - r->n_tokens % KV_PAGE) % KV_PAGE;
+    if (room > in_page && (g->full || g->n_waiting > 0)) room = in_page;
+    return room;
+}
+
+/* Guesses of all that decode, within the rows that are free. */
+static void plan_drafts(hearth_engine *g) {
+    int32_t room = g->batch_tokens < FREE_ROWS ? g->batch_tokens : FREE_ROWS, n = 0;
+    for (int32_t i = 0; i < g->n_running; i++) {
+        g->running[i]->n_draft = 0;
+        room -= g->running[i]->step_rows;
+        n += drafts_now(g, g->running[i]);
+    }
+    for (int32_t i = 0; i < g->n_running && room > 0; i++) {
+        hearth_request *r = g->running[i];
+        if (!drafts_now(g, r)) continue;
+        int32_t most = draft_room(g, r, (room + n - 1) / n);
+        n--;
+        int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
+        if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
+        r->n_draft = got;
+        room -= got;
+    }
+}
+
 /* ---- the model ---- */
 
 static int32_t batch_build(hearth_engine *g) {
@@ -117,18 +160,29 @@ static int32_t batch_build(hearth_engine *g) {
         g->batch[s] = r;
         r->served = g->n_steps;
         for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
-        r->logits = draws ? g->logits + (size_t)n_logits++ * (size_t)g->n_vocab : NULL;
+        r->logits = draws ? g->logits + (size_t)n_logits * (size_t)g->n_vocab : NULL;
+        if (draws) n_logits += 1 + r->n_draft;
         for (int32_t pos = r->computed; pos < end; pos++)
             g->rows[n_rows++] = (model_row){r->tokens[pos], pos, s, draws && pos == end - 1};
+        for (int32_t k = 0; k < r->n_draft; k++)
+            g->rows[n_rows++] = (model_row){r->guess[k], end + k, s, true};
     }
     return n_rows;
 }
 
-/* The rows of one request alone: who is to blame when a batch fails? */
+/* The rows of one request alone: who is to blame when a batch fails? Not a guess: without it the
+ * step may well go on. */
 static void run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
     err e = {0};
-    model_batch b = {g->seqs, g->n_batch, rows, r->step_rows, &r->cancel};
-    if (model_exec_run(g->exec, &b, r->logits ? r->logits : g->logits, NULL, &e)) return;
+    float *logits = r->logits ? r->logits : g->logits;
+    model_batch b = {g->seqs, g->n_batch, rows, r->step_rows + r->n_draft, &r->cancel};
+    bool ok = model_exec_run(g->exec, &b, logits, NULL, &e);
+    if (!ok && e.code != ERR_INTERRUPTED && r->n_draft > 0) {
+        r->n_draft = 0;
+        b.n_rows = r->step_rows;
+        ok = model_exec_run(g->exec, &b, logits, NULL, &e);
+    }
+    if (ok) return;
     if (e.code == ERR_INTERRUPTED) r->finish = HEARTH_FINISH_CANCELLED;
     else request_fail(r, &e);
 }
@@ -143,8 +197,9 @@ static void batch_run(hearth_engine *g, int32_t n_rows) {
     if (model_exec_run(g->exec, &b, g->logits, NULL, &e)) return;
     const model_row *rows = g->rows;
     for (int32_t i = 0; i < g->n_batch; i++) {
+        int32_t n = g->batch[i]->step_rows + g->batch[i]->n_draft;
         run_alone(g, g->batch[i], rows);
-        rows += g->batch[i]->step_rows;
+        rows += n;
     }
 }
 
@@ -189,31 +244,55 @@ static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
     return ok;
 }
 
-static void token_draw(const hearth_engine *g, hearth_request *r) {
+/* From the given row of logits; -1 when the request has failed. */
+static int32_t token_draw(const hearth_engine *g, hearth_request *r, float *logits) {
     err e = {0};
     hearth_logprob top[LIMIT_TOP_LOGPROBS];
     float logprob = NAN;
     int n_top = r->n_logprobs > 0 ? r->n_logprobs : 0;
-    if (r->raw) memcpy(r->raw, r->logits, (size_t)g->n_vocab * sizeof *r->raw);
-    int32_t id = sampler_draw(r->sampler, r->logits, r->tokens, r->n_tokens, &e);
+    if (r->raw) memcpy(r->raw, logits, (size_t)g->n_vocab * sizeof *r->raw);
+    int32_t id = sampler_draw(r->sampler, logits, r->tokens, r->n_tokens, &e);
     if (id < 0) {
         request_fail(r, &e);
-        return;
+        return -1;
     }
     bool ok = !r->raw || sample_logprobs(r->raw, g->n_vocab, id, &logprob, top, n_top);
     ok = ok && token_append(r, id) && token_say(g, r, id) &&
          request_emit(r, id, logprob, top, n_top);
-    if (ok) return;
+    if (ok) return id;
     err_set(&e, ERR_FAILED, "out of memory");
     request_fail(r, &e);
+    return -1;
+}
+
+/* The next token, and those after it as long as they are what was guessed. */
+static void tokens_draw(const hearth_engine *g, hearth_request *r) {
+    if (r->finish != HEARTH_FINISH_NONE || !r->logits) return;
+    int32_t n_right = 0;
+    for (int32_t i = 0; i <= r->n_draft; i++) {
+        int32_t id = token_draw(g, r, r->logits + (size_t)i * (size_t)g->n_vocab);
+        bool right = id >= 0 && i < r->n_draft && id == r->guess[i];
+        n_right += right;
+        if (!right || r->finish != HEARTH_FINISH_NONE) break;
+    }
+    r->account.n_drafted += r->n_draft;
+    r->account.n_accepted += n_right;
+    draft_learn(&r->draft, r->n_draft, n_right);
 }
 
 static void draw_some(team *t, int me, void *ud) {
     (void)me;
     hearth_engine *g = ud;
-    for (int i; (i = team_next(t)) < g->n_batch;) {
+    for (int i; (i = team_next(t)) < g->n_batch;) tokens_draw(g, g->batch[i]);
+}
+
+/* Guesses that were right are computed already; the last token drawn never is. */
+static void drafts_commit(hearth_engine *g) {
+    for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
-        if (r->finish == HEARTH_FINISH_NONE && r->logits) token_draw(g, r);
+        if (r->n_draft == 0 || r->n_tokens - 1 <= r->computed) continue;
+        r->computed = r->n_tokens - 1;
+        kv_seq_commit(g->kv, r->seq, r->tokens, r->computed);
     }
 }
 
@@ -231,15 +310,13 @@ void engine_step(hearth_engine *g) {
     g->n_steps++;
     plan_rows(g);
     plan_pages(g);
+    plan_drafts(g);
     int32_t n_rows = batch_build(g);
     if (n_rows == 0) return;
     batch_run(g, n_rows);
     batch_commit(g);
-    if (g->n_batch == 1) {
-        if (g->batch[0]->finish == HEARTH_FINISH_NONE && g->batch[0]->logits)
-            token_draw(g, g->batch[0]);
-    } else {
-        team_run(g->team, draw_some, g);
-    }
+    if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
+    else team_run(g->team, draw_some, g);
+    drafts_commit(g);
     batch_report(g);
 }

@@ -43,10 +43,11 @@ static void prompts_make(void) {
     memcpy(prompts[7], prompts[2], 130 * sizeof(int32_t));
 }
 
-/* Alone, afresh, one thread, in one chunk. */
+/* Alone, afresh, one thread, in one chunk, one token at a time. */
 static void want(const char *model) {
     hearth_engine_options o = plain();
     o.no_prefix_reuse = true;
+    o.no_speculation = true;
     hearth_engine *g = engine_get(tiny_get(model), &o);
     prompts_make();
     for (int i = 0; i < N; i++) {
@@ -143,6 +144,7 @@ static void preemption_while_decoding(void **state) {
     static answer full[4];
     hearth_request *r[4];
     hearth_err e = {0};
+    o.no_speculation = true;
     hearth_engine *g = engine_get(m, &o);
     hearth_params p[4];
     for (int i = 0; i < 4; i++) {
@@ -152,6 +154,7 @@ static void preemption_while_decoding(void **state) {
         assert_int_equal(full[i].n + (int)p[i].n_prompt, CTX);
     }
     engine_done(g);
+    o.no_speculation = false;
     o.kv_bytes = 2 * engine_kv_bytes(m, o.kv, CTX, 512);
     g = engine_get(m, &o);
     for (int i = 0; i < 4; i++) r[i] = hearth_submit(g, &p[i], &e);

@@ -456,7 +456,7 @@ static void usage_adds_up(void **state) {
     const hearth_usage *u = &got.usage;
     assert_int_equal(u->n_prompt, 100);
     assert_int_equal(u->n_generated, 20);
-    assert_int_equal(u->n_drafted, 0);
+    assert_true(u->n_accepted <= u->n_drafted);
     assert_true(u->queued_s >= 0 && u->prefill_s > 0 && u->decode_s > 0);
     engine_done(g);
     assert_memory_equal(u, &heard.of[1].usage, sizeof *u);
