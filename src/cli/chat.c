@@ -36,8 +36,11 @@ void chat_deinit(chat *c) {
 
 static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
     hearth_err he = {0};
-    hearth_engine_options o = {
-        .n_threads = c->threads, .n_ctx = c->ctx, .kv = c->kv, .no_speculation = c->no_speculation};
+    hearth_engine_options o = {.n_threads = c->threads,
+                               .n_ctx = c->ctx,
+                               .kv = c->kv,
+                               .max_requests = 1, /* a person has one answer at a time */
+                               .no_speculation = c->no_speculation};
     hearth_engine *g = hearth_engine_new(m, &o, &he);
     if (!g) {
         err_from_hearth(e, &he);

@@ -110,6 +110,7 @@ static bool measure(const models_ref *ref, const shape *s, hearth_kv kv, figures
         hearth_model_info_get(m, &info);
         hearth_engine_options o = {.n_threads = s->threads,
                                    .kv = kv,
+                                   .max_requests = 1,
                                    .no_prefix_reuse = true,
                                    .no_speculation = true,
                                    .n_ctx = s->p + s->n + 1};
