@@ -43,6 +43,7 @@ enum {
     HEARTH_DENIED = 5,
     HEARTH_NO_FIT = 6,  /* memory or context too small; the message says both sizes */
     HEARTH_DAMAGED = 7, /* a file that breaks its format */
+    HEARTH_BUSY = 9,    /* the queue is full: try again later */
     HEARTH_INTERRUPTED = 130
 };
 typedef struct hearth_err {
@@ -137,12 +138,21 @@ typedef struct hearth_usage {
 
 /* The engine knows no store: it reports through these. Called on the engine's thread, must
  * return at once; any may be NULL. `tag` is the request's. Every opened is followed by exactly
- * one settled, whatever becomes of the client. */
+ * one settled, whatever becomes of the client.
+ *
+ * ready: tokens, or the end, can be read without waiting. It comes at least once after whatever
+ * was there when hearth_next_timeout(r, 0) last gave 2, so nobody who reads until then misses
+ * anything. It comes with the request locked: from inside it no function of this header may be
+ * called for the request, nor a lock be waited for that somebody holds who does. It never comes
+ * after the end was read, nor after hearth_request_free has returned; settled comes before the
+ * end can be read. So a tag may go once settled has come and its request was freed or read to the
+ * end. */
 typedef struct hearth_hooks {
     void *ud;
     void (*opened)(void *ud, void *tag, int32_t n_prompt);
     void (*progress)(void *ud, void *tag, int32_t n_prefilled, int32_t n_generated);
     void (*settled)(void *ud, void *tag, const hearth_usage *u);
+    void (*ready)(void *ud, void *tag);
 } hearth_hooks;
 
 typedef struct hearth_engine_options {
@@ -166,6 +176,30 @@ hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o
 void hearth_engine_free(hearth_engine *g); /* cancels what runs; requests must be freed before */
 int32_t hearth_engine_ctx(const hearth_engine *g); /* the context in force, tokens */
 int hearth_engine_threads(const hearth_engine *g);
+
+/* Upper bounds of the step times' classes, in seconds; the last class has none. */
+#define HEARTH_STEP_CLASSES 12
+extern const double hearth_step_bounds[HEARTH_STEP_CLASSES - 1];
+
+/* Everything since the engine began, except what says "now". */
+typedef struct hearth_stats {
+    int32_t n_running;      /* now: in the batch */
+    int32_t n_waiting;      /* now: submitted, or preempted, and not in the batch */
+    uint64_t kv_bytes;      /* budget for keys and values */
+    uint64_t kv_used_bytes; /* now: held by requests */
+    uint64_t kv_kept_bytes; /* now: kept prefixes that nobody holds, given up at need */
+    uint64_t kv_pages, kv_pages_used, kv_pages_kept; /* the same in pages of 64 tokens */
+    uint64_t n_prefilled, n_cached;  /* prompt tokens computed, and taken from earlier work */
+    uint64_t n_decoded;              /* tokens generated */
+    uint64_t n_drafted, n_accepted;  /* tokens guessed, and guessed right */
+    uint64_t n_steps, n_rows;        /* steps, and rows of all steps */
+    uint64_t n_preempted, n_evicted; /* requests sent back to wait; kept pages given up */
+    uint64_t n_settled;              /* requests that have ended */
+    double step_s;                   /* seconds spent in steps */
+    uint64_t step_class[HEARTH_STEP_CLASSES]; /* steps by how long they took */
+} hearth_stats;
+/* As of the last step. Any thread; never waits for a step. */
+void hearth_engine_stats(const hearth_engine *g, hearth_stats *out);
 
 /* ---- requests ---- */
 typedef struct hearth_bias {

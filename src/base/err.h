@@ -23,6 +23,7 @@ typedef enum {
     ERR_DENIED = 5,       /* permission */
     ERR_NO_FIT = 6,       /* memory, context or disk too small; the message says both sizes */
     ERR_DAMAGED = 7,      /* bytes from outside that break their format */
+    ERR_BUSY = 9,         /* too much is waiting already: try again later */
     ERR_INTERRUPTED = 130 /* Ctrl-C or a cancelled request */
 } err_code;
 

@@ -59,6 +59,11 @@ static void owner_leave(hearth_engine *g, hearth_request *r) {
 
 /* ---- opening and settling ---- */
 
+static void active_set(hearth_engine *g, hearth_request *r, bool active) {
+    g->n_active += active - r->active;
+    r->active = active;
+}
+
 static void request_settle(hearth_engine *g, hearth_request *r) {
     double now = clock_now_s();
     hearth_usage *u = &r->account;
@@ -69,12 +74,18 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
     kv_seq_free(g->kv, r->seq, r->tokens);
     r->seq = NULL;
     owner_leave(g, r);
+    if (!r->rank) atomic_fetch_sub(&g->n_queued, 1);
+    active_set(g, r, false);
+    g->stats.n_settled++;
     g->full = false;
     if (r->finish == HEARTH_FINISH_CANCELLED) {
         buf_clear(&r->text.out);
         if (text_flush(&r->text, false) && r->text.out.len > 0) request_emit(r, -1, NAN, NULL, 0);
     }
     if (g->hooks.settled) g->hooks.settled(g->hooks.ud, r->tag, u);
+    pthread_mutex_lock(&g->lock); /* who has read the end finds it in the figures */
+    stats_publish(g);
+    pthread_mutex_unlock(&g->lock);
     request_end(r);
     request_release(r);
 }
@@ -139,7 +150,8 @@ void engine_preempt(hearth_engine *g) {
     r->computed = 0;
     r->step_rows = 0;
     r->preempted = true;
-    g->n_preempted++;
+    active_set(g, r, false);
+    g->stats.n_preempted++;
     g->full = false;
     ranked_insert(g->waiting, &g->n_waiting, r);
 }
@@ -187,10 +199,12 @@ static bool request_admit(hearth_engine *g, hearth_request *r) {
             return false;
         }
         if (!r->preempted) r->account.n_cached = r->computed;
+        g->stats.n_cached += (uint64_t)r->computed;
     }
     if (r->rank == 0) {
         r->rank = ++g->n_admitted;
         r->admitted_s = clock_now_s();
+        atomic_fetch_sub(&g->n_queued, 1);
     }
     r->turns->served = g->n_admitted;
     return true;
@@ -205,8 +219,12 @@ static void admit(hearth_engine *g) {
         if (g->n_waiting)
             memmove(g->waiting, g->waiting + 1, (size_t)--g->n_waiting * sizeof *g->waiting);
         else queue_remove(g, r);
-        if (r->finish == HEARTH_FINISH_NONE) ranked_insert(g->running, &g->n_running, r);
-        else request_settle(g, r); /* no memory for its sequence */
+        if (r->finish != HEARTH_FINISH_NONE) { /* no memory for its sequence */
+            request_settle(g, r);
+            continue;
+        }
+        ranked_insert(g->running, &g->n_running, r);
+        active_set(g, r, true);
     }
 }
 
@@ -216,6 +234,7 @@ static void admit(hearth_engine *g) {
 static bool work_wait(hearth_engine *g) {
     bool busy = g->n_running > 0 || g->n_waiting > 0 || g->queue.first;
     pthread_mutex_lock(&g->lock);
+    stats_publish(g);
     while (!busy && !g->stop && !g->poked && !g->inbox.first) pthread_cond_wait(&g->wake, &g->lock);
     request_list arrived = g->inbox;
     bool stop = g->stop, poked = g->poked;

@@ -6,6 +6,7 @@
  *   engine.c   the engine's thread: new and free, the queue, admission, settling
  *   step.c     one step: who takes part, pages for it, the model, the samplers
  *   draft.c    guesses at the next tokens, which a step may try
+ *   stats.c    what it counts
  *
  * Threads. The engine's thread owns everything that is not marked otherwise, and is member 0 of the
  * team that computes. Clients touch a request through its `lock`, and the engine through `lock` of
@@ -77,10 +78,11 @@ struct hearth_request {
     _Atomic bool cancel;
     _Atomic int holders; /* the client and the engine; the last one frees */
 
-    pthread_mutex_t lock; /* guards the next five */
+    pthread_mutex_t lock; /* guards the next seven */
     pthread_cond_t news;
     token_item *first, *last; /* waiting to be read */
-    bool ended;
+    bool ended, left;         /* left: its client has freed it */
+    bool unread;              /* something came since the client was last told */
     hearth_usage usage;
     err failure; /* when usage.finish is ERROR */
 
@@ -95,6 +97,7 @@ struct hearth_request {
     sampler *sampler;
     text_out text;
     uint64_t rank;  /* order of first admission; 0: never admitted */
+    bool active;    /* in `running`, and not settled */
     bool preempted; /* at some time: what it finds in the tree may be its own work */
     engine_owner *turns;
     uint64_t served;   /* step in which it last took part */
@@ -106,7 +109,8 @@ struct hearth_request {
     float *raw;           /* [n_vocab] when log-probabilities are wanted */
     hearth_finish finish; /* what it will end with; NONE while it goes on */
     double submitted_s, admitted_s, first_token_s;
-    hearth_usage account; /* as usage, the engine's copy */
+    hearth_usage account;  /* as usage, the engine's copy */
+    hearth_usage reported; /* what of it is in the engine's own figures */
 };
 
 struct hearth_engine {
@@ -122,21 +126,25 @@ struct hearth_engine {
     kv *kv;
     pthread_t thread;
 
-    pthread_mutex_t lock; /* guards the next three */
+    _Atomic int32_t n_queued; /* submitted, never admitted, not settled */
+
+    pthread_mutex_t lock; /* guards the next four */
     pthread_cond_t wake;
     request_list inbox;
-    bool stop, poked; /* poked: something was cancelled */
+    bool stop, poked;   /* poked: something was cancelled */
+    hearth_stats shown; /* what others may see */
 
     /* the engine's thread */
     request_list queue;       /* opened, never admitted, in order of arrival */
     hearth_request **running; /* [max_requests] by rank: the oldest first */
     int32_t n_running;
+    int32_t n_active;         /* of those, not settled yet */
     hearth_request **waiting; /* [max_requests] preempted, by rank; go before the queue */
     int32_t n_waiting;
     bool full; /* the next one does not fit before somebody leaves */
     engine_owner *owners;
     uint64_t n_admitted; /* gives ranks, and the time by which owners take turns */
-    uint64_t n_steps, n_preempted;
+    hearth_stats stats;
     /* one step */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;
@@ -156,6 +164,7 @@ bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_log
                   int n_top);
 void request_usage_publish(hearth_request *r);
 void request_end(hearth_request *r);
+void request_ready(hearth_request *r); /* tells its client of what came since it was last told */
 void request_fail(hearth_request *r, const err *e);
 
 /* engine.c */
@@ -164,5 +173,9 @@ void engine_preempt(hearth_engine *g); /* the youngest goes from running to wait
 
 /* step.c */
 void engine_step(hearth_engine *g);
+
+/* stats.c */
+void stats_step(hearth_engine *g, int32_t n_rows, double seconds); /* one more step */
+void stats_publish(hearth_engine *g);                              /* with g->lock held */
 
 #endif

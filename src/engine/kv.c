@@ -424,6 +424,7 @@ uint64_t kv_seq_missing_bytes(const kv *k, const kv_seq *s, int32_t n, int32_t c
 }
 
 void kv_stats_get(const kv *k, kv_stats *out) {
+    size_t strides = 0;
     *out = (kv_stats){.budget_bytes = k->o.budget_bytes,
                       .used_bytes = k->used_bytes,
                       .idle_bytes = k->idle_bytes,
@@ -431,7 +432,13 @@ void kv_stats_get(const kv *k, kv_stats *out) {
                       .n_nodes = k->n_nodes,
                       .n_seqs = k->n_seqs,
                       .n_evicted = k->n_evicted,
-                      .n_stripped = k->n_stripped};
+                      .n_stripped = k->n_stripped,
+                      .n_pages_idle = k->n_pages_idle};
+    for (int g = 0; g < k->o.n_groups; g++) {
+        strides += k->pool[g].stride;
+        out->n_pages_used += (uint64_t)k->pool[g].n_used;
+    }
+    if (strides) out->n_pages = k->o.budget_bytes / strides * (uint64_t)k->o.n_groups;
 }
 
 /* ---- checking ---- */

@@ -79,6 +79,8 @@ uint64_t kv_seq_missing_bytes(const kv *k, const kv_seq *s, int32_t n, int32_t c
 
 typedef struct kv_stats {
     uint64_t budget_bytes, used_bytes, idle_bytes, resident_bytes;
+    /* n_pages: were they shared out evenly among the groups. */
+    uint64_t n_pages, n_pages_used, n_pages_idle;
     int32_t n_nodes, n_seqs;
     uint64_t n_evicted, n_stripped; /* nodes, pages since the start */
 } kv_stats;

@@ -51,7 +51,7 @@ struct kv {
     kv_node *lru_head, *lru_tail; /* oldest first */
     kv_seq *seqs;
     uint64_t clock, pass;
-    uint64_t used_bytes, idle_bytes, resident_bytes;
+    uint64_t used_bytes, idle_bytes, resident_bytes, n_pages_idle;
     int32_t n_nodes, n_seqs;
     uint64_t n_evicted, n_stripped;
 };

@@ -11,6 +11,13 @@ static uint64_t node_bytes(const kv *k, const kv_node *n) {
     return bytes;
 }
 
+/* A node becomes idle (sign 1), or ceases to be (-1). */
+static void idle_count(kv *k, const kv_node *n, int sign) {
+    for (int g = 0; g < k->o.n_groups; g++)
+        if (n->page[g] != KV_NONE) k->n_pages_idle += (uint64_t)sign;
+    k->idle_bytes += (uint64_t)sign * node_bytes(k, n);
+}
+
 /* ---- the list of idle leaves, by stamp ---- */
 
 static void lru_remove(kv *k, kv_node *n) {
@@ -85,7 +92,7 @@ kv_node *kv_root_get(kv *k, const char *owner) {
 void kv_node_hold(kv *k, kv_node *n) {
     if (n->refs++ == 0 && !n->owner) {
         lru_remove(k, n);
-        k->idle_bytes -= node_bytes(k, n);
+        idle_count(k, n, -1);
     }
     n->stamp = k->clock;
 }
@@ -98,7 +105,7 @@ void kv_node_release(kv *k, kv_node *n) {
     }
     n->stamp = k->clock;
     if (n->refs > 0) return;
-    k->idle_bytes += node_bytes(k, n);
+    idle_count(k, n, 1);
     if (!n->child) lru_insert(k, n);
 }
 
@@ -106,7 +113,7 @@ void kv_node_release(kv *k, kv_node *n) {
 static void node_remove(kv *k, kv_node *n) {
     kv_node *parent = n->parent;
     lru_remove(k, n);
-    k->idle_bytes -= node_bytes(k, n);
+    idle_count(k, n, -1);
     for (int g = 0; g < k->o.n_groups; g++)
         if (n->page[g] != KV_NONE) kv_page_give(k, g, n->page[g]);
     child_unlink(n);
@@ -166,7 +173,10 @@ static void node_mend(kv *k, kv_node *n, const int32_t *pages) {
         if (pages[g] == KV_NONE) continue;
         if (n->page[g] == KV_NONE) {
             n->page[g] = pages[g];
-            if (n->refs == 0) k->idle_bytes += k->pool[g].stride;
+            if (n->refs == 0) {
+                k->idle_bytes += k->pool[g].stride;
+                k->n_pages_idle++;
+            }
         } else {
             kv_page_give(k, g, pages[g]);
         }
@@ -210,7 +220,7 @@ kv_node *kv_node_put(kv *k, kv_node *parent, const int32_t *tokens, int32_t n,
             return there;
         }
         if (!(c = node_new(k, parent, tokens, n, pages))) return NULL;
-        k->idle_bytes += node_bytes(k, c);
+        idle_count(k, c, 1);
         lru_insert(k, c);
     } else if ((c = kv_node_find(parent, tokens))) {
         kv_node_hold(k, c);
@@ -229,7 +239,7 @@ typedef struct tree_count {
     const kv *k;
     int32_t *const *owners; /* [group][page]: owners found */
     int32_t n_nodes, n_lru;
-    uint64_t idle_bytes;
+    uint64_t idle_bytes, n_pages_idle;
 } tree_count;
 
 static int32_t holders(const kv *k, const kv_node *n) {
@@ -259,6 +269,8 @@ static bool node_check(tree_count *t, const kv_node *n, err *e) {
     for (int g = 0; g < k->o.n_groups; g++)
         if (n->page[g] != KV_NONE) t->owners[g][n->page[g]]++;
     if (n->refs == 0) t->idle_bytes += node_bytes(k, n);
+    for (int g = 0; n->refs == 0 && g < k->o.n_groups; g++)
+        t->n_pages_idle += n->page[g] != KV_NONE;
     t->n_lru += n->in_lru;
     return true;
 }
@@ -292,7 +304,8 @@ bool kv_tree_check(const kv *k, int32_t *const owners[], err *e) {
         if (n->lru_next && n->lru_next->stamp < n->stamp)
             return err_set(e, ERR_FAILED, "kv: the idle leaves are out of order");
     }
-    if (n_lru != t.n_lru || t.n_nodes != k->n_nodes || t.idle_bytes != k->idle_bytes)
+    if (n_lru != t.n_lru || t.n_nodes != k->n_nodes || t.idle_bytes != k->idle_bytes ||
+        t.n_pages_idle != k->n_pages_idle)
         return err_set(e, ERR_FAILED,
                        "kv: %d nodes, %d idle leaves, %llu idle bytes; counted %d, %d, %llu",
                        k->n_nodes, n_lru, (unsigned long long)k->idle_bytes, t.n_nodes, t.n_lru,

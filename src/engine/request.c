@@ -107,6 +107,7 @@ hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_e
     }
     r->submitted_s = clock_now_s();
     atomic_store(&r->holders, 2);
+    atomic_fetch_add(&g->n_queued, 1);
     pthread_mutex_lock(&g->lock);
     request_list_add(&g->inbox, r);
     pthread_cond_signal(&g->wake);
@@ -125,6 +126,9 @@ void hearth_cancel(hearth_request *r) {
 void hearth_request_free(hearth_request *r) {
     if (!r) return;
     hearth_cancel(r);
+    pthread_mutex_lock(&r->lock);
+    r->left = true;
+    pthread_mutex_unlock(&r->lock);
     request_release(r);
 }
 
@@ -229,9 +233,17 @@ bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_log
     if (r->last) r->last->next = i;
     else r->first = i;
     r->last = i;
+    r->unread = true;
     pthread_cond_signal(&r->news);
     pthread_mutex_unlock(&r->lock);
     return true;
+}
+
+/* With the lock held, so that who has read the end, or has left, is never told again. */
+static void tell(hearth_request *r) {
+    bool news = r->unread && !r->left;
+    r->unread = false;
+    if (news && r->g->hooks.ready) r->g->hooks.ready(r->g->hooks.ud, r->tag);
 }
 
 void request_usage_publish(hearth_request *r) {
@@ -243,8 +255,16 @@ void request_usage_publish(hearth_request *r) {
 void request_end(hearth_request *r) {
     pthread_mutex_lock(&r->lock);
     r->usage = r->account;
-    r->ended = true;
+    r->ended = r->unread = true;
     pthread_cond_broadcast(&r->news);
+    tell(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void request_ready(hearth_request *r) {
+    if (!r->g->hooks.ready) return;
+    pthread_mutex_lock(&r->lock);
+    tell(r);
     pthread_mutex_unlock(&r->lock);
 }
 

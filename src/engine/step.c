@@ -38,6 +38,7 @@ static void reuse_more(hearth_engine *g, hearth_request *r) {
     if (rest_of(r) < 2) return;
     int32_t have = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
     if (!r->preempted) r->account.n_cached += have - r->computed;
+    g->stats.n_cached += (uint64_t)(have - r->computed);
     r->computed = have;
 }
 
@@ -55,7 +56,7 @@ static int32_t chunk_rows(const hearth_engine *g, const hearth_request *r, int32
  * turn. */
 static int32_t decode_limit(const hearth_engine *g, int32_t n_decode, int32_t n_prefill) {
     if (n_prefill == 0 || n_decode < g->batch_tokens) return g->batch_tokens;
-    return g->batch_tokens > 1 ? g->batch_tokens - 1 : (int32_t)(g->n_steps & 1);
+    return g->batch_tokens > 1 ? g->batch_tokens - 1 : (int32_t)(g->stats.n_steps & 1);
 }
 
 /* Sets step_rows of all that run; leaves in g->batch those that could take part, the longest
@@ -158,7 +159,7 @@ static int32_t batch_build(hearth_engine *g) {
         int32_t end = r->computed + r->step_rows, s = g->n_batch++;
         bool draws = end == r->n_tokens && r->max_tokens != 0;
         g->batch[s] = r;
-        r->served = g->n_steps;
+        r->served = g->stats.n_steps;
         for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
         r->logits = draws ? g->logits + (size_t)n_logits * (size_t)g->n_vocab : NULL;
         if (draws) n_logits += 1 + r->n_draft;
@@ -207,6 +208,8 @@ static void batch_commit(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
         if (r->finish != HEARTH_FINISH_NONE) continue;
+        if (rest_of(r) > 1 || r->account.n_generated == 0)
+            g->stats.n_prefilled += (uint64_t)r->step_rows;
         r->computed += r->step_rows;
         kv_seq_commit(g->kv, r->seq, r->tokens, r->computed);
         if (r->max_tokens == 0 && r->computed == r->n_tokens) r->finish = HEARTH_FINISH_LENGTH;
@@ -299,15 +302,20 @@ static void drafts_commit(hearth_engine *g) {
 static void batch_report(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
+        g->stats.n_decoded += (uint64_t)(r->account.n_generated - r->reported.n_generated);
+        g->stats.n_drafted += (uint64_t)(r->account.n_drafted - r->reported.n_drafted);
+        g->stats.n_accepted += (uint64_t)(r->account.n_accepted - r->reported.n_accepted);
+        r->reported = r->account;
         int32_t prefilled = r->computed < r->n_prompt ? r->computed : r->n_prompt;
         request_usage_publish(r);
         if (g->hooks.progress)
             g->hooks.progress(g->hooks.ud, r->tag, prefilled, r->account.n_generated);
+        request_ready(r);
     }
 }
 
 void engine_step(hearth_engine *g) {
-    g->n_steps++;
+    double began = clock_now_s();
     plan_rows(g);
     plan_pages(g);
     plan_drafts(g);
@@ -318,5 +326,6 @@ void engine_step(hearth_engine *g) {
     if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
     else team_run(g->team, draw_some, g);
     drafts_commit(g);
+    stats_step(g, n_rows, clock_now_s() - began);
     batch_report(g);
 }

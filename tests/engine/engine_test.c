@@ -61,7 +61,7 @@ void engine_done(hearth_engine *g) {
 }
 
 uint64_t engine_preemptions(const hearth_engine *g) {
-    return g->n_preempted;
+    return g->stats.n_preempted;
 }
 
 uint64_t engine_kv_bytes(hearth_model *m, hearth_kv type, int32_t n, int32_t chunk) {
@@ -124,11 +124,13 @@ void notes_init(notes *n) {
     memset(n, 0, sizeof *n);
     sem_init(&n->held, 0, 0);
     sem_init(&n->go, 0, 0);
+    sem_init(&n->news, 0, 0);
 }
 
 void notes_deinit(notes *n) {
     sem_destroy(&n->held);
     sem_destroy(&n->go);
+    sem_destroy(&n->news);
 }
 
 void *tag_of(int i) {
@@ -171,7 +173,16 @@ static void on_settled(void *ud, void *tag, const hearth_usage *u) {
     o->order = ++n->n_settled;
 }
 
+static void on_ready(void *ud, void *tag) {
+    notes *n = ud;
+    atomic_fetch_add(&n->of[(intptr_t)tag].ready, 1);
+    sem_post(&n->news);
+}
+
 hearth_hooks notes_hooks(notes *n) {
-    return (hearth_hooks){
-        .ud = n, .opened = on_opened, .progress = on_progress, .settled = on_settled};
+    return (hearth_hooks){.ud = n,
+                          .opened = on_opened,
+                          .progress = on_progress,
+                          .settled = on_settled,
+                          .ready = on_ready};
 }

@@ -49,6 +49,7 @@ void prompt_make(int32_t *ids, int32_t n, uint64_t seed);
 typedef struct note {
     int opened, settled;
     int32_t n_prompt, prefilled, generated;
+    _Atomic int ready;
     int order; /* in which it was settled: 1, 2, ... */
     hearth_usage usage;
 } note;
@@ -60,8 +61,8 @@ typedef struct notes {
     int n_settled;
     enum { HOLD_NEVER, HOLD_OPENED, HOLD_PREFILL, HOLD_DECODE } hold;
     int hold_tag;
-    sem_t held, go;
-    bool broken; /* a call came that the contract forbids */
+    sem_t held, go, news; /* news: posted by every ready */
+    bool broken;          /* a call came that the contract forbids */
 } notes;
 
 void notes_init(notes *n);

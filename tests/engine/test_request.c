@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/rng.h"
 #include "engine/engine_test.h"
@@ -465,6 +466,93 @@ static void usage_adds_up(void **state) {
     assert_int_equal(heard.of[1].generated, 20);
 }
 
+/* A client that never waits in hearth_next: it reads until there is nothing, then sleeps until it is
+ * told. A wake-up that is lost would let it sleep for ever; the limit only makes that a failure. */
+static void being_told_is_enough(void **state) {
+    (void)state;
+    hearth_engine *g = engine_with(0, 0);
+    hearth_request *r[3];
+    hearth_err e = {0};
+    hearth_token t;
+    int last[3] = {2, 2, 2}, n[3] = {0}, open = 3;
+    for (int i = 0; i < 3; i++) {
+        hearth_params p = params_of(i + 1, 20 + 50 * i, 30);
+        r[i] = submit(g, &p);
+    }
+    while (open > 0) {
+        struct timespec limit;
+        clock_gettime(CLOCK_REALTIME, &limit);
+        limit.tv_sec += 120;
+        if (sem_timedwait(&heard.news, &limit) != 0) fail_msg("nobody said that there is more");
+        for (int i = 0; i < 3; i++) {
+            if (last[i] == 0) continue;
+            while ((last[i] = hearth_next_timeout(r[i], &t, 0, &e)) == 1) n[i] += t.id >= 0;
+            open -= last[i] == 0;
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(n[i], 30);
+        int told = atomic_load(&heard.of[i + 1].ready);
+        assert_true(told >= 2 && told <= 31); /* once a step, and once for the end */
+        hearth_request_free(r[i]);
+        assert_int_equal(atomic_load(&heard.of[i + 1].ready), told);
+    }
+    engine_done(g);
+}
+
+/* Who has left is told of nothing. */
+static void who_left_is_not_told(void **state) {
+    (void)state;
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 1;
+    hearth_engine *g = engine_with(0, 0);
+    hearth_params p = params_of(1, 20, 100);
+    hearth_request *r = submit(g, &p);
+    sem_wait(&heard.held);
+    hearth_request_free(r);
+    int told = atomic_load(&heard.of[1].ready);
+    sem_post(&heard.go);
+    hearth_engine_free(g);
+    assert_int_equal(atomic_load(&heard.of[1].ready), told);
+    assert_int_equal(heard.of[1].settled, 1);
+}
+
+static void figures_add_up(void **state) {
+    (void)state;
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 1;
+    hearth_engine *g = engine_with(0, 1);
+    hearth_stats s;
+    hearth_params p = params_of(1, 100, 20);
+    hearth_request *a = submit(g, &p);
+    p = params_of(2, 100, 20);
+    hearth_request *b = submit(g, &p);
+    sem_wait(&heard.held);
+    hearth_engine_stats(g, &s);
+    assert_int_equal(s.n_running, 1);
+    assert_int_equal(s.n_waiting, 1);
+    assert_true(s.kv_used_bytes > 0 && s.kv_pages_used > 0 && s.kv_pages_used <= s.kv_pages);
+    sem_post(&heard.go);
+    answer_read(&got, a);
+    answer_read(&other, b);
+    hearth_engine_stats(g, &s);
+    assert_int_equal(s.n_running + s.n_waiting, 0);
+    assert_int_equal(s.kv_used_bytes, 0);
+    assert_int_equal(s.kv_pages_used, 0);
+    assert_true(s.kv_kept_bytes > 0 && s.kv_pages_kept > 0);
+    assert_int_equal(s.n_settled, 2);
+    assert_int_equal(s.n_decoded, 40);
+    assert_int_equal(s.n_prefilled + s.n_cached, 200);
+    assert_int_equal(s.n_cached, other.usage.n_cached);
+    assert_int_equal(s.n_drafted, got.usage.n_drafted + other.usage.n_drafted);
+    assert_int_equal(s.n_preempted, 0);
+    uint64_t n = 0;
+    for (int i = 0; i < HEARTH_STEP_CLASSES; i++) n += s.step_class[i];
+    assert_int_equal(n, s.n_steps);
+    assert_true(s.n_steps > 0 && s.step_s > 0 && s.n_rows >= s.n_prefilled);
+    engine_done(g);
+}
+
 /* ---- damage ---- */
 
 /* A model with one broken row of its embedding: who uses that token fails, its neighbours do not
@@ -603,6 +691,9 @@ int main(void) {
         T(owners_take_turns),
         T(waiting_has_a_limit),
         T(usage_adds_up),
+        T(being_told_is_enough),
+        T(who_left_is_not_told),
+        T(figures_add_up),
         T(only_the_guilty_fail),
         T(all_banned_is_an_error),
         T(a_crowd_comes_and_goes),
