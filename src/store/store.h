@@ -53,9 +53,9 @@ typedef enum store_mode {
     STORE_SERVE /* everything, with the writing thread; settles what dead processes left open */
 } store_mode;
 
-typedef struct store_clock { /* for tests; NULL functions: the machine's clocks */
-    int64_t (*unix_s)(void *ud);
-    uint64_t (*mono_ns)(void *ud);
+typedef struct store_clock {       /* for tests; NULL functions: the machine's clocks */
+    int64_t (*unix_ms)(void *ud);  /* wall clock */
+    uint64_t (*mono_ns)(void *ud); /* never goes back */
     void *ud;
 } store_clock;
 
