@@ -1,16 +1,11 @@
-/* hearth bench: tokens per second, prefill and decode apart.
- *
- * Every repetition is a request like any other: its head and its sampling are in the figures.
- * Prompts are drawn anew, so that nothing can be reused, and the engine is told not to. Prefill
- * is the time from submitting p tokens to the first token of the answer; decode is the time of
- * the n tokens after that.
+/* hearth bench: tokens per second, prefill and decode apart, and how near that is to what this
+ * machine can do. bench.h says how it is measured.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
-#include "base/jsonw.h"
-#include "base/rng.h"
+#include "cli/bench.h"
 #include "cli/commands.h"
 #include "cli/direct.h"
 
@@ -25,257 +20,253 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static spread spread_of(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    double median = n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-    return (spread){median, v[0], v[n - 1]};
-}
-
-static void random_prompt(int32_t *ids, int n, int32_t n_vocab, uint64_t repetition) {
+/* Of one member of every sample, `offset` bytes into it. */
+static spread spread_of(const bench_sample *s, int n, size_t offset) {
+    double v[MAX_REPETITIONS];
     for (int i = 0; i < n; i++)
-        ids[i] = (int32_t)(rng_u64(1616, repetition, (uint64_t)i) % (uint64_t)n_vocab);
+        v[i] = *(const double *)(const void *)((const char *)&s[i] + offset);
+    if (n == 0 || isnan(v[0])) return (spread){NAN, NAN, NAN};
+    qsort(v, (size_t)n, sizeof *v, by_size);
+    return (spread){n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1]};
 }
+#define SPREAD(s, n, member) spread_of(s, n, offsetof(bench_sample, member))
 
-/* One request; seconds to the first token, and for the rest. */
-static bool once(hearth_engine *g, const int32_t *ids, int p, int n, double *prefill_s,
-                 double *decode_s, err *e) {
-    hearth_err he = {0};
-    hearth_params q = hearth_params_default();
-    q.prompt = ids;
-    q.n_prompt = (size_t)p;
-    q.max_tokens = n + 1;
-    q.ignore_eos = true;
-    double t0 = clock_now_s(), t1 = 0, t2 = 0;
-    hearth_request *r = hearth_submit(g, &q, &he);
-    int got = 0, more = -1;
-    hearth_token t;
-    while (r && (more = hearth_next(r, &t, &he)) == 1) {
-        if (t.id < 0) continue;
-        t2 = clock_now_s();
-        if (got++ == 0) t1 = t2;
-    }
-    hearth_request_free(r);
-    if (!r || more < 0) {
-        err_from_hearth(e, &he);
-        return false;
-    }
-    if (got != n + 1)
-        return err_set(e, ERR_FAILED, "the model wrote %d tokens instead of %d", got, n + 1);
-    *prefill_s = t1 - t0;
-    *decode_s = t2 - t1;
-    return true;
-}
-
-typedef struct figures {
-    spread prefill, decode;
-    int threads;
-    hearth_model_info info;
-    char name[128];
-} figures;
-
-typedef struct shape {
-    int p, n, r, threads;
-} shape;
-
-static bool repeat(hearth_model *m, hearth_engine *g, const shape *s, figures *f, err *e) {
-    double prefill[MAX_REPETITIONS], decode[MAX_REPETITIONS];
-    int32_t *ids = malloc(sizeof *ids * (size_t)s->p);
-    if (!ids) return err_set(e, ERR_FAILED, "out of memory");
-    hearth_model_info_get(m, &f->info);
-    bool ok = true;
-    for (int i = -1; ok && i < s->r; i++) { /* the first one warms up and does not count */
-        double a = 0, b = 0;
-        random_prompt(ids, s->p, f->info.n_vocab, (uint64_t)(i + 1));
-        ok = once(g, ids, s->p, i < 0 && s->n > 4 ? 4 : s->n, &a, &b, e);
-        if (i < 0) continue;
-        prefill[i] = s->p / a;
-        decode[i] = b > 0 ? s->n / b : 0;
-    }
-    free(ids);
-    if (!ok) return false;
-    f->prefill = spread_of(prefill, s->r);
-    f->decode = spread_of(decode, s->r);
-    f->threads = hearth_engine_threads(g);
-    snprintf(f->name, sizeof f->name, "%s", f->info.name);
-    return true;
-}
-
-static bool measure(const models_ref *ref, const shape *s, hearth_kv kv, figures *f, err *e) {
-    hearth_err he = {0};
-    hearth_engine *g = NULL;
-    bool ok = false;
-    hearth_model *m = models_open(ref, s->threads, 0, &he);
-    if (m) {
-        hearth_model_info info;
-        hearth_model_info_get(m, &info);
-        hearth_engine_options o = {.n_threads = s->threads,
-                                   .kv = kv,
-                                   .max_requests = 1,
-                                   .no_prefix_reuse = true,
-                                   .no_speculation = true,
-                                   .n_ctx = s->p + s->n + 1};
-        if (o.n_ctx <= info.n_ctx_train) {
-            g = hearth_engine_new(m, &o, &he);
-            if (g) ok = repeat(m, g, s, f, e);
-        } else {
-            he.code = HEARTH_NO_FIT;
-            snprintf(he.msg, sizeof he.msg,
-                     "%d prompt and %d further tokens are more than the model's context of %d",
-                     s->p, s->n, info.n_ctx_train);
-        }
-    }
-    if (!m || !g) err_from_hearth(e, &he);
-    hearth_engine_free(g);
-    hearth_model_close(m);
-    return ok;
-}
-
-/* ---- where the time goes ---- */
-
-enum { MAX_KINDS = 64, CHUNK = 512 };
-
-typedef struct profile {
-    const char *name[MAX_KINDS];
-    double prefill[MAX_KINDS], decode[MAX_KINDS]; /* seconds */
+/* What came out. */
+typedef struct outcome {
+    const bench *b;
+    bench_sample *sample; /* [n] */
     int n;
-} profile;
+    limits_at limit[LIMITS_ROWS];
+    int n_limits;
+    bench_profile profile;
+} outcome;
 
-static bool profile_run(direct *d, const shape *s, profile *out, err *e) {
-    int32_t n_vocab = model_params_of(d->m)->n_vocab;
-    int32_t *ids = malloc(sizeof *ids * (size_t)(s->p + s->n));
-    float *logits = malloc(sizeof *logits * (size_t)n_vocab);
-    bool ok = ids && logits;
-    if (!ok) err_set(e, ERR_NO_FIT, "out of memory");
-    if (ok) random_prompt(ids, s->p + s->n, n_vocab, 0);
-    if (ok) model_exec_profile(d->x, out->name, out->prefill, MAX_KINDS, true);
-    for (int at = 0; ok && at < s->p; at += CHUNK) {
-        int rows = s->p - at < CHUNK ? s->p - at : CHUNK;
-        ok = direct_run(d, ids + at, rows, at, at + rows == s->p ? 1 : 0, logits, e);
+/* ---- as text ---- */
+
+static void print_rate(const char *what, int tokens, spread r, const char *of, spread share) {
+    if (isnan(r.median)) return;
+    out_printf("%-8s %6d tokens  %10.1f tokens/s  (%.1f to %.1f)", what, tokens, r.median, r.min,
+               r.max);
+    if (!isnan(share.median))
+        out_printf("  %.0f %% of the %s (%.0f to %.0f)", 100 * share.median, of, 100 * share.min,
+                   100 * share.max);
+    out_puts("\n");
+}
+
+static void print_samples(const outcome *o) {
+    const bench_shape *s = &o->b->shape;
+    const bench_sample *v = o->sample;
+    const spread none = {NAN, NAN, NAN};
+    out_printf("%s: %s kernels, %d threads, median (min to max) of %d\n", o->b->info.name,
+               kern_get()->name, hearth_engine_threads(o->b->engine), o->n);
+    print_rate("prefill", s->prompt, SPREAD(v, o->n, prefill), "8-bit peak",
+               SPREAD(v, o->n, prefill_share));
+    if (s->rewrite) {
+        print_rate("rewrite", o->b->written, SPREAD(v, o->n, decode), "", none);
+        print_rate("unguided", o->b->written, SPREAD(v, o->n, plain), "", none);
+        out_printf("%d of %d guesses right, the same tokens: %.2f times as fast\n", o->b->accepted,
+                   o->b->drafted, SPREAD(v, o->n, decode).median / SPREAD(v, o->n, plain).median);
+        return;
     }
-    if (ok) out->n = model_exec_profile(d->x, out->name, out->prefill, MAX_KINDS, true);
-    for (int i = 0; ok && i < s->n; i++)
-        ok = direct_run(d, ids + s->p + i, 1, s->p + i, 1, logits, e);
-    if (ok) out->n = model_exec_profile(d->x, out->name, out->decode, MAX_KINDS, true);
-    if (out->n > MAX_KINDS) out->n = MAX_KINDS;
-    free(ids);
-    free(logits);
-    return ok;
+    print_rate("decode", s->tokens, SPREAD(v, o->n, decode), "read bandwidth",
+               SPREAD(v, o->n, decode_share));
+    if (s->context > 1) out_printf("decoded after %d tokens of context\n", s->context);
+    if (s->sequences > 1) out_printf("decoded %d sequences together\n", s->sequences);
 }
 
-static bool profile_model(const models_ref *ref, const shape *s, kern_kv_type kv, profile *out,
-                          err *e) {
-    direct d = {0};
-    bool ok = direct_open(&d, ref, s->threads, false, e) &&
-              direct_pages(&d, s->p + s->n, CHUNK, kv, e) && profile_run(&d, s, out, e);
-    direct_close(&d);
-    return ok;
+static void print(const outcome *o, bool profiled) {
+    if (o->n_limits) limits_print(o->limit, o->n_limits);
+    if (o->n_limits && o->b) out_puts("\n");
+    if (o->b) print_samples(o);
+    if (profiled) bench_profile_print(&o->profile, &o->b->shape);
 }
 
-static void print_profile(const profile *p) {
-    double a = 0, b = 0;
-    for (int i = 0; i < p->n; i++) a += p->prefill[i], b += p->decode[i];
-    out_printf("\n%-16s %12s %7s %12s %7s\n", "step", "prefill ms", "share", "decode ms", "share");
-    for (int i = 0; i < p->n; i++)
-        out_printf("%-16s %12.2f %6.1f%% %12.2f %6.1f%%\n", p->name[i], 1e3 * p->prefill[i],
-                   a > 0 ? 100 * p->prefill[i] / a : 0, 1e3 * p->decode[i],
-                   b > 0 ? 100 * p->decode[i] / b : 0);
-}
+/* ---- as JSON ---- */
 
-/* ---- printing ---- */
-
-static void json_spread(jsonw *w, const char *key, const spread *s) {
+static void json_spread(jsonw *w, const char *key, spread s) {
     jsonw_key(w, key);
+    if (isnan(s.median)) {
+        jsonw_null(w);
+        return;
+    }
     jsonw_object(w);
-    jsonw_key(w, "median"), jsonw_f64(w, s->median);
-    jsonw_key(w, "min"), jsonw_f64(w, s->min);
-    jsonw_key(w, "max"), jsonw_f64(w, s->max);
+    jsonw_key(w, "median"), jsonw_f64(w, s.median);
+    jsonw_key(w, "min"), jsonw_f64(w, s.min);
+    jsonw_key(w, "max"), jsonw_f64(w, s.max);
     jsonw_end(w);
 }
 
-static void json_profile(jsonw *w, const char *key, const profile *p, const double *seconds) {
-    jsonw_key(w, key);
-    jsonw_object(w);
-    for (int i = 0; i < p->n; i++) jsonw_key(w, p->name[i]), jsonw_f64(w, seconds[i]);
-    jsonw_end(w);
+static void json_samples(jsonw *w, const outcome *o) {
+    const bench_shape *s = &o->b->shape;
+    const bench_sample *v = o->sample;
+    jsonw_key(w, "model"), jsonw_str(w, str_of(o->b->info.name));
+    jsonw_key(w, "threads"), jsonw_int(w, hearth_engine_threads(o->b->engine));
+    jsonw_key(w, "prompt_tokens"), jsonw_int(w, s->prompt);
+    jsonw_key(w, "decode_tokens"), jsonw_int(w, s->rewrite ? o->b->written : s->tokens);
+    jsonw_key(w, "context"), jsonw_uint(w, s->rewrite ? o->b->n_ids : (uint64_t)s->context);
+    jsonw_key(w, "sequences"), jsonw_int(w, s->sequences);
+    jsonw_key(w, "repetitions"), jsonw_int(w, o->n);
+    json_spread(w, "prefill_tokens_per_s", SPREAD(v, o->n, prefill));
+    json_spread(w, "decode_tokens_per_s", SPREAD(v, o->n, decode));
+    json_spread(w, "prefill_share_of_peak", SPREAD(v, o->n, prefill_share));
+    json_spread(w, "decode_share_of_read", SPREAD(v, o->n, decode_share));
+    if (!s->rewrite) return;
+    json_spread(w, "unguided_tokens_per_s", SPREAD(v, o->n, plain));
+    jsonw_key(w, "guesses"), jsonw_int(w, o->b->drafted);
+    jsonw_key(w, "guesses_right"), jsonw_int(w, o->b->accepted);
 }
 
-static void print_json(const figures *f, const shape *s, const profile *p) {
+static void print_json(const outcome *o, bool profiled) {
     buf b;
-    buf_init(&b, 1 << 16);
+    buf_init(&b, 1 << 20);
     jsonw w;
     jsonw_init(&w, &b);
     jsonw_object(&w);
-    jsonw_key(&w, "model"), jsonw_str(&w, str_of(f->name));
     jsonw_key(&w, "kernels"), jsonw_str(&w, str_of(kern_get()->name));
-    jsonw_key(&w, "threads"), jsonw_int(&w, f->threads);
-    jsonw_key(&w, "prompt_tokens"), jsonw_int(&w, s->p);
-    jsonw_key(&w, "decode_tokens"), jsonw_int(&w, s->n);
-    jsonw_key(&w, "repetitions"), jsonw_int(&w, s->r);
-    json_spread(&w, "prefill_tokens_per_s", &f->prefill);
-    json_spread(&w, "decode_tokens_per_s", &f->decode);
-    if (p->n > 0) {
-        json_profile(&w, "prefill_seconds_by_step", p, p->prefill);
-        json_profile(&w, "decode_seconds_by_step", p, p->decode);
-    }
+    if (o->n_limits) jsonw_key(&w, "limits"), limits_json(&w, o->limit, o->n_limits);
+    if (o->b) json_samples(&w, o);
+    if (profiled) bench_profile_json(&w, &o->profile);
     jsonw_end(&w);
     buf_putc(&b, '\n');
     out_buf(&b);
     buf_deinit(&b);
 }
 
-static void print(const figures *f, const shape *s, const profile *p) {
-    out_printf("%s: %s kernels, %d threads, median (min to max) of %d\n", f->name, kern_get()->name,
-               f->threads, s->r);
-    out_printf("prefill %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->p, f->prefill.median,
-               f->prefill.min, f->prefill.max);
-    out_printf("decode  %6d tokens  %10.1f tokens/s  (%.1f to %.1f)\n", s->n, f->decode.median,
-               f->decode.min, f->decode.max);
-    if (p->n > 0) print_profile(p);
+/* One line for whoever sets the pace; NULL: ready. */
+static void print_line(const bench_sample *s) {
+    buf b;
+    buf_init(&b, 1 << 16);
+    jsonw w;
+    jsonw_init(&w, &b);
+    jsonw_object(&w);
+    jsonw_key(&w, "ready"), jsonw_bool(&w, s == NULL);
+    if (s) {
+        jsonw_key(&w, "prefill"), jsonw_f64(&w, s->prefill);
+        jsonw_key(&w, "decode"), jsonw_f64(&w, s->decode);
+        jsonw_key(&w, "unguided"), jsonw_f64(&w, s->plain);
+        jsonw_key(&w, "prefill_share"), jsonw_f64(&w, s->prefill_share);
+        jsonw_key(&w, "decode_share"), jsonw_f64(&w, s->decode_share);
+        jsonw_key(&w, "limits"), limits_json(&w, &s->limit, 1);
+    }
+    jsonw_end(&w);
+    buf_putc(&b, '\n');
+    out_buf(&b);
+    out_flush();
+    buf_deinit(&b);
+}
+
+/* ---- running ---- */
+
+/* Waits for a line; false at the end of input. */
+static bool line_wait(void) {
+    for (int c; (c = getchar()) != EOF;)
+        if (c == '\n') return true;
+    return false;
+}
+
+static bool measure(bench *b, outcome *o, int repetitions, bool paced, err *e) {
+    bench_sample warm;
+    o->sample = calloc((size_t)repetitions, sizeof *o->sample);
+    if (!o->sample) return err_set(e, ERR_NO_FIT, "out of memory");
+    if (!bench_repeat(b, -1, &warm, e)) return false;
+    if (paced) print_line(NULL);
+    for (; o->n < repetitions; o->n++) {
+        if (paced && !line_wait()) break;
+        if (!bench_repeat(b, o->n, &o->sample[o->n], e)) return false;
+        if (paced) print_line(&o->sample[o->n]);
+    }
+    o->b = b;
+    return true;
+}
+
+static bool run_model(const cli_args *a, const bench_shape *s, limits *l, outcome *o, bench *b,
+                      err *e) {
+    models_ref ref;
+    bool paced = cli_flag(a, "paced"), profiled = cli_flag(a, "profile");
+    bool ok = models_find(&ref, a->arg[0], e) && bench_open(b, &ref, s, l, e) &&
+              measure(b, o, (int)cli_int(a, "repeat", 5), paced, e);
+    if (ok && profiled) ok = bench_profile_run(&ref, s, &o->profile, e);
+    return ok;
 }
 
 static int run(const cli_args *a) {
     err e = {0};
-    models_ref ref;
-    figures f = {0};
-    profile p = {0};
-    shape s = {(int)cli_int(a, "p", 512), (int)cli_int(a, "n", 128), (int)cli_int(a, "r", 5),
-               (int)cli_int(a, "threads", 0)};
+    bench b = {0};
+    outcome o = {0};
+    limits *l = NULL;
     const char *kv = cli_text(a, "kv", "f16");
-    kern_kv_type inner = kv_type_named(kv);
-    hearth_kv outer = inner == KERN_KV_Q8    ? HEARTH_KV_Q8
-                      : inner == KERN_KV_F32 ? HEARTH_KV_F32
-                                             : HEARTH_KV_F16;
-    bool ok = models_find(&ref, a->arg[0], &e) && measure(&ref, &s, outer, &f, &e);
-    if (ok && cli_flag(a, "profile")) ok = profile_model(&ref, &s, inner, &p, &e);
-    if (!ok) return cli_fail(&e);
-    if (cli_flag(a, "json")) print_json(&f, &s, &p);
-    else print(&f, &s, &p);
-    return ERR_NONE;
+    bool want_limits = cli_flag(a, "limits"), profiled = a->n_args && cli_flag(a, "profile");
+    bench_shape s = {.prompt = (int)cli_int(a, "prompt", 512),
+                     .rewrite = cli_text(a, "rewrite", NULL),
+                     .context = (int)cli_int(a, "context", 1),
+                     .sequences = (int)cli_int(a, "sequences", 1),
+                     .threads = (int)cli_int(a, "threads", 0),
+                     .kv = kv_type_named(kv)};
+    s.tokens = (int)cli_int(a, "tokens", s.rewrite ? 512 : 128);
+    int threads = s.threads ? s.threads : team_default_size();
+    bool ok = true;
+    if (!a->n_args && !want_limits)
+        ok = err_set(&e, ERR_USAGE, "give a model, or --limits to measure the machine alone");
+    else if (s.rewrite && (s.sequences > 1 || s.context > 1 || s.tokens < 2))
+        ok = err_set(&e, ERR_USAGE, "--rewrite has one sequence and a context of its own");
+    if (ok && want_limits) ok = (l = limits_begin(&e)) != NULL;
+    if (ok && l && !cli_flag(a, "paced"))
+        ok = (o.n_limits = limits_table(l, threads, o.limit, &e)) > 0;
+    if (ok && a->n_args) ok = run_model(a, &s, l, &o, &b, &e);
+    if (ok && !cli_flag(a, "paced")) {
+        if (cli_flag(a, "json")) print_json(&o, profiled);
+        else print(&o, profiled);
+    }
+    bench_close(&b);
+    limits_end(l);
+    free(o.sample);
+    return ok ? ERR_NONE : cli_fail(&e);
 }
 
 static const cli_option options[] = {
-    {"prompt", 'p', CLI_INT, "N", "tokens of the prompt (default 512)", 1, 1 << 20},
-    {"tokens", 'n', CLI_INT, "N", "tokens to decode after the first (default 128)", 1, 1 << 20},
+    {"prompt", 'p', CLI_INT, "N", "tokens of the prompt (default 512); 0: no prefill", 0, 1 << 20},
+    {"tokens", 'n', CLI_INT, "N", "tokens to decode (default 128); 0: none", 0, 1 << 20},
+    {"context", 'c', CLI_INT, "N", "tokens in front of what is decoded (default 1)", 1, 1 << 20},
+    {"sequences", 's', CLI_INT, "N", "decode so many sequences together (default 1)", 1, 256},
+    {"rewrite", 0, CLI_FILE, "FILE",
+     "decode FILE's text with a word changed, guessing ahead and not", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"repeat", 'r', CLI_INT, "N", "repetitions (default 5)", 1, MAX_REPETITIONS},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
-    {"profile", 0, CLI_FLAG, NULL, "also where the time goes, by kind of step", 0, 0},
+    {"limits", 0, CLI_FLAG, NULL,
+     "measure this machine's limits too, and the share of them that is reached", 0, 0},
+    {"profile", 0, CLI_FLAG, NULL, "also where the time goes: by kind of step, and waiting", 0, 0},
+    {"paced", 0, CLI_FLAG, NULL,
+     "wait for a line on stdin before each repetition; print each as a line of JSON", 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
     {0},
 };
 
 const cli_command cmd_bench = {
     .name = "bench",
-    .summary = "tokens per second on this machine",
-    .args = "MODEL",
-    .about = "Measures prefill and decode apart: median, smallest and largest of the repetitions. "
-             "The output matrix "
-             "and the sampling are included; nothing is reused between repetitions and nothing is "
-             "guessed ahead.",
-    .examples = "  hearth bench bard\n  hearth bench model.gguf -p 512 -n 128 -t 2 -r 5 --json",
+    .summary = "tokens per second on this machine, and its limits",
+    .args = "[MODEL]",
+    .about =
+        "Measures prefill and decode apart: median, smallest and largest of the repetitions. "
+        "Prefill is the time from a new random prompt to the first token after it; decode is that "
+        "of the tokens after a context of --context, all greedy. The output matrix and the "
+        "sampling are included; nothing is guessed ahead, but for --rewrite.\n\n"
+        "--limits measures how fast memory is read (an area far beyond the caches, in huge pages) "
+        "and the peak of the instructions that the kernels use, with 1, 2, 4 ... threads; without "
+        "MODEL that is all. With MODEL it is measured again around each repetition, and every "
+        "line says its share: of the peak, multiply-adds of the matrices a token; of the read "
+        "bandwidth, bytes of weights, keys and values a token. What is not known is not "
+        "printed.\n\n"
+        "--profile runs the model once more and splits its time by kind of step, as the first "
+        "thread sees it; \"wait\" is its waiting for the others, \"other\" what lies between the "
+        "steps.",
+    .examples = "  hearth bench bard\n"
+                "  hearth bench --limits\n"
+                "  hearth bench model.gguf -p 512 -n 128 -t 2 -r 5 --limits --json\n"
+                "  hearth bench model.gguf -p 0 -n 64 --context 8192 --kv q8",
     .complete = "model",
     .options = options,
-    .min_args = 1,
+    .min_args = 0,
     .max_args = 1,
     .run = run,
 };

@@ -252,7 +252,13 @@ bool exec_sync(exec_walk *w) {
     bool *slot = &x->stop[w->phase++ & 1];
     if (w->me == 0 && x->b->cancel && atomic_load_explicit(x->b->cancel, memory_order_relaxed))
         *slot = true;
-    team_barrier(x->t, w->me);
+    if (w->me != 0) {
+        team_barrier(x->t, w->me);
+        return !*slot;
+    }
+    uint64_t before = clock_now_ns();
+    team_barrier(x->t, 0);
+    w->waited += clock_now_ns() - before;
     return !*slot;
 }
 
@@ -332,29 +338,29 @@ static bool step_run(exec_walk *w, const plan_step *s) {
     return true;
 }
 
-static void lap(model_exec *x, int me, int kind, uint64_t *since) {
-    if (me != 0) return;
+/* Member 0 books the time since its last lap: what it waited by itself, the rest on `kind`. */
+static void lap(exec_walk *w, int kind) {
+    if (w->me != 0) return;
     uint64_t now = clock_now_ns();
-    x->seconds[kind] += (double)(now - *since) * 1e-9;
-    *since = now;
+    w->x->seconds[kind] += (double)(now - w->since - w->waited) * 1e-9;
+    w->x->seconds[EXEC_WAIT] += (double)w->waited * 1e-9;
+    w->since = now;
+    w->waited = 0;
 }
 
-/* What every member runs. */
-static void walk_steps(team *t, int me, void *ud) {
-    model_exec *x = ud;
+static void walk_steps(model_exec *x, int me) {
     const plan *pl = &x->m->pl;
-    uint64_t since = clock_now_ns();
     exec_walk w = {.x = x,
                    .l = &x->local[me],
                    .me = me,
+                   .since = clock_now_ns(),
                    .live = x->all,
                    .n = x->b->n_rows,
                    .seg = x->seg_all,
                    .n_seg = x->n_seg_all,
                    .small = x->b->n_rows <= EXEC_SMALL};
-    (void)t;
     if (!walk_begin(&w)) return;
-    lap(x, me, PLAN_OPS, &since);
+    lap(&w, EXEC_EMBED);
     for (int i = 0; i < pl->n_steps; i++) {
         const plan_step *s = &pl->step[i];
         if (i == x->trim_step) {
@@ -364,8 +370,16 @@ static void walk_steps(team *t, int me, void *ud) {
         if (!step_run(&w, s)) return;
         bool alone = w.small && (s->op == PLAN_NORM || s->op == PLAN_ROUTE);
         if (!alone && s->op != PLAN_HEAD && !exec_sync(&w)) return;
-        lap(x, me, (int)s->op, &since);
+        lap(&w, (int)s->op);
     }
+}
+
+/* What every member runs. */
+static void walk(team *t, int me, void *ud) {
+    model_exec *x = ud;
+    (void)t;
+    walk_steps(x, me);
+    if (me == 0) x->left_ns = clock_now_ns();
 }
 
 static bool hidden_check(const model_exec *x, err *e) {
@@ -383,7 +397,8 @@ bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *h
     if (!run_begin(x, b, logits, hidden, e)) return false;
     if (b->n_rows <= EXEC_SMALL)
         for (int r = 0; r < b->n_rows; r++) rope_rows(x, r);
-    team_run(x->t, walk_steps, x);
+    team_run(x->t, walk, x);
+    x->seconds[EXEC_WAIT] += (double)(clock_now_ns() - x->left_ns) * 1e-9; /* for the others */
     if (x->stop[0] || x->stop[1]) return err_set(e, ERR_INTERRUPTED, "cancelled");
     if (!hidden_check(x, e)) return false;
     int64_t bad = atomic_load_explicit(&x->bad, memory_order_relaxed);
@@ -395,15 +410,15 @@ bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *h
 }
 
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset) {
-    static const char *const kinds[PLAN_OPS + 1] = {
+    static const char *const kinds[EXEC_KINDS] = {
         [PLAN_NORM] = "norm",   [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
         [PLAN_OUT] = "output",  [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
         [PLAN_ROUTE] = "route", [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
-        [PLAN_HEAD] = "head",   [PLAN_OPS] = "embedding"};
-    for (int i = 0; i <= PLAN_OPS && i < cap; i++) {
+        [PLAN_HEAD] = "head",   [EXEC_EMBED] = "embedding",   [EXEC_WAIT] = "wait"};
+    for (int i = 0; i < EXEC_KINDS && i < cap; i++) {
         names[i] = kinds[i];
         seconds[i] = x->seconds[i];
     }
     if (reset) memset(x->seconds, 0, sizeof x->seconds);
-    return PLAN_OPS + 1;
+    return EXEC_KINDS;
 }

@@ -22,6 +22,9 @@
 #define EXEC_TILE_FLOATS 32768
 #define EXEC_ATTN_ROWS 64 /* query rows of one attention item */
 
+/* What time is spent on: steps, the embedding, and waiting for the others. */
+enum { EXEC_EMBED = PLAN_OPS, EXEC_WAIT, EXEC_KINDS };
+
 /* Rows of one sequence, among those alive. */
 typedef struct exec_seg {
     int32_t seq, i0, n;
@@ -84,7 +87,9 @@ struct model_exec {
     bool stop[2];        /* see exec_sync */
     _Atomic int64_t bad; /* a logit that is not finite: place + 1, or 0 */
 
-    double seconds[PLAN_OPS + 1];
+    /* Of member 0: by kind of step, PLAN_OPS for what comes before the first, and waiting. */
+    double seconds[EXEC_KINDS];
+    uint64_t left_ns; /* when member 0 had finished its walk */
 };
 
 /* One member's walk over the steps. */
@@ -93,8 +98,9 @@ typedef struct exec_walk {
     exec_local *l;
     int me;
     unsigned phase;
-    const int32_t *live; /* batch row of each row alive */
-    int n;               /* rows alive */
+    uint64_t since, waited; /* member 0: when its step began, and what it has waited in it; ns */
+    const int32_t *live;    /* batch row of each row alive */
+    int n;                  /* rows alive */
     const exec_seg *seg;
     int n_seg;
     bool small;

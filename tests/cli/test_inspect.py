@@ -142,17 +142,77 @@ def test_perplexity(tmp_path):
     assert run("perplexity", "bard", tmp_path / "none").returncode == 3
 
 
+def spreads(got, keys):
+    for key in keys:
+        assert set(got[key]) == {"median", "min", "max"}
+        assert 0 < got[key]["min"] <= got[key]["median"] <= got[key]["max"]
+
+
 @needs_bard
 def test_bench():
     got = json.loads(ok("bench", "bard", "-p", "32", "-n", "8", "-t", "1", "-r", "3", "--json"))
-    for key in ("prefill_tokens_per_s", "decode_tokens_per_s"):
-        assert set(got[key]) == {"median", "min", "max"}
-        assert 0 < got[key]["min"] <= got[key]["median"] <= got[key]["max"]
+    spreads(got, ("prefill_tokens_per_s", "decode_tokens_per_s"))
     assert got["threads"] == 1 and got["repetitions"] == 3 and got["kernels"]
-    text = ok("bench", "bard", "-p", "32", "-n", "8", "-t", "2", "-r", "2", "--profile").decode()
-    assert "2 threads" in text and "prefill" in text and "attention" in text and "head" in text
+    assert got["prefill_share_of_peak"] is None and got["decode_share_of_read"] is None and "limits" not in got
     done = run("bench", "bard", "-p", "4000", "-n", "8")
     assert done.returncode == 6 and "1024" in one_line(done)
+    got = json.loads(ok("bench", "bard", "-p", "0", "-n", "8", "-r", "1", "--json"))
+    assert got["prefill_tokens_per_s"] is None and got["decode_tokens_per_s"]
+
+
+@needs_bard
+def test_bench_profile_sums_to_the_whole():
+    args = ["bench", "bard", "-p", "32", "-n", "8", "-t", "2", "-r", "1", "--profile"]
+    got = json.loads(ok(*args, "--json"))
+    for half in ("prefill_seconds_by_step", "decode_seconds_by_step"):
+        steps = dict(got[half])
+        whole = steps.pop("all")
+        assert {"qkv", "attention", "head", "wait", "other"} <= set(steps)
+        assert all(v >= 0 for v in steps.values()) and 0 < steps["wait"] < whole
+        assert sum(steps.values()) == pytest.approx(whole, rel=1e-9)
+    text = ok(*args).decode()
+    assert "2 threads" in text and "prefill" in text and "attention" in text and "wait" in text
+
+
+@needs_bard
+def test_bench_context_and_sequences():
+    got = json.loads(ok("bench", "bard", "-p", "0", "-n", "8", "-r", "2", "--context", "200", "--sequences", "3", "--json"))
+    assert got["context"] == 200 and got["sequences"] == 3
+    spreads(got, ["decode_tokens_per_s"])
+
+
+@needs_bard
+def test_bench_rewrite(tmp_path):
+    page = tmp_path / "page"
+    page.write_text("The king came to the river in the morning. " * 3, encoding="utf-8")
+    got = json.loads(ok("bench", "bard", "-p", "0", "-n", "64", "-r", "1", "--rewrite", page, "--json"))
+    spreads(got, ("decode_tokens_per_s", "unguided_tokens_per_s"))
+    assert 2 <= got["decode_tokens"] <= 64 and 0 <= got["guesses_right"] <= got["guesses"]
+    assert run("bench", "bard", "--rewrite", page, "--sequences", "2").returncode == 2
+    assert run("bench", "bard", "--rewrite", tmp_path / "none").returncode == 3
+
+
+@needs_bard
+def test_bench_limits():
+    """The machine alone, and a model beside it: every share is there and is what its parts give."""
+    alone = json.loads(ok("bench", "--limits", "-t", "2", "--json"))
+    assert [row["threads"] for row in alone["limits"]] == [1, 2]
+    assert all(row["read_bytes_per_s"] > 0 for row in alone["limits"]) and "model" not in alone
+    got = json.loads(ok("bench", "bard", "--limits", "-t", "1", "-p", "32", "-n", "8", "-r", "1", "--json"))
+    spreads(got, ["decode_share_of_read"])
+    if got["limits"][0]["dot_macs_per_s"]:
+        spreads(got, ["prefill_share_of_peak"])
+    assert "GB/s" in ok("bench", "--limits", "-t", "1").decode()
+    assert run("bench").returncode == 2
+
+
+@needs_bard
+def test_bench_paced():
+    """A line in, a line out: whoever compares two programs lets them take turns."""
+    lines = ok("bench", "bard", "--paced", "-p", "16", "-n", "4", "-r", "9", stdin=b"\n\n").decode().splitlines()
+    ready, *rest = map(json.loads, lines)
+    assert ready["ready"] and len(rest) == 2
+    assert all(r["prefill"] > 0 and r["decode"] > 0 and not r["ready"] for r in rest)
 
 
 @needs_bard

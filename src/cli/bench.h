@@ -1,0 +1,91 @@
+/* What `hearth bench` measures, and how a repetition goes. cmd_bench.c reads the options and
+ * prints; bench_run.c times requests; bench_profile.c says where the time goes; limits.c knows the machine.
+ *
+ * Every repetition is made of requests like any other: sampling (greedy) and the output matrix are
+ * in the figures. Times are taken on the engine's own thread, when a step is done. One thread.
+ *
+ *     bench b;
+ *     if (bench_open(&b, &ref, &shape, &e))
+ *         for (int i = 0; i < n && bench_repeat(&b, i, &sample, &e); i++) ...
+ *     bench_close(&b);
+ */
+#ifndef HEARTH_CLI_BENCH_H
+#define HEARTH_CLI_BENCH_H
+
+#include <pthread.h>
+
+#include "cli/limits.h"
+#include "cli/models.h"
+#include "model/cost.h"
+
+typedef struct bench_shape {
+    int prompt;    /* tokens of a prefill; 0: none */
+    int tokens;    /* tokens to decode; 0: none */
+    int context;   /* tokens in front of the first one decoded, at least 1 */
+    int sequences; /* decoding together */
+    int threads;   /* 0: what there is */
+    kern_kv_type kv;
+    const char *rewrite; /* a text file, or NULL: then `tokens` is the most to write */
+} bench_shape;
+
+/* One repetition, in tokens a second; shares of what the machine can do. NAN: not measured. */
+typedef struct bench_sample {
+    double prefill, decode;
+    double plain; /* rewriting without guesses */
+    double prefill_share, decode_share;
+    limits_at limit; /* the better of just before and just after */
+} bench_sample;
+
+/* Requests as the engine's thread sees them. */
+typedef struct bench_watch {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int n;        /* requests; the first n of got count */
+    int32_t *got; /* tokens written so far */
+    int32_t goal; /* done when all have so many, or have ended */
+    int n_settled;
+    bool all_began, all_done;
+    double began_s, done_s;
+    int64_t at_begin, at_end; /* tokens of all at these two times */
+} bench_watch;
+
+typedef struct bench {
+    bench_shape shape;
+    hearth_model *m;
+    hearth_model_info info;
+    hearth_engine *engine;
+    hearth_engine *plain; /* without speculation; NULL unless something is rewritten */
+    bench_watch watch;
+    int32_t *ids; /* [sequences][context], or of the text to rewrite */
+    size_t n_ids;
+    int32_t *prompt; /* [shape.prompt] */
+    model_cost cost;
+    limits *limits;                     /* NULL: no shares */
+    int32_t drafted, accepted, written; /* while rewriting, last repetition */
+} bench;
+
+/* With l, every repetition is set beside the limits; l stays the caller's. */
+bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, err *e);
+/* Repetition number -1 warms up: it fills the context, once for all, and does not count. */
+bool bench_repeat(bench *b, int i, bench_sample *out, err *e);
+void bench_close(bench *b); /* also after a failure, and twice */
+
+/* ---- where the time goes ---- */
+
+enum { BENCH_MAX_KINDS = 64 };
+
+typedef struct bench_profile {
+    const char *name[BENCH_MAX_KINDS];
+    double prefill[BENCH_MAX_KINDS], decode[BENCH_MAX_KINDS]; /* seconds of the first thread */
+    double prefill_s, decode_s; /* of the whole; the difference is the last name, "other" */
+    int n;
+} bench_profile;
+
+bool bench_profile_run(const models_ref *r, const bench_shape *s, bench_profile *out, err *e);
+void bench_profile_print(const bench_profile *p, const bench_shape *s);
+void bench_profile_json(jsonw *w, const bench_profile *p);
+
+/* n tokens that no other stream, or other n, repeats. */
+void bench_random_ids(int32_t *ids, int n, int32_t n_vocab, uint64_t stream);
+
+#endif
