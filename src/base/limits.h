@@ -38,4 +38,13 @@
 #define LIMIT_JSON_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 256
 
+/* HTTP, for each connection */
+#define LIMIT_HTTP_URI 8192            /* bytes of a request's target; 414 beyond */
+#define LIMIT_HTTP_HEAD (64u << 10)    /* request line and header fields; 431 beyond */
+#define LIMIT_HTTP_FIELDS 100          /* header fields; 431 beyond */
+#define LIMIT_HTTP_CHUNK_LINE 256      /* a chunk's size with its extensions */
+#define LIMIT_HTTP_BODY (64u << 20)    /* one request's body; 413 beyond. As LIMIT_JSON_BYTES */
+#define LIMIT_HTTP_BODIES (1ull << 30) /* all bodies held at the same time; 503 beyond */
+#define LIMIT_HTTP_BACKLOG (8u << 20)  /* unsent bytes of a stream; its client is dropped beyond */
+
 #endif

@@ -10,7 +10,9 @@
  * A client that leaves (FIN, RST, half-close) while its request waits or streams is noticed at
  * once: on_gone is called on the network thread, exactly once, and later writes are dropped.
  *
- *     static void hello(void *ud, http_exchange *x) { http_reply(x, 200, "text/plain", "hi\n", 3); }
+ *     static void hello(void *ud, http_exchange *x) {
+ *         http_reply(x, 200, "text/plain", "hi\n", 3);
+ *     }
  *     http_server *s = http_server_new(&(http_options){.handle = hello}, &e);
  *     http_server_listen(s, "127.0.0.1:8080", &e);
  *     http_server_start(s, &e);  ...  http_server_stop(s, 5000);  http_server_free(s);
@@ -42,7 +44,11 @@ bool http_server_listen(http_server *s, const char *address, err *e);
 /* The n-th listener's address as bound, NULL past the last; lives as long as the server. */
 const char *http_server_address(const http_server *s, int n);
 bool http_server_start(http_server *s, err *e);
-/* No new connections; waits up to drain_ms for exchanges to end, then closes. Any thread. */
+/* The first half of stop: no new connections, idle ones closed, the last answers say so. Returns at
+ * once. What is under way goes on; its owner may now end it in its own time. Any thread. */
+void http_server_drain(http_server *s);
+/* Drains, waits up to drain_ms for connections to end, then closes those that are left. Any thread
+ * but the network's. */
 void http_server_stop(http_server *s, int drain_ms);
 void http_server_free(http_server *s); /* stopped first if need be */
 
