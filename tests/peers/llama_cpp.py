@@ -1,8 +1,8 @@
 """llama.cpp as a peer to compare with, through its C interface (ctypes).
 
-The library is the one that the npm package @node-llama-cpp/linux-x64 carries (`make peers` installs it; see
-package.json beside this file), or the one in $LLAMA_CPP_LIB (a folder with libllama and libggml). Nothing of it
-is part of Hearth.
+The library is the one in $LLAMA_CPP_LIB (a folder with libllama and libggml), or the one that the npm package
+@node-llama-cpp/linux-x64 carries (`make peers` installs it; see package.json beside this file), or that of an
+installed llama-cpp-python. Nothing of it is part of Hearth.
 
     from llama_cpp import Peer
     p = Peer("model.gguf", n_ctx=2048, n_threads=2)
@@ -17,6 +17,8 @@ import ctypes as C
 import glob
 import os
 import pathlib
+import re
+import sys
 
 import numpy as np
 
@@ -37,12 +39,24 @@ class Batch(C.Structure):
 def library_folder():
     """Where libllama lies, or None."""
     where = os.environ.get("LLAMA_CPP_LIB")
+    peers = pathlib.Path(os.environ.get("HEARTH_PEERS", HERE))
     roots = [pathlib.Path(where)] if where else [
-        pathlib.Path(os.environ.get("HEARTH_PEERS", HERE)) / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"]
+        peers / "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64",
+        *(pathlib.Path(p) / "llama_cpp/lib" for p in sys.path)]
     for r in roots:
         if glob.glob(str(r / "libllama.*so*")):
             return r
     return None
+
+
+def version():
+    """What the library's file name, or the folder's, says of its version."""
+    folder = library_folder()
+    for path in sorted(folder.glob("libllama.*so*")):
+        found = re.search(r"v?(\d+\.\d+[.\d]*)", path.name)
+        if found:
+            return found.group(0).strip(".")
+    return folder.parent.name
 
 
 _lib = None
@@ -73,6 +87,7 @@ def library():
             ("llama_set_n_threads", None, [p, i32, i32]), ("llama_decode", i32, [p, Batch]),
             ("llama_get_logits_ith", C.POINTER(C.c_float), [p, i32]), ("llama_synchronize", None, [p]),
             ("llama_get_memory", p, [p]), ("llama_memory_clear", None, [p, C.c_bool]),
+            ("llama_memory_seq_rm", C.c_bool, [p, i32, i32, i32]),
             ("llama_model_quantize", C.c_uint32, [C.c_char_p, C.c_char_p, p]), ("llama_backend_init", None, [])]:
         f = getattr(lib, name)
         f.restype, f.argtypes = res, args
@@ -85,14 +100,28 @@ def library():
     return lib
 
 
+GGML_F16, GGML_Q8_0 = 1, 8
+
+
+def kv_types_at(params):
+    """Where the defaults have the types of keys and values: the first two neighbours that say F16."""
+    for i in range(16, 60):
+        if params.word[i] == params.word[i + 1] == GGML_F16:
+            return i
+    raise RuntimeError("this llama.cpp keeps the types of its KV cache elsewhere")
+
+
 class Peer:
-    def __init__(self, path, n_ctx=4096, n_threads=2, n_batch=2048, n_ubatch=512):
+    def __init__(self, path, n_ctx=4096, n_threads=2, n_batch=2048, n_ubatch=512, q8_kv=False):
         lib = library()
         self.model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         if not self.model:
             raise RuntimeError(f"llama.cpp cannot load {path}")
         c = lib.llama_context_default_params()
         c.word[0], c.word[1], c.word[2] = n_ctx, n_batch, n_ubatch
+        if q8_kv:
+            at = kv_types_at(c)
+            c.word[at], c.word[at + 1] = GGML_Q8_0, GGML_Q8_0
         self.ctx = lib.llama_init_from_model(self.model, c)
         if not self.ctx:
             raise RuntimeError(f"llama.cpp cannot make a context for {path}")
@@ -116,6 +145,12 @@ class Peer:
     def clear(self):
         library().llama_memory_clear(library().llama_get_memory(self.ctx), True)
         self.pos = 0
+
+    def cut(self, n):
+        """Forgets everything from position n on."""
+        if not library().llama_memory_seq_rm(library().llama_get_memory(self.ctx), 0, n, -1):
+            raise RuntimeError("llama.cpp cannot cut its context")
+        self.pos = n
 
     def eval(self, ids, all=False, wait_only=False):
         """Appends tokens. Logits of the last one, or of each; nothing when wait_only."""
