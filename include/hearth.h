@@ -170,6 +170,11 @@ typedef struct hearth_engine_options {
     bool no_prefix_reuse; /* every prompt is computed afresh */
     hearth_hooks hooks;
     bool no_speculation; /* one token a step: the same tokens, where text repeats itself later */
+    /* Milliseconds between two tokens that are aimed at while prompts are read beside them; steps
+     * that only read prompts may take five times as long. 0 = 100. Says when tokens come, never
+     * which. */
+    int32_t step_ms;
+    int32_t max_queued; /* requests that wait to be let in; more are refused; 0 = 1024 */
 } hearth_engine_options;
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e);
@@ -236,7 +241,8 @@ typedef struct hearth_params {
     int32_t n_logprobs; /* -1: none; 0: of the chosen token; n: and the n likeliest */
     bool special_text;  /* control tokens appear in the text */
 
-    const char *owner; /* whose prefix namespace; NULL: the common one */
+    const char *owner; /* whose prefix namespace, and whose share; NULL: the common one */
+    int32_t weight;    /* share of the owner beside others, 1 to 1000; 0: 1 */
     void *tag;         /* for the hooks */
 } hearth_params;
 
@@ -257,7 +263,8 @@ typedef struct hearth_token {
     int n_top;
 } hearth_token;
 
-/* ERR_NO_FIT when the prompt leaves no room: the message says how long it is and what fits. */
+/* HEARTH_NO_FIT when the prompt leaves no room: the message says how long it is and what fits.
+ * HEARTH_BUSY when max_queued requests wait already. */
 hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e);
 /* Waits for the next token: 1 a token, 0 the end (see hearth_request_usage), -1 an error.
  * Held-back text is delivered with the last token, or by one more token with id -1. */

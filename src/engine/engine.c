@@ -1,10 +1,14 @@
 /* The engine's thread: who is queued, who runs, who is settled. What a step does is in step.c.
  *
- * Admission: those preempted first, oldest first; then the queue, owner by owner in turns, within
- * an owner in order of arrival. One is let in when what it needs for its tokens so far, and what
- * those that run still need for theirs, can be had without taking from anybody. Whoever is alone is
- * always let in: a request that could not run alone was refused at submit, since the context in
- * force fits the budget.
+ * Admission: the owner with the least account of work, done and promised, is next; of its requests
+ * those that were preempted, oldest first, then the queue, shortest first, with age (turns.h). One
+ * is let in when what it needs for its tokens so far, and what those that run still need for
+ * theirs, can be had without taking from anybody. Whoever is alone is always let in: a request that
+ * could not run alone was refused at submit, since the context in force fits the budget.
+ *
+ * An owner with nothing in the batch does not wait until others have finished theirs: where one has
+ * two or more in it, its youngest gives way. Its pages stay in the tree while there is room, so
+ * that little is computed again.
  */
 #include "engine/engine_private.h"
 
@@ -26,37 +30,6 @@ void engine_poke(hearth_engine *g) {
     pthread_mutex_unlock(&g->lock);
 }
 
-/* ---- owners ---- */
-
-static bool owner_join(hearth_engine *g, hearth_request *r) {
-    engine_owner *o = g->owners;
-    while (o && strcmp(o->name, r->owner) != 0) o = o->next;
-    if (!o) {
-        o = calloc(1, sizeof *o);
-        if (!o || !(o->name = strdup(r->owner))) {
-            free(o);
-            return false;
-        }
-        o->served = g->n_admitted; /* behind those who wait already */
-        o->next = g->owners;
-        g->owners = o;
-    }
-    o->n_requests++;
-    r->turns = o;
-    return true;
-}
-
-static void owner_leave(hearth_engine *g, hearth_request *r) {
-    engine_owner *o = r->turns;
-    r->turns = NULL;
-    if (!o || --o->n_requests > 0) return;
-    engine_owner **at = &g->owners;
-    while (*at != o) at = &(*at)->next;
-    *at = o->next;
-    free(o->name);
-    free(o);
-}
-
 /* ---- opening and settling ---- */
 
 static void active_set(hearth_engine *g, hearth_request *r, bool active) {
@@ -73,7 +46,8 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
     if (u->n_generated) u->decode_s = now - r->first_token_s;
     kv_seq_free(g->kv, r->seq, r->tokens);
     r->seq = NULL;
-    owner_leave(g, r);
+    turns_leave(&g->turns, r->owner_turns);
+    r->owner_turns = NULL;
     if (!r->rank) atomic_fetch_sub(&g->n_queued, 1);
     active_set(g, r, false);
     g->stats.n_settled++;
@@ -92,7 +66,8 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
 
 static void request_open(hearth_engine *g, hearth_request *r) {
     if (g->hooks.opened) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
-    if (owner_join(g, r)) {
+    r->owner_turns = turns_join(&g->turns, r->owner, r->weight);
+    if (r->owner_turns) {
         request_list_add(&g->queue, r);
         return;
     }
@@ -144,8 +119,11 @@ static void ranked_insert(hearth_request **a, int32_t *n, hearth_request *r) {
     a[i] = r;
 }
 
-void engine_preempt(hearth_engine *g) {
-    hearth_request *r = g->running[--g->n_running];
+/* The i-th of those that run goes to those that wait. */
+static void preempt_at(hearth_engine *g, int32_t i) {
+    hearth_request *r = g->running[i];
+    g->n_running--;
+    memmove(g->running + i, g->running + i + 1, (size_t)(g->n_running - i) * sizeof *g->running);
     kv_seq_drop(g->kv, r->seq);
     r->computed = 0;
     r->step_rows = 0;
@@ -156,18 +134,85 @@ void engine_preempt(hearth_engine *g) {
     ranked_insert(g->waiting, &g->n_waiting, r);
 }
 
-/* The first in the queue of the owner whose turn it is. */
-static hearth_request *queue_next(const hearth_engine *g) {
-    hearth_request *best = g->queue.first;
-    for (hearth_request *r = best; r; r = r->next)
-        if (r->turns->served < best->turns->served) best = r;
+void engine_preempt(hearth_engine *g) {
+    preempt_at(g, g->n_running - 1);
+}
+
+/* ---- who is next ---- */
+
+/* Tokens that a request without a limit is expected to bring, and the most that any is. */
+#define USUAL_ANSWER 256
+#define LONG_ANSWER 1024
+
+/* Work that r still is, as far as can be known. */
+static double work_left(const hearth_engine *g, const hearth_request *r) {
+    int32_t rest = r->n_tokens - r->computed;
+    int32_t answer = r->max_tokens < 0 ? USUAL_ANSWER : r->max_tokens - r->account.n_generated;
+    if (answer > LONG_ANSWER) answer = LONG_ANSWER;
+    double work = turns_work(&g->turns, r->computed, rest, false);
+    return answer > 0 ? work + turns_work(&g->turns, r->n_tokens, answer, true) : work;
+}
+
+/* Of an owner: what was done for it, and what those of its requests that run still are. */
+static double account_of(const hearth_engine *g, const turns_owner *o) {
+    double work = o->work;
+    for (int32_t i = 0; i < g->n_running; i++)
+        if (g->running[i]->owner_turns == o) work += work_left(g, g->running[i]) / o->weight;
+    return work;
+}
+
+/* The next to be let in; NULL: nobody waits. */
+static hearth_request *candidate(const hearth_engine *g) {
+    const turns_owner *owner = NULL;
+    double least = 0;
+    for (hearth_request *r = g->queue.first; r; r = r->next) r->owner_turns->waits = true;
+    for (int32_t i = 0; i < g->n_waiting; i++) g->waiting[i]->owner_turns->waits = true;
+    for (turns_owner *o = g->turns.first; o; o = o->next) {
+        bool waits = o->waits;
+        o->waits = false;
+        if (!waits) continue;
+        double account = account_of(g, o);
+        if (owner && account > least) continue; /* equal: the last in the list came first */
+        owner = o;
+        least = account;
+    }
+    for (int32_t i = 0; i < g->n_waiting; i++)
+        if (g->waiting[i]->owner_turns == owner) return g->waiting[i];
+    hearth_request *best = NULL;
+    for (hearth_request *r = g->queue.first; r; r = r->next)
+        if (r->owner_turns == owner &&
+            (!best || turns_before(r->n_tokens, r->passed, best->n_tokens, best->passed)))
+            best = r;
     return best;
+}
+
+static int32_t n_running_of(const hearth_engine *g, const turns_owner *o) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < g->n_running; i++) n += g->running[i]->owner_turns == o;
+    return n;
+}
+
+/* Room for a request whose owner has nothing in the batch: the youngest of the owner that has most
+ * gives way. False: nobody has two. */
+static bool make_room(hearth_engine *g, const hearth_request *r) {
+    if (n_running_of(g, r->owner_turns) > 0) return false;
+    if (g->n_running + g->n_waiting >= 2 * g->max_requests) return false;
+    int32_t victim = -1, most = 1;
+    for (int32_t i = 0; i < g->n_running; i++) {
+        int32_t n = n_running_of(g, g->running[i]->owner_turns);
+        if (n > most || (n == most && victim >= 0)) victim = i; /* the last: the youngest */
+        if (n > most) most = n;
+    }
+    if (victim < 0) return false;
+    preempt_at(g, victim);
+    return true;
 }
 
 static void queue_remove(hearth_engine *g, hearth_request *gone) {
     request_list keep = {0};
     for (hearth_request *r = g->queue.first, *next; r; r = next) {
         next = r->next;
+        if (r != gone && r->owner_turns == gone->owner_turns) r->passed += (uint64_t)gone->n_tokens;
         if (r != gone) request_list_add(&keep, r);
     }
     g->queue = keep;
@@ -206,18 +251,35 @@ static bool request_admit(hearth_engine *g, hearth_request *r) {
         r->admitted_s = clock_now_s();
         atomic_fetch_sub(&g->n_queued, 1);
     }
-    r->turns->served = g->n_admitted;
+    return true;
+}
+
+static void waiting_remove(hearth_engine *g, const hearth_request *gone) {
+    int32_t i = 0;
+    while (g->waiting[i] != gone) i++;
+    memmove(g->waiting + i, g->waiting + i + 1, (size_t)(--g->n_waiting - i) * sizeof *g->waiting);
+}
+
+/* r, or nobody: were another one tried once room was made for r, it could be the one that made it,
+ * for ever. */
+static bool admit_one(hearth_engine *g, hearth_request *r) {
+    while (g->n_running == g->max_requests)
+        if (!make_room(g, r)) return false;
+    while (!request_admit(g, r))
+        if (!make_room(g, r)) {
+            g->full = true;
+            return false;
+        }
     return true;
 }
 
 static void admit(hearth_engine *g) {
-    while (g->n_running < g->max_requests && !(g->full && g->n_running > 0)) {
-        hearth_request *r = g->n_waiting ? g->waiting[0] : queue_next(g);
+    while (!g->full || g->n_running == 0) {
+        hearth_request *r = candidate(g);
         if (!r) return;
-        g->full = !request_admit(g, r);
-        if (g->full) return;
-        if (g->n_waiting)
-            memmove(g->waiting, g->waiting + 1, (size_t)--g->n_waiting * sizeof *g->waiting);
+        bool preempted = r->preempted;
+        if (!admit_one(g, r)) return;
+        if (preempted) waiting_remove(g, r);
         else queue_remove(g, r);
         if (r->finish != HEARTH_FINISH_NONE) { /* no memory for its sequence */
             request_settle(g, r);
@@ -274,6 +336,12 @@ static bool options_check(const hearth_engine_options *o, err *e) {
     if (o->max_requests < 0 || o->max_requests > LIMIT_RUNNING)
         return err_set(e, ERR_USAGE, "max_requests is %d; it must lie between 0 (automatic) and %d",
                        o->max_requests, LIMIT_RUNNING);
+    if (o->step_ms < 0 || o->step_ms > LIMIT_STEP_MS)
+        return err_set(e, ERR_USAGE, "step_ms is %d; it must lie between 0 (automatic) and %d",
+                       o->step_ms, LIMIT_STEP_MS);
+    if (o->max_queued < 0 || o->max_queued > LIMIT_QUEUED)
+        return err_set(e, ERR_USAGE, "max_queued is %d; it must lie between 0 (automatic) and %d",
+                       o->max_queued, LIMIT_QUEUED);
     if (o->kv != HEARTH_KV_F16 && o->kv != HEARTH_KV_Q8 && o->kv != HEARTH_KV_F32)
         return err_set(e, ERR_USAGE, "kv is %d; there is no such type of KV cache", (int)o->kv);
     return true;
@@ -338,12 +406,14 @@ static bool kv_make(hearth_engine *g, const hearth_engine_options *o, err *e) {
 static bool buffers_make(hearth_engine *g, err *e) {
     size_t n = (size_t)g->max_requests;
     g->running = calloc(n, sizeof *g->running);
-    g->waiting = calloc(n, sizeof *g->waiting);
+    g->waiting = calloc(2 * n, sizeof *g->waiting);
+    g->items = calloc(n, sizeof *g->items);
     g->batch = calloc(n, sizeof *g->batch);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
     g->logits = malloc((n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
-    if (g->running && g->waiting && g->batch && g->seqs && g->rows && g->logits) return true;
+    if (g->running && g->waiting && g->items && g->batch && g->seqs && g->rows && g->logits)
+        return true;
     return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
 }
 
@@ -353,6 +423,8 @@ static void engine_delete(hearth_engine *g) {
     team_free(g->team);
     free(g->running);
     free(g->waiting);
+    free(g->items);
+    turns_deinit(&g->turns);
     free(g->batch);
     free(g->seqs);
     free(g->rows);
@@ -360,6 +432,23 @@ static void engine_delete(hearth_engine *g) {
     pthread_cond_destroy(&g->wake);
     pthread_mutex_destroy(&g->lock);
     free(g);
+}
+
+/* A first guess at what steps cost: weights read at 8 GB/s, 50 G multiply-adds a second a thread. */
+static void cost_guess(hearth_engine *g) {
+    const model *m = g->model->inner;
+    const model_params *p = model_params_of(m);
+    double attn = 0, head = (double)p->n_vocab * p->n_embd, all = (double)p->n_params;
+    for (int i = 0; i < model_n_kv_groups(m); i++) {
+        const model_kv_group *k = model_kv_group_at(m, i);
+        attn += (double)k->n_layers * p->n_head * (k->head_dim_k + k->head_dim_v);
+    }
+    double row = all > 1.2 * head ? all - head : all / 2, speed = 50e9 * team_size(g->team);
+    if (p->n_expert > 0) row *= 0.2; /* few of its experts take part */
+    double guess[COST_TERMS] = {1e-4 + (double)p->weight_bytes / 8e9, row / speed, attn / speed,
+                                head / speed};
+    cost_init(&g->cost, guess);
+    turns_init(&g->turns, row / attn);
 }
 
 /* Everything but the thread. */
@@ -373,8 +462,11 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     g->speculate = !o->no_speculation;
     g->batch_tokens = o->batch_tokens ? o->batch_tokens : 512;
     g->max_requests = o->max_requests ? o->max_requests : 16;
+    g->max_queued = o->max_queued ? o->max_queued : 1024;
+    g->step_s = (o->step_ms ? o->step_ms : 100) / 1000.0;
     g->team = team_new(o->n_threads ? o->n_threads : team_default_size(), e);
     if (!g->team || !buffers_make(g, e)) return false;
+    cost_guess(g);
     g->exec = model_exec_new(g->model->inner, g->team, kv_type_of(o->kv), g->batch_tokens, e);
     return g->exec && kv_make(g, o, e);
 }

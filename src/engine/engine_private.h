@@ -4,6 +4,7 @@
  *   api.c      models: open, describe, tokenize
  *   request.c  a request as its client sees it: submit, read, cancel, free; and its tokens' way out
  *   engine.c   the engine's thread: new and free, the queue, admission, settling
+ *   turns.c    whose turn it is: owners' shares, and the rows of a step; cost.c: what a step costs
  *   step.c     one step: who takes part, pages for it, the model, the samplers
  *   draft.c    guesses at the next tokens, which a step may try
  *   stats.c    what it counts
@@ -32,10 +33,12 @@
 
 #include "base/err.h"
 #include "base/team.h"
+#include "engine/cost.h"
 #include "engine/draft.h"
 #include "engine/kv.h"
 #include "engine/sample.h"
 #include "engine/text.h"
+#include "engine/turns.h"
 #include "hearth.h"
 #include "model/model.h"
 
@@ -57,19 +60,11 @@ typedef struct request_list {
     hearth_request *first, *last;
 } request_list;
 
-/* An owner with requests here, and when one of them was last admitted: turns go round. */
-typedef struct engine_owner engine_owner;
-struct engine_owner {
-    engine_owner *next;
-    char *name;
-    int32_t n_requests;
-    uint64_t served;
-};
-
 struct hearth_request {
     /* set at submit, constant afterwards */
     hearth_engine *g;
     char *owner;
+    int32_t weight;
     void *tag;
     int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
     int32_t n_logprobs;
@@ -99,8 +94,9 @@ struct hearth_request {
     uint64_t rank;  /* order of first admission; 0: never admitted */
     bool active;    /* in `running`, and not settled */
     bool preempted; /* at some time: what it finds in the tree may be its own work */
-    engine_owner *turns;
+    turns_owner *owner_turns;
     uint64_t served;   /* step in which it last took part */
+    uint64_t passed;   /* tokens that others of its owner were given before it */
     int32_t step_rows; /* of this step; 0: it does not take part */
     int32_t n_draft;   /* rows of this step after those: guesses */
     int32_t guess[DRAFT_MOST];
@@ -117,8 +113,9 @@ struct hearth_engine {
     /* constant */
     hearth_model *model;
     const tok *tok; /* NULL: the model has no text */
-    int32_t n_vocab, n_ctx, batch_tokens, max_requests;
-    bool reuse; /* of prefixes */
+    int32_t n_vocab, n_ctx, batch_tokens, max_requests, max_queued;
+    double step_s; /* wanted at most between two tokens */
+    bool reuse;    /* of prefixes */
     bool speculate;
     hearth_hooks hooks;
     team *team;
@@ -139,15 +136,18 @@ struct hearth_engine {
     hearth_request **running; /* [max_requests] by rank: the oldest first */
     int32_t n_running;
     int32_t n_active;         /* of those, not settled yet */
-    hearth_request **waiting; /* [max_requests] preempted, by rank; go before the queue */
+    hearth_request **waiting; /* [2 max_requests] preempted, by rank; go before the queue */
     int32_t n_waiting;
     bool full; /* the next one does not fit before somebody leaves */
-    engine_owner *owners;
-    uint64_t n_admitted; /* gives ranks, and the time by which owners take turns */
+    turns turns;
+    cost cost;
+    uint64_t n_admitted; /* gives ranks */
     hearth_stats stats;
     /* one step */
+    turns_item *items;      /* [max_requests] */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;
+    cost_shape shape;       /* of the step */
     model_seq *seqs;        /* [max_requests] */
     model_row *rows;        /* [batch_tokens] */
     float *logits;          /* [max_requests + DRAFT_MOST][n_vocab] */

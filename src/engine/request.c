@@ -34,6 +34,9 @@ static bool prompt_check(const hearth_engine *g, const hearth_params *p, err *e)
                 e, ERR_USAGE,
                 "prompt: there is no token %d (at index %zu); the vocabulary has 0 to %d",
                 p->prompt[i], i, g->n_vocab - 1);
+    if (p->weight < 0 || p->weight > LIMIT_WEIGHT)
+        return err_set(e, ERR_USAGE, "weight is %d; it must lie in 1 .. %d", p->weight,
+                       LIMIT_WEIGHT);
     if (!g->tok && p->stop && p->stop[0])
         return err_set(e, ERR_USAGE, "stop strings: this model has no tokenizer");
     return text_stops_check(p->stop, e) && sampler_check(p, g->n_vocab, e);
@@ -63,6 +66,7 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     r->special_text = p->special_text;
     r->cap_tokens = r->n_tokens + 64;
     r->account.n_prompt = r->usage.n_prompt = r->n_prompt;
+    r->weight = p->weight;
     r->owner = strdup(p->owner ? p->owner : "");
     r->tokens = malloc((size_t)r->cap_tokens * sizeof *r->tokens);
     if (p->n_logprobs >= 0) r->raw = malloc((size_t)g->n_vocab * sizeof *r->raw);
@@ -98,16 +102,26 @@ void request_release(hearth_request *r) {
     free(r);
 }
 
+/* One more in the queue, if it is not full. */
+static bool queue_enter(hearth_engine *g, err *e) {
+    if (atomic_fetch_add(&g->n_queued, 1) < g->max_queued) return true;
+    atomic_fetch_sub(&g->n_queued, 1);
+    return err_set(e, ERR_BUSY, "%d requests are waiting already: try again later", g->max_queued);
+}
+
 hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e) {
     err inner = {0};
-    hearth_request *r = prompt_check(g, p, &inner) ? request_new(g, p, &inner) : NULL;
+    bool queued = false;
+    hearth_request *r = NULL;
+    if (prompt_check(g, p, &inner) && (queued = queue_enter(g, &inner)))
+        r = request_new(g, p, &inner);
     if (!r) {
+        if (queued) atomic_fetch_sub(&g->n_queued, 1);
         engine_err_out(e, &inner);
         return NULL;
     }
     r->submitted_s = clock_now_s();
     atomic_store(&r->holders, 2);
-    atomic_fetch_add(&g->n_queued, 1);
     pthread_mutex_lock(&g->lock);
     request_list_add(&g->inbox, r);
     pthread_cond_signal(&g->wake);

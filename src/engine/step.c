@@ -1,6 +1,6 @@
-/* One step: every decode that is ready, and as much prefill as fits beside them.
+/* One step: every decode that is ready, and as much prefill as its time allows beside them.
  *
- * Who takes part is planned by counts of rows first, then pages are had for them, oldest request
+ * Who takes part is planned by rows first (turns.h), then pages are had for them, oldest request
  * first; if there is no room, the youngest of all leaves until there is. So the oldest always moves
  * on, and nothing can wait in a circle. Where the step is small, decodes add drafts: few rows take
  * hardly longer than one, since the weights are read once.
@@ -42,50 +42,40 @@ static void reuse_more(hearth_engine *g, hearth_request *r) {
     r->computed = have;
 }
 
-/* Rows of a prefill chunk: up to a multiple of the unit in absolute position, where the budget
- * allows. */
-static int32_t chunk_rows(const hearth_engine *g, const hearth_request *r, int32_t budget) {
-    int32_t unit = KV_PAGE;
-    while (unit > g->batch_tokens) unit /= 2;
-    if (rest_of(r) <= budget) return rest_of(r);
-    int32_t end = (r->computed + budget) / unit * unit;
-    return end > r->computed ? end - r->computed : budget;
+/* Steps without decodes may take so many times as long as others. */
+#define IDLE_STEPS 5.0
+
+static turns_limits limits_of(const hearth_engine *g) {
+    turns_limits l = {.rows = g->batch_tokens,
+                      .page = KV_PAGE,
+                      .decode_s = g->step_s,
+                      .idle_s = IDLE_STEPS * g->step_s,
+                      .odd = g->stats.n_steps & 1};
+    if (g->max_requests == 1) l.decode_s = l.idle_s = INFINITY; /* nobody could come between */
+    return l;
 }
 
-/* Decodes may take everything but one row when somebody prefills; of a single row, every other
- * turn. */
-static int32_t decode_limit(const hearth_engine *g, int32_t n_decode, int32_t n_prefill) {
-    if (n_prefill == 0 || n_decode < g->batch_tokens) return g->batch_tokens;
-    return g->batch_tokens > 1 ? g->batch_tokens - 1 : (int32_t)(g->stats.n_steps & 1);
-}
-
-/* Sets step_rows of all that run; leaves in g->batch those that could take part, the longest
- * unserved first. */
+/* Sets step_rows of all that run. */
 static void plan_rows(hearth_engine *g) {
-    int32_t n = 0, n_decode = 0, n_prefill = 0;
+    int32_t n = 0;
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         r->step_rows = 0;
         reuse_more(g, r);
         if (waits_for_older(g, r)) continue;
-        if (rest_of(r) == 1) n_decode++;
-        else n_prefill++;
-        int32_t at = n++;
-        for (; at > 0 && g->batch[at - 1]->served > r->served; at--)
-            g->batch[at] = g->batch[at - 1];
-        g->batch[at] = r;
+        g->items[n++] = (turns_item){.owner = r->owner_turns,
+                                     .who = r,
+                                     .pos = r->computed,
+                                     .rest = rest_of(r),
+                                     .served = r->served,
+                                     .passed = r->passed};
     }
-    int32_t budget = g->batch_tokens, decodes = decode_limit(g, n_decode, n_prefill);
-    for (int32_t i = 0; i < n && decodes > 0; i++) {
-        if (rest_of(g->batch[i]) != 1) continue;
-        g->batch[i]->step_rows = 1;
-        decodes--;
-        budget--;
-    }
-    for (int32_t i = 0; i < n && budget > 0; i++) {
-        if (rest_of(g->batch[i]) == 1) continue;
-        g->batch[i]->step_rows = chunk_rows(g, g->batch[i], budget);
-        budget -= g->batch[i]->step_rows;
+    turns_limits l = limits_of(g);
+    turns_plan(&g->turns, g->items, n, &g->cost, &l);
+    for (int32_t i = 0; i < n; i++) {
+        hearth_request *r = g->items[i].who;
+        r->step_rows = g->items[i].rows;
+        r->passed = g->items[i].passed;
     }
 }
 
@@ -153,6 +143,7 @@ static void plan_drafts(hearth_engine *g) {
 static int32_t batch_build(hearth_engine *g) {
     int32_t n_rows = 0, n_logits = 0;
     g->n_batch = 0;
+    g->shape = (cost_shape){0};
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         if (r->step_rows == 0) continue;
@@ -167,41 +158,43 @@ static int32_t batch_build(hearth_engine *g) {
             g->rows[n_rows++] = (model_row){r->tokens[pos], pos, s, draws && pos == end - 1};
         for (int32_t k = 0; k < r->n_draft; k++)
             g->rows[n_rows++] = (model_row){r->guess[k], end + k, s, true};
+        cost_add_rows(&g->shape, r->computed, r->step_rows + r->n_draft);
     }
+    g->shape.draws = n_logits;
     return n_rows;
 }
 
 /* The rows of one request alone: who is to blame when a batch fails? Not a guess: without it the
- * step may well go on. */
-static void run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
+ * step may well go on. True when it ran at once. */
+static bool run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
     err e = {0};
     float *logits = r->logits ? r->logits : g->logits;
     model_batch b = {g->seqs, g->n_batch, rows, r->step_rows + r->n_draft, &r->cancel};
-    bool ok = model_exec_run(g->exec, &b, logits, NULL, &e);
-    if (!ok && e.code != ERR_INTERRUPTED && r->n_draft > 0) {
+    if (model_exec_run(g->exec, &b, logits, NULL, &e)) return true;
+    bool ok = false;
+    if (e.code != ERR_INTERRUPTED && r->n_draft > 0) {
         r->n_draft = 0;
         b.n_rows = r->step_rows;
         ok = model_exec_run(g->exec, &b, logits, NULL, &e);
     }
-    if (ok) return;
-    if (e.code == ERR_INTERRUPTED) r->finish = HEARTH_FINISH_CANCELLED;
-    else request_fail(r, &e);
+    if (!ok && e.code == ERR_INTERRUPTED) r->finish = HEARTH_FINISH_CANCELLED;
+    else if (!ok) request_fail(r, &e);
+    return false;
 }
 
-static void batch_run(hearth_engine *g, int32_t n_rows) {
-    if (g->n_batch == 1) {
-        run_alone(g, g->batch[0], g->rows);
-        return;
-    }
+/* False when it did not run through at once: what it took says nothing about the next one. */
+static bool batch_run(hearth_engine *g, int32_t n_rows) {
+    if (g->n_batch == 1) return run_alone(g, g->batch[0], g->rows);
     err e = {0};
     model_batch b = {g->seqs, g->n_batch, g->rows, n_rows, NULL};
-    if (model_exec_run(g->exec, &b, g->logits, NULL, &e)) return;
+    if (model_exec_run(g->exec, &b, g->logits, NULL, &e)) return true;
     const model_row *rows = g->rows;
     for (int32_t i = 0; i < g->n_batch; i++) {
         int32_t n = g->batch[i]->step_rows + g->batch[i]->n_draft;
         run_alone(g, g->batch[i], rows);
         rows += n;
     }
+    return false;
 }
 
 static void batch_commit(hearth_engine *g) {
@@ -321,11 +314,13 @@ void engine_step(hearth_engine *g) {
     plan_drafts(g);
     int32_t n_rows = batch_build(g);
     if (n_rows == 0) return;
-    batch_run(g, n_rows);
+    bool whole = batch_run(g, n_rows);
     batch_commit(g);
     if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
     else team_run(g->team, draw_some, g);
     drafts_commit(g);
-    stats_step(g, n_rows, clock_now_s() - began);
+    double seconds = clock_now_s() - began;
+    if (whole) cost_learn(&g->cost, &g->shape, seconds);
+    stats_step(g, n_rows, seconds);
     batch_report(g);
 }

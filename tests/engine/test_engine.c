@@ -91,6 +91,7 @@ static void same_bytes(const char *model) {
             o.n_threads = threads;
             o.batch_tokens = batches[b];
             o.no_prefix_reuse = threads == 1;
+            o.step_ms = b % 2 ? 1 : 0; /* chunks as long as the machine happens to allow */
             hearth_engine *g = engine_get(m, &o);
             together(g, "together");
             if (threads == 2) together(g, "together, once more");

@@ -204,6 +204,9 @@ static void bad_requests_are_refused(void **state) {
     p.top_p = 7;
     expect_refused(g, &p, HEARTH_USAGE, "top_p is 7");
     p = params_of(1, 3, 1);
+    p.weight = 1001;
+    expect_refused(g, &p, HEARTH_USAGE, "weight is 1001");
+    p = params_of(1, 3, 1);
     p.stop = empty;
     expect_refused(g, &p, HEARTH_USAGE, "stop string 1");
     assert_int_equal(heard.n_settled, 0);
@@ -234,6 +237,10 @@ static void bad_engines_are_refused(void **state) {
     expect_no_engine(&o, HEARTH_USAGE, "batch_tokens");
     o = (hearth_engine_options){.max_requests = 100000};
     expect_no_engine(&o, HEARTH_USAGE, "max_requests");
+    o = (hearth_engine_options){.step_ms = -1};
+    expect_no_engine(&o, HEARTH_USAGE, "step_ms");
+    o = (hearth_engine_options){.max_queued = -1};
+    expect_no_engine(&o, HEARTH_USAGE, "max_queued");
     o = (hearth_engine_options){.kv = (hearth_kv)9};
     expect_no_engine(&o, HEARTH_USAGE, "kv is 9");
     /* the model's own context is cut to what the memory holds, and says so */
@@ -404,7 +411,7 @@ static void an_engine_that_goes_cancels(void **state) {
 static void owners_take_turns(void **state) {
     (void)state;
     static const char *const owners[] = {"ann", "ann", "ann", "ann", "bea", "bea", "cat"};
-    static const int order[] = {1, 2, 5, 7, 3, 6, 4}; /* requests in the order in which they end */
+    static const int order[] = {1, 5, 7, 2, 6, 3, 4}; /* requests in the order in which they end */
     enum { COUNT = 7 };
     hearth_request *r[COUNT];
     heard.hold = HOLD_OPENED;
@@ -419,12 +426,102 @@ static void owners_take_turns(void **state) {
     sem_post(&heard.go);
     for (int i = 0; i < COUNT; i++) answer_read(&got, r[i]);
     engine_done(g);
-    /* ann's first is admitted alone; then those who wait: ann, since nobody had waited longer,
-     * and round */
+    /* ann's first is admitted alone; then whoever has had least, and of equals who came first */
     for (int i = 0; i < COUNT; i++)
         if (heard.of[order[i]].order != i + 1)
             fail_msg("request %d ended as number %d, not %d", order[i], heard.of[order[i]].order,
                      i + 1);
+}
+
+/* Within an owner the shortest is first; but whoever is passed over again and again by those who
+ * came later grows old, and is first in the end. */
+static void short_ones_first_but_not_for_ever(void **state) {
+    (void)state;
+    enum { COUNT = 8, LONG = 2, LAST = 8 };
+    hearth_request *r[COUNT + 1];
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 1;
+    hearth_engine_options o = {.max_requests = 1,
+                               .n_threads = 1,
+                               .no_prefix_reuse = true,
+                               .no_speculation = true,
+                               .hooks = notes_hooks(&heard)};
+    hearth_engine *g = engine_get(tiny_get("llama"), &o);
+    hearth_params p = params_of(1, 60, 3);
+    r[1] = submit(g, &p);
+    sem_wait(&heard.held);
+    p = params_of(LONG, 200, 3);
+    r[LONG] = submit(g, &p);
+    for (int i = LONG + 1; i <= COUNT; i++) { /* one by one, while the one before runs */
+        p = params_of(i, 60, 3);
+        r[i] = submit(g, &p);
+        heard.hold = i < LAST ? HOLD_DECODE : HOLD_NEVER;
+        heard.hold_tag = i;
+        sem_post(&heard.go);
+        if (i < LAST) sem_wait(&heard.held);
+    }
+    for (int i = 1; i <= COUNT; i++) answer_read(&got, r[i]);
+    engine_done(g);
+    /* five times 60 tokens went before it: 2 * 200 - 300 is less than 2 * 60 */
+    assert_int_equal(heard.of[LONG].order, COUNT - 1);
+    assert_int_equal(heard.of[LAST].order, COUNT);
+}
+
+/* Both places are one owner's: when another comes, the younger gives way, and says later what it
+ * would have said. */
+static void nobody_waits_for_all_of_another(void **state) {
+    (void)state;
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 2;
+    hearth_engine *g = engine_with(0, 2);
+    hearth_params p = params_of(1, 70, 150);
+    p.owner = "ann";
+    hearth_request *a = submit(g, &p);
+    p.tag = tag_of(2);
+    p.seed = 9;
+    hearth_request *b = submit(g, &p);
+    sem_wait(&heard.held);
+    hearth_params q = params_of(3, 20, 5);
+    q.owner = "bea";
+    hearth_request *c = submit(g, &q);
+    sem_post(&heard.go);
+    answer_read(&got, c);
+    answer_read(&got, a);
+    answer_read(&other, b);
+    assert_int_equal(heard.of[3].order, 1);
+    assert_int_equal(engine_preemptions(g), 1);
+    p.tag = tag_of(4);
+    answer_get(&got, g, &p);
+    answer_same(&got, &other, "gave way");
+    engine_done(g);
+    assert_false(heard.broken);
+}
+
+static void the_queue_has_an_end(void **state) {
+    (void)state;
+    heard.hold = HOLD_DECODE;
+    heard.hold_tag = 1;
+    hearth_engine_options o = {.max_requests = 1, .max_queued = 2, .hooks = notes_hooks(&heard)};
+    hearth_engine *g = engine_get(tiny_get("llama"), &o);
+    hearth_params p = params_of(1, 20, 30);
+    hearth_request *r[4];
+    r[0] = submit(g, &p);
+    sem_wait(&heard.held); /* it runs: it is in the queue no longer */
+    for (int i = 1; i < 3; i++) {
+        p.tag = tag_of(i + 1);
+        r[i] = submit(g, &p);
+    }
+    for (int i = 0; i < 3; i++) expect_refused(g, &p, HEARTH_BUSY, "2 requests are waiting");
+    hearth_request_free(r[2]); /* who has left makes room */
+    sem_post(&heard.go);
+    answer_read(&got, r[0]);
+    answer_read(&got, r[1]);
+    p.tag = tag_of(4);
+    r[3] = submit(g, &p);
+    answer_read(&got, r[3]);
+    assert_int_equal(got.n, 30);
+    engine_done(g);
+    assert_int_equal(heard.n_settled, 4);
 }
 
 static void waiting_has_a_limit(void **state) {
@@ -689,6 +786,9 @@ int main(void) {
         T(cancel_within_a_step),
         T(an_engine_that_goes_cancels),
         T(owners_take_turns),
+        T(short_ones_first_but_not_for_ever),
+        T(nobody_waits_for_all_of_another),
+        T(the_queue_has_an_end),
         T(waiting_has_a_limit),
         T(usage_adds_up),
         T(being_told_is_enough),
