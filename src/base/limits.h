@@ -40,6 +40,9 @@
 #define LIMIT_WEIGHT 1000        /* share of an owner beside others */
 #define LIMIT_JSON_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 256
+#define LIMIT_CALLS 1024              /* HTTP calls in flight; more are told to come again */
+#define LIMIT_CHOICES 128             /* answers of one call: prompts times n */
+#define LIMIT_CALL_BYTES (256u << 20) /* what a call keeps in its arena, and in its answer */
 
 /* HTTP, for each connection */
 #define LIMIT_HTTP_URI 8192            /* bytes of a request's target; 414 beyond */

@@ -5,6 +5,6 @@
 #include "cli/cli.h"
 
 extern const cli_command cmd_run, cmd_show, cmd_tokenize, cmd_detokenize, cmd_logits,
-    cmd_perplexity, cmd_quantize, cmd_bench, cmd_help, cmd_completion;
+    cmd_perplexity, cmd_quantize, cmd_serve, cmd_bench, cmd_help, cmd_completion;
 
 #endif

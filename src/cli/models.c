@@ -1,44 +1,17 @@
 /* Finding and opening models for the commands. */
 #include "cli/models.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli/bar.h"
 #include "cli/cli.h"
 
-#ifdef HEARTH_HAVE_BARD
-extern const unsigned char hearth_bard_begin[], hearth_bard_end[];
-#endif
-
 bool models_have_bundled(void) {
-#ifdef HEARTH_HAVE_BARD
-    return true;
-#else
-    return false;
-#endif
+    return hub_have_bundled();
 }
 
 bool models_find(models_ref *r, const char *name, err *e) {
-    *r = (models_ref){.name = name};
-    if (strcmp(name, "bard") == 0) {
-#ifdef HEARTH_HAVE_BARD
-        r->data = hearth_bard_begin;
-        r->n = (size_t)(hearth_bard_end - hearth_bard_begin);
-        return true;
-#else
-        return err_set(e, ERR_NOT_FOUND,
-                       "this build of hearth has no model of its own: give a path to a .gguf file");
-#endif
-    }
-    if (strchr(name, '/') || str_ends(str_of(name), STR(".gguf")) || access(name, F_OK) == 0 ||
-        errno == EACCES)
-        return true;
-    char shown[120];
-    return err_set(e, ERR_NOT_FOUND,
-                   "there is no model \"%s\": a model is a path to a .gguf file, or bard",
-                   str_printable(str_of(name), shown, sizeof shown));
+    return hub_find(r, name, e);
 }
 
 /* ---- opening ---- */
@@ -48,8 +21,7 @@ hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, hearth_
     bar_begin(&b, "loading", r->name);
     hearth_model_options o = {
         .n_threads = threads, .n_ctx = ctx, .progress = bar_draw, .progress_ud = &b};
-    hearth_model *m = r->data ? hearth_model_open_memory(r->data, r->n, r->name, &o, e)
-                              : hearth_model_open(r->name, &o, e);
+    hearth_model *m = hub_open(r, &o, e);
     bar_end(&b);
     return m;
 }

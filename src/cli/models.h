@@ -7,15 +7,12 @@
 
 #include "gguf/gguf.h"
 #include "hearth.h"
+#include "hub/names.h"
 #include "model/model.h"
 
 /* "bard" is the model inside the program; everything else is a path. ERR_NOT_FOUND says what is
  * known. */
-typedef struct models_ref {
-    const char *name; /* as given */
-    const void *data; /* the bundled model's bytes; NULL: name is a path */
-    size_t n;
-} models_ref;
+typedef hub_model models_ref;
 bool models_find(models_ref *r, const char *name, err *e);
 bool models_have_bundled(void);
 

@@ -1,0 +1,186 @@
+/* A call is one HTTP request on its way through the server. This is what a dialect builds on.
+ *
+ * A dialect is an api_dialect (how errors look), a table of routes, a table of fields per route,
+ * and functions that workers run. When a route's `run` begins, the key is checked, the body is
+ * parsed and agrees with the table of fields, and the model is in memory (c->model), if the route
+ * says that it needs one. `run` answers at once by api_reply, or it renders and tokenises and
+ * calls api_generate with a *writer*; then tokens come to the writer as they are made.
+ *
+ * One worker at a time works on a call, so `run` and the writer's functions need no locks and may
+ * keep what they like in c->arena and c->state; they must not wait. What they append to c->out is
+ * sent when they return: as a piece of the stream when c->stream is set, else as the answer's body
+ * after `finish`. The core holds the status line back until the first token or API_QUIET_MS, sends
+ * keep-alives, stops reading tokens while a client is slow, cancels when it leaves, ends it when
+ * its key is revoked, counts, and frees.
+ *
+ *     static void chat(api_call *c) {
+ *         api_error e = {0};
+ *         hearth_params p;
+ *         api_prompt prompt;
+ *         if (!api_sampler_read(c, c->body, &p, &e) || !prompt_of(c, &prompt, &e) ||
+ *             !api_generate(c, &writer, &p, &prompt, 1, 1, &e))
+ *             api_reply_error(c, &e);
+ *     }
+ *     const api_route api_routes_mine[] = {
+ *         {"POST", "/my/chat", &api_dialect_mine, API_INFERENCE, .run = chat, .fields = fields,
+ *          .model = true, .summary = "an answer to a conversation"}, {0}};
+ *     // and one line in the list of tables in route.c
+ */
+#ifndef HEARTH_API_CALL_H
+#define HEARTH_API_CALL_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "api/error.h"
+#include "api/fields.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/pool.h"
+
+typedef struct api_call api_call;
+
+/* ---- dialects and routes ---- */
+
+typedef struct api_dialect {
+    const char *name;                            /* for the ledger: "openai", ... */
+    const char *stream_type;                     /* content type of streams: "text/event-stream" */
+    void (*error)(const api_error *e, buf *out); /* body of an answer */
+    void (*stream_error)(const api_error *e, buf *out); /* last event of a stream */
+    void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */
+} api_dialect;
+
+typedef enum api_needs {
+    API_OPEN,      /* nothing but a good Host and Origin */
+    API_INFERENCE, /* a key, or this machine */
+    API_ADMIN      /* a key for administration, once there are keys; else this machine */
+} api_needs;
+
+typedef struct api_route {
+    const char *method; /* "GET" also answers HEAD */
+    const char *path;   /* "/v1/models/{id}": {..} is one segment, at the end all that is left */
+    const api_dialect *dialect;
+    api_needs needs;
+    void (*now)(api *a, http_exchange *x); /* on the network thread: must not wait. Or: */
+    void (*run)(api_call *c);              /* on a worker */
+    const api_field *fields;               /* of the JSON body; NULL: the body is not read */
+    bool model;            /* wait for the model that the body's "model" names; see c->model */
+    const char *if_header; /* only requests that have this header; such rows go first */
+    const char *summary;   /* one line, for the OpenAPI document; NULL: not in it */
+} api_route;
+
+/* ---- the call ---- */
+
+typedef enum api_piece_kind {
+    API_PIECE_TEXT,
+    API_PIECE_REASONING,
+    API_PIECE_TOOL_BEGIN, /* name, call_id */
+    API_PIECE_TOOL_ARGS,  /* text: a fragment of the arguments' JSON */
+    API_PIECE_TOOL_END
+} api_piece_kind;
+
+/* What an answer is made of. A token may give several pieces, or one whose text is empty. */
+typedef struct api_piece {
+    api_piece_kind kind;
+    str text;
+    int tool; /* index of the tool call, from 0 */
+    str name, call_id;
+    const hearth_token *token; /* with the first piece that it gave; else NULL */
+} api_piece;
+
+typedef struct api_choice { /* one answer; the tag of its request */
+    api_call *call;
+    int index, prompt;   /* index over all answers of the call; which prompt it is for */
+    hearth_request *req; /* NULL: read to its end */
+    store_entry *entry;  /* its row in the ledger; the store's after it was settled */
+    hearth_usage usage;  /* complete once `ended` */
+    bool ended;
+    int32_t n_tokens;    /* read so far */
+    buf text, reasoning; /* all of it so far */
+    buf extra;           /* the writer's; freed with the call */
+    void *state;         /* the writer's */
+} api_choice;
+
+typedef struct api_writer {
+    /* The answer begins: with c->stream its first event. Optional. */
+    void (*begin)(api_call *c);
+    void (*piece)(api_call *c, api_choice *ch, const api_piece *p);
+    void (*end)(api_call *c, api_choice *ch); /* one choice is complete; ch->usage. Optional */
+    void (*finish)(api_call *c);              /* all are: the last events, or the whole body */
+} api_writer;
+
+typedef struct api_prompt {
+    int32_t *ids; /* by hearth_tokenize and its kin: the core's to free once generate was called */
+    size_t n;
+} api_prompt;
+
+struct api_call {
+    api *api;
+    http_exchange *x;
+    const api_route *route;
+    const char *arg[2]; /* what the {..} of the path stand for, in order; NULL past the last */
+    arena *arena;       /* freed with the call */
+    store_key key;      /* who asks; key.owner for hearth_params.owner */
+    json_t *body;       /* checked; NULL: the route has no fields */
+    resident *model;    /* when the route asks for one */
+    const char *model_name;
+    char id[40];       /* "<prefix>-<random>", see api_call_name; also sent as x-request-id */
+    int64_t created_s; /* unix */
+    uint64_t began_ns; /* when the request was read, by clock_now_ns */
+
+    bool stream; /* set by run: events as they come, else one body */
+    buf out;     /* what is to be sent next */
+    const api_writer *writer;
+    void *state; /* the dialect's, in the arena */
+    int n_choices, n_ended;
+    api_choice *choice;   /* [n_choices], in the arena */
+    int64_t keep_alive_s; /* for the model; RESIDENT_KEEP unless the body says */
+
+    struct api_call_core *core; /* the core's own */
+};
+
+/* Answers with the whole body: JSON from w (or c->out when body is NULL). */
+void api_reply(api_call *c, int status, const char *content_type, const buf *body);
+void api_reply_json(api_call *c, int status, const buf *body);
+void api_reply_error(api_call *c, const api_error *e);
+/* Gives c->id: prefix, and 24 random letters and digits. */
+void api_call_name(api_call *c, const char *prefix);
+void api_random_name(char *dst, size_t cap, const char *prefix);
+
+/* Submits n_each requests for each prompt and lets the writer answer. p: everything but prompt,
+ * owner, tag and choice. The ids of the prompts are taken over, also on failure. False, with *e:
+ * nothing runs; answer with the error. */
+bool api_generate(api_call *c, const api_writer *w, const hearth_params *p, api_prompt *prompts,
+                  int n_prompts, int n_each, api_error *e);
+/* Wakes the call: a worker will look at it soon. Any thread. */
+void api_call_poke(api_call *c);
+
+/* Events. "data: " + JSON + blank line; name NULL: without an "event:" line. */
+void api_sse(buf *out, const char *name, const buf *json);
+
+/* The names that this key may use; *rows by free. */
+bool api_models_list(api_call *c, resident_row **rows, size_t *n, err *e);
+/* As residents_find, among those. */
+const char *api_model_find(api_call *c, const char *name);
+
+/* ---- what requests have in common (sampling.c) ---- */
+
+extern const api_field api_sampler_fields[];
+/* Reads temperature, top_k, top_p, min_p, typical_p, penalties, seed, stop, logit_bias, dry_*,
+ * xtc_*, mirostat*, ignore_eos of object `o` into *p, which begins as hearth_params_default();
+ * a seed that is not given is drawn. Lists are in c->arena. */
+bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e);
+/* A conversation to the model's prompt, as its template says; chatml for a model without one. */
+bool api_chat_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out, api_error *e);
+/* A text to the model's prompt, with begin-of-text by the model's rule. */
+bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e);
+/* "5m", "300", 300, -1, 0 to seconds; -1: for ever. False: not such a thing. */
+bool api_keep_alive_read(const json_t *v, int64_t *out_s);
+/* Content that is a string or a list of parts of type "text" (or input_text, output_text), joined;
+ * NUL-terminated in the arena. Parts of other kinds are an error that names them. */
+bool api_content_text(api_call *c, const json_t *content, const char *where, const char **out,
+                      api_error *e);
+/* A token's own bytes and text, for lists of log-probabilities. In the arena. */
+str api_token_text(api_call *c, int32_t id);
+
+#endif

@@ -1,0 +1,34 @@
+/* What the files of the OpenAI dialect share: the shape of errors, usage and log-probabilities.
+ *
+ *   openai.c            errors, /v1/models, shared pieces
+ *   openai_chat.c       /v1/chat/completions
+ *   openai_text.c       /v1/completions
+ *   openai_responses.c  /v1/responses
+ *   openai_embed.c      /v1/embeddings, /v1/rerank
+ */
+#ifndef HEARTH_API_OPENAI_H
+#define HEARTH_API_OPENAI_H
+
+#include "api/call.h"
+
+extern const api_dialect api_dialect_openai;
+extern const api_route api_routes_openai[];
+extern const api_route api_routes_openai_chat[];
+extern const api_route api_routes_openai_text[];
+
+#define OPENAI_FINGERPRINT "fp_hearth_" HEARTH_VERSION
+
+/* "stop" or "length". */
+const char *openai_finish(hearth_finish f);
+/* Sum over the choices; a prompt is counted once, however many answers it gets. */
+hearth_usage openai_usage_sum(const api_call *c);
+void openai_usage(jsonw *w, const hearth_usage *u); /* the object */
+/* One item of logprobs.content. */
+void openai_logprob(api_call *c, jsonw *w, const hearth_token *t);
+double openai_finite(float logprob); /* JSON has no infinity: -9999 */
+/* Reads max_tokens and max_completion_tokens; the latter goes before. */
+int32_t openai_max_tokens(const json_t *body);
+/* response_format, tools, tool_choice, functions: what cannot be done is refused by name. */
+bool openai_unsupported(const json_t *body, api_error *e);
+
+#endif

@@ -1,0 +1,495 @@
+/* Residents: a list of names, a thread that loads and unloads, and one lock over all of it. */
+#include "api/residents.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "hub/names.h"
+#include "model/memory.h"
+
+typedef struct waiter {
+    struct waiter *next;
+    resident_ready fn;
+    void *ud;
+} waiter;
+
+struct resident {
+    char *name, *path; /* constant; path as hub_find wants it */
+    bool given;        /* at start */
+
+    /* guarded by the lock; model and engine are constant while somebody holds it */
+    hearth_model *model;
+    hearth_engine *engine; /* NULL: not in memory */
+    bool coming;           /* waits to be loaded, or is being loaded */
+    bool leaving;          /* being unloaded */
+    uint64_t wanted;       /* when it was asked for: the earliest is loaded first */
+    int n_users;
+    int64_t keep_alive_s; /* -1: for ever */
+    double idle_since_s;  /* by clock_now_s */
+    waiter *waiters;
+    bool bare;
+    double load_s;
+};
+
+struct residents {
+    residents_options o;
+    char *folder;
+    pthread_mutex_t lock; /* guards all below, and of each resident what it says */
+    pthread_cond_t wake;  /* the thread has something to do */
+    pthread_cond_t done;  /* something was loaded, or failed */
+    resident **entry;     /* grows only; a resident stays where it is */
+    size_t n, cap, n_given;
+    uint64_t n_wanted;
+    bool stop, started;
+    pthread_t thread;
+};
+
+/* ---- names ---- */
+
+static resident *entry_named(const residents *rs, str name) {
+    for (size_t i = 0; i < rs->n; i++)
+        if (str_eq(str_of(rs->entry[i]->name), name)) return rs->entry[i];
+    return NULL;
+}
+
+/* With the lock held, or before there is a thread. A name that is there already stays as it is. */
+static resident *entry_add(residents *rs, str name, const char *path) {
+    resident *r = entry_named(rs, name);
+    if (r || name.n == 0) return r;
+    if (rs->n == rs->cap) {
+        size_t cap = rs->cap ? 2 * rs->cap : 8;
+        resident **more = realloc(rs->entry, cap * sizeof *more);
+        if (!more) return NULL;
+        rs->entry = more;
+        rs->cap = cap;
+    }
+    r = calloc(1, sizeof *r);
+    if (r) {
+        r->name = strndup(name.p, name.n);
+        r->path = strdup(path);
+        r->keep_alive_s = rs->o.keep_alive_s;
+    }
+    if (!r || !r->name || !r->path) {
+        if (r) free(r->name), free(r->path);
+        free(r);
+        return NULL;
+    }
+    rs->entry[rs->n++] = r;
+    return r;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* New files of the folder, in order of their names. */
+static void folder_scan(residents *rs) {
+    DIR *d = rs->folder ? opendir(rs->folder) : NULL;
+    if (!d) return;
+    enum { MOST = 1024 };
+    char *found[MOST];
+    size_t n = 0;
+    for (struct dirent *f; n < MOST && (f = readdir(d));) {
+        str s = str_of(f->d_name);
+        bool later_part = str_find(s, STR("-of-"), 0) != (size_t)-1 &&
+                          str_find(s, STR("-00001-of-"), 0) == (size_t)-1;
+        if (f->d_name[0] == '.' || !str_ends(s, STR(".gguf")) || later_part) continue;
+        if (asprintf(&found[n], "%s/%s", rs->folder, f->d_name) > 0) n++;
+    }
+    closedir(d);
+    qsort(found, n, sizeof *found, by_text);
+    for (size_t i = 0; i < n; i++) {
+        entry_add(rs, hub_stem(found[i]), found[i]);
+        free(found[i]);
+    }
+}
+
+static bool names_init(residents *rs, err *e) {
+    const char *const *given = rs->o.models;
+    static const char *const only_bard[] = {"bard", NULL};
+    if (!given || !given[0]) given = only_bard;
+    for (; *given; given++) {
+        hub_model m;
+        if (!hub_find(&m, *given, e)) return false;
+        str name = m.data ? str_of(*given) : hub_stem(*given);
+        if (entry_named(rs, name)) {
+            return err_set(e, ERR_USAGE,
+                           "two models are called \"%.*s\": give one of the files another name",
+                           STR_ARG(name));
+        }
+        resident *r = entry_add(rs, name, *given);
+        if (!r) return err_set(e, ERR_NO_FIT, "out of memory");
+        r->given = true;
+        r->keep_alive_s = -1;
+    }
+    rs->n_given = rs->n;
+    if (hub_have_bundled()) entry_add(rs, STR("bard"), "bard");
+    folder_scan(rs);
+    return true;
+}
+
+const char *residents_find(residents *rs, const char *name) {
+    pthread_mutex_lock(&rs->lock);
+    resident *r = NULL;
+    str s = str_of(name);
+    if (s.n == 0 || str_eq(s, STR("default"))) r = rs->n ? rs->entry[0] : NULL;
+    for (int pass = 0; !r && pass < 2; pass++) {
+        if (pass) folder_scan(rs);
+        r = entry_named(rs, s);
+        if (!r && str_ends(s, STR(":latest"))) r = entry_named(rs, (str){s.p, s.n - 7});
+    }
+    pthread_mutex_unlock(&rs->lock);
+    return r ? r->name : NULL;
+}
+
+/* ---- room ---- */
+
+/* About what a model needs beside the pages of its engine, which takes what it finds. */
+static uint64_t bytes_needed(const resident *r) {
+    struct stat st;
+    hub_model m;
+    if (!hub_find(&m, r->path, NULL)) return 0;
+    uint64_t size = m.data ? m.n : stat(r->path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    int parts = 1;
+    const char *of = m.data ? NULL : strstr(r->path, "-00001-of-");
+    if (of && sscanf(of, "-00001-of-%5d", &parts) != 1) parts = 1;
+    size *= (uint64_t)(parts > 0 ? parts : 1);
+    return size + size / 4 + (128u << 20);
+}
+
+/* The one that has been idle for the longest time. */
+static resident *oldest_idle(const residents *rs) {
+    resident *best = NULL;
+    for (size_t i = 0; i < rs->n; i++) {
+        resident *r = rs->entry[i];
+        if (!r->engine || r->n_users > 0 || r->leaving) continue;
+        if (!best || r->idle_since_s < best->idle_since_s) best = r;
+    }
+    return best;
+}
+
+static int n_loaded(const residents *rs) {
+    int n = 0;
+    for (size_t i = 0; i < rs->n; i++) n += rs->entry[i]->engine != NULL;
+    return n;
+}
+
+/* With the lock held; lets go of it while the memory is given back. */
+static void unload(residents *rs, resident *r) {
+    hearth_engine *g = r->engine;
+    hearth_model *m = r->model;
+    r->leaving = true;
+    pthread_mutex_unlock(&rs->lock);
+    hearth_engine_free(g);
+    hearth_model_close(m);
+    log_msg(LOG_INFO, "unloaded %s", r->name);
+    pthread_mutex_lock(&rs->lock);
+    r->engine = NULL;
+    r->model = NULL;
+    r->leaving = false;
+}
+
+/* Whether there is room for r; gives up one idle model at a time. False: somebody must go first. */
+static bool room_make(residents *rs, const resident *r) {
+    for (;;) {
+        bool many = rs->o.max_models > 0 && n_loaded(rs) >= rs->o.max_models;
+        if (!many && (n_loaded(rs) == 0 || memory_available() > bytes_needed(r))) return true;
+        resident *old = oldest_idle(rs);
+        if (!old) return !many && n_loaded(rs) == 0;
+        unload(rs, old);
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool open_both(const residents *rs, const resident *r, hearth_model **m, hearth_engine **g,
+                      err *e) {
+    hub_model ref;
+    if (!hub_find(&ref, r->path, e)) return false;
+    hearth_err he = {0};
+    hearth_model_options o = {.n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx};
+    *m = hub_open(&ref, &o, &he);
+    *g = *m ? hearth_engine_new(*m, &rs->o.engine, &he) : NULL;
+    if (*g) return true;
+    hearth_model_close(*m);
+    e->code = (err_code)he.code;
+    snprintf(e->msg, sizeof e->msg, "%s", he.msg);
+    return false;
+}
+
+/* With the lock held: the model is there, or *why says why not. */
+static void waiters_tell(residents *rs, resident *r, const err *why) {
+    waiter *list = r->waiters, *first = NULL;
+    r->waiters = NULL;
+    r->coming = false;
+    while (list) { /* in the order in which they came */
+        waiter *next = list->next;
+        list->next = first;
+        first = list;
+        list = next;
+        if (r->engine) r->n_users++;
+    }
+    if (!r->engine) r->keep_alive_s = r->given ? -1 : rs->o.keep_alive_s;
+    r->idle_since_s = clock_now_s();
+    pthread_cond_broadcast(&rs->done);
+    pthread_mutex_unlock(&rs->lock);
+    while (first) {
+        waiter *w = first;
+        first = w->next;
+        w->fn(w->ud, why ? NULL : r, why);
+        free(w);
+    }
+    pthread_mutex_lock(&rs->lock);
+}
+
+static void load(residents *rs, resident *r) {
+    hearth_model *m = NULL;
+    hearth_engine *g = NULL;
+    err why = {0};
+    pthread_mutex_unlock(&rs->lock);
+    double began = clock_now_s();
+    bool ok = open_both(rs, r, &m, &g, &why);
+    bool bare = ok && !hearth_chat_family(m);
+    if (bare)
+        log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
+    pthread_mutex_lock(&rs->lock);
+    if (ok) {
+        r->model = m;
+        r->engine = g;
+        r->bare = bare;
+        r->load_s = clock_now_s() - began;
+        log_msg(LOG_INFO, "loaded %s in %.1f s", r->name, r->load_s);
+    } else {
+        log_msg(LOG_WARN, "%s cannot be loaded: %s", r->name, why.msg);
+    }
+    waiters_tell(rs, r, ok ? NULL : &why);
+}
+
+static resident *next_wanted(const residents *rs) {
+    resident *best = NULL;
+    for (size_t i = 0; i < rs->n; i++)
+        if (rs->entry[i]->coming && (!best || rs->entry[i]->wanted < best->wanted))
+            best = rs->entry[i];
+    return best;
+}
+
+/* One that nobody has used for its time; *soon: seconds until the next is due. */
+static resident *next_expired(const residents *rs, double *soon) {
+    double now = clock_now_s();
+    *soon = 3600;
+    for (size_t i = 0; i < rs->n; i++) {
+        resident *r = rs->entry[i];
+        if (!r->engine || r->n_users > 0 || r->leaving || r->keep_alive_s < 0) continue;
+        double left = r->idle_since_s + (double)r->keep_alive_s - now;
+        if (left <= 0) return r;
+        if (left < *soon) *soon = left;
+    }
+    return NULL;
+}
+
+static void sleep_until_news(residents *rs, double s) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    int64_t ns = t.tv_nsec + (int64_t)(s * 1e9) + 1000000;
+    t.tv_sec += (time_t)(ns / 1000000000);
+    t.tv_nsec = (long)(ns % 1000000000);
+    pthread_cond_timedwait(&rs->wake, &rs->lock, &t);
+}
+
+static void *thread_main(void *ud) {
+    residents *rs = ud;
+    pthread_mutex_lock(&rs->lock);
+    while (!rs->stop) {
+        double soon;
+        resident *r = next_expired(rs, &soon), *w;
+        if (r) {
+            unload(rs, r);
+        } else if ((w = next_wanted(rs))) {
+            if (room_make(rs, w)) load(rs, w);
+            else sleep_until_news(rs, 1);
+        } else {
+            sleep_until_news(rs, soon);
+        }
+    }
+    err why;
+    err_set(&why, ERR_INTERRUPTED, "the server is shutting down");
+    for (resident *w; (w = next_wanted(rs));) waiters_tell(rs, w, &why);
+    pthread_mutex_unlock(&rs->lock);
+    return NULL;
+}
+
+/* ---- wanting ---- */
+
+resident_state residents_want(residents *rs, const char *name, resident_ready later, void *ud,
+                              resident **out, err *e) {
+    resident_state state = RESIDENT_COMING;
+    pthread_mutex_lock(&rs->lock);
+    resident *r = entry_named(rs, str_of(name));
+    waiter *w = NULL;
+    if (r && r->engine && !r->leaving) {
+        r->n_users++;
+        *out = r;
+        state = RESIDENT_READY;
+    } else if (!r || rs->stop || !(w = calloc(1, sizeof *w))) {
+        err_set(e, ERR_INTERRUPTED, "the server is shutting down");
+        state = RESIDENT_FAILED;
+    } else {
+        *w = (waiter){r->waiters, later, ud};
+        r->waiters = w;
+        if (!r->coming) {
+            r->coming = true;
+            r->wanted = ++rs->n_wanted;
+        }
+        pthread_cond_signal(&rs->wake);
+    }
+    pthread_mutex_unlock(&rs->lock);
+    return state;
+}
+
+void residents_release(residents *rs, resident *r, int64_t keep_alive_s) {
+    pthread_mutex_lock(&rs->lock);
+    if (keep_alive_s != RESIDENT_KEEP) r->keep_alive_s = keep_alive_s;
+    if (--r->n_users == 0) {
+        r->idle_since_s = clock_now_s();
+        pthread_cond_signal(&rs->wake);
+    }
+    pthread_mutex_unlock(&rs->lock);
+}
+
+typedef struct first_load {
+    residents *rs;
+    bool done;
+    err why;
+} first_load;
+
+static void on_first(void *ud, resident *r, const err *e) {
+    first_load *f = ud;
+    if (r) residents_release(f->rs, r, RESIDENT_KEEP);
+    pthread_mutex_lock(&f->rs->lock);
+    f->done = true;
+    if (e) f->why = *e;
+    pthread_cond_broadcast(&f->rs->done);
+    pthread_mutex_unlock(&f->rs->lock);
+}
+
+bool residents_load(residents *rs, err *e) {
+    for (size_t i = 0; i < rs->n_given; i++) {
+        first_load f = {.rs = rs};
+        resident *r = NULL;
+        resident_state s = residents_want(rs, rs->entry[i]->name, on_first, &f, &r, &f.why);
+        if (s == RESIDENT_READY) residents_release(rs, r, RESIDENT_KEEP);
+        pthread_mutex_lock(&rs->lock);
+        while (s == RESIDENT_COMING && !f.done) pthread_cond_wait(&rs->done, &rs->lock);
+        pthread_mutex_unlock(&rs->lock);
+        if (f.why.code != ERR_NONE) {
+            *e = f.why;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- looking ---- */
+
+const char *resident_name(const resident *r) {
+    return r->name;
+}
+
+hearth_model *resident_model(const resident *r) {
+    return r->model;
+}
+
+hearth_engine *resident_engine(const resident *r) {
+    return r->engine;
+}
+
+bool resident_is_bare(const resident *r) {
+    return r->bare;
+}
+
+double resident_load_s(const resident *r) {
+    return r->load_s;
+}
+
+static void row_fill(const resident *r, resident_row *row) {
+    struct stat st;
+    hub_model m;
+    snprintf(row->name, sizeof row->name, "%s", r->name);
+    snprintf(row->path, sizeof row->path, "%s", r->path);
+    row->loaded = r->engine && !r->leaving;
+    row->coming = r->coming;
+    row->n_users = r->n_users;
+    if (!hub_find(&m, r->path, NULL)) return;
+    bool here = stat(m.data ? "/proc/self/exe" : r->path, &st) == 0;
+    if (here) row->modified_s = (int64_t)st.st_mtime;
+    row->file_bytes = m.data ? m.n : here ? (uint64_t)st.st_size : 0;
+    if (!row->loaded) return;
+    hearth_model_info_get(r->model, &row->info);
+    row->file_bytes = row->info.file_bytes;
+    row->info.arch = row->info.name = NULL;
+    row->n_ctx = hearth_engine_ctx(r->engine);
+    double idle = r->n_users > 0 ? 0 : clock_now_s() - r->idle_since_s;
+    row->expires_s = r->keep_alive_s < 0
+                         ? -1
+                         : clock_unix_s() + (int64_t)((double)r->keep_alive_s - idle);
+}
+
+bool residents_list(residents *rs, resident_row **rows, size_t *n, err *e) {
+    pthread_mutex_lock(&rs->lock);
+    folder_scan(rs);
+    *n = rs->n;
+    *rows = calloc(rs->n + 1, sizeof **rows);
+    for (size_t i = 0; *rows && i < rs->n; i++) row_fill(rs->entry[i], &(*rows)[i]);
+    pthread_mutex_unlock(&rs->lock);
+    return *rows || err_set(e, ERR_NO_FIT, "out of memory");
+}
+
+/* ---- beginning and end ---- */
+
+residents *residents_new(const residents_options *o, err *e) {
+    residents *rs = calloc(1, sizeof *rs);
+    if (!rs) {
+        err_set(e, ERR_NO_FIT, "out of memory");
+        return NULL;
+    }
+    rs->o = *o;
+    pthread_mutex_init(&rs->lock, NULL);
+    pthread_cond_init(&rs->wake, NULL);
+    pthread_cond_init(&rs->done, NULL);
+    if (o->folder) rs->folder = strdup(o->folder);
+    if (names_init(rs, e)) {
+        rs->started = pthread_create(&rs->thread, NULL, thread_main, rs) == 0;
+        if (rs->started) return rs;
+        err_set(e, ERR_NO_FIT, "cannot start a thread");
+    }
+    residents_free(rs);
+    return NULL;
+}
+
+void residents_free(residents *rs) {
+    if (!rs) return;
+    pthread_mutex_lock(&rs->lock);
+    rs->stop = true;
+    pthread_cond_signal(&rs->wake);
+    pthread_mutex_unlock(&rs->lock);
+    if (rs->started) pthread_join(rs->thread, NULL);
+    for (size_t i = 0; i < rs->n; i++) {
+        resident *r = rs->entry[i];
+        hearth_engine_free(r->engine);
+        hearth_model_close(r->model);
+        free(r->name);
+        free(r->path);
+        free(r);
+    }
+    free(rs->entry);
+    free(rs->folder);
+    pthread_cond_destroy(&rs->done);
+    pthread_cond_destroy(&rs->wake);
+    pthread_mutex_destroy(&rs->lock);
+    free(rs);
+}

@@ -1,0 +1,75 @@
+/* The models that a server has in memory, each with its engine: loaded when a request needs them,
+ * kept for a while, and given up for others, never while somebody uses them.
+ *
+ * There are a few *names*: those given at start, in that order, then the model inside the program
+ * ("bard"), then the files of a folder. One thread loads and unloads; it is the only one that
+ * waits. Somebody who wants a model that is not there leaves a function to be called. A resident
+ * that residents_want gave, or that the function was told, is the caller's until
+ * residents_release.
+ *
+ *     residents *rs = residents_new(&o, &e);
+ *     switch (residents_want(rs, "bard", later, ud, &r, &e)) {
+ *     case RESIDENT_READY: ... residents_release(rs, r, 300); break;
+ *     case RESIDENT_COMING: break;       // later(ud, r, &e) will be called, once
+ *     case RESIDENT_FAILED: ...
+ *     }
+ */
+#ifndef HEARTH_API_RESIDENTS_H
+#define HEARTH_API_RESIDENTS_H
+
+#include "base/err.h"
+#include "hearth.h"
+
+typedef struct residents residents;
+typedef struct resident resident;
+
+typedef struct residents_options {
+    const char *const *models; /* names or paths, NULL-terminated, or NULL */
+    const char *folder;        /* every .gguf file in it is a model by its stem; NULL: none */
+    hearth_engine_options engine;
+    int keep_alive_s; /* of models that a request brought in; -1: for ever */
+    int max_models;   /* in memory at the same time; 0: as many as memory allows */
+} residents_options;
+
+residents *residents_new(const residents_options *o, err *e);
+void residents_free(residents *rs); /* everything is released by then */
+
+/* Loads those given at start, in their order, and waits for it. */
+bool residents_load(residents *rs, err *e);
+
+/* What "model" in a request means: a name, also with ":latest"; "", "default" and NULL are the
+ * first model. The name as listed; NULL: no such model. Lives as long as the residents. */
+const char *residents_find(residents *rs, const char *name);
+
+typedef enum resident_state { RESIDENT_READY, RESIDENT_COMING, RESIDENT_FAILED } resident_state;
+typedef void (*resident_ready)(void *ud, resident *r, const err *e); /* r NULL: *e says why */
+/* name: from residents_find. `later` is called on the loading thread and must return at once. */
+resident_state residents_want(residents *rs, const char *name, resident_ready later, void *ud,
+                              resident **out, err *e);
+/* keep_alive_s: seconds to keep it when nobody uses it; -1: for ever; RESIDENT_KEEP: as it is. */
+#define RESIDENT_KEEP (-2)
+void residents_release(residents *rs, resident *r, int64_t keep_alive_s);
+
+/* Constant while the caller holds it. */
+const char *resident_name(const resident *r);
+hearth_model *resident_model(const resident *r);
+hearth_engine *resident_engine(const resident *r);
+bool resident_is_bare(const resident *r);  /* no chat template: served as chatml */
+double resident_load_s(const resident *r); /* how long loading took */
+
+/* For lists: one row a name, in order. */
+typedef struct resident_row {
+    char name[128];
+    bool loaded, coming;
+    int n_users;            /* who hold it now */
+    int64_t modified_s;     /* of the file, unix */
+    uint64_t file_bytes;    /* 0: not known */
+    int64_t expires_s;      /* unix; 0: not loaded; -1: never */
+    hearth_model_info info; /* when loaded; its strings are NULL */
+    int32_t n_ctx;          /* in force when loaded, else 0 */
+    char path[1024];        /* as hub_find wants it */
+} resident_row;
+/* *rows by free. */
+bool residents_list(residents *rs, resident_row **rows, size_t *n, err *e);
+
+#endif

@@ -1,0 +1,83 @@
+/* Which route a request means. The tables are the dialects' own; this is the list of them. */
+#include <stdio.h>
+
+#include "api/api_private.h"
+#include "api/core_routes.h"
+#include "api/openai.h"
+
+const api_route *const api_route_tables[] = {
+    api_routes_core,
+    api_routes_openai,
+    api_routes_openai_chat,
+    NULL,
+};
+
+const api_route *route_at(size_t i) {
+    for (const api_route *const *t = api_route_tables; *t; t++)
+        for (const api_route *r = *t; r->path; r++)
+            if (i-- == 0) return r;
+    return NULL;
+}
+
+/* "/v1/models/{id}" against a path. {..} takes one segment, and at the end all that is left. */
+static bool path_matches(const char *pattern, const char *path, str *arg) {
+    int n = 0;
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++) return false;
+            continue;
+        }
+        pattern += strcspn(pattern, "}") + 1;
+        size_t k = *pattern ? strcspn(path, "/") : strlen(path);
+        if (k == 0 || n >= API_MAX_ARGS) return false;
+        arg[n++] = (str){path, k};
+        path += k;
+    }
+    return !*path;
+}
+
+static bool method_matches(const char *have, const char *asked) {
+    return strcmp(have, asked) == 0 || (strcmp(have, "GET") == 0 && strcmp(asked, "HEAD") == 0);
+}
+
+static void allow_add(route_match *m, const char *method) {
+    size_t n = strlen(m->allow);
+    if (strstr(m->allow, method)) return;
+    snprintf(m->allow + n, sizeof m->allow - n, "%s%s", n ? ", " : "", method);
+}
+
+/* The dialect in which a stranger to this path is answered: that of a route that begins alike. */
+static const api_dialect *dialect_near(const char *path) {
+    const api_route *r, *best = NULL;
+    size_t most = 0;
+    for (size_t i = 0; (r = route_at(i)); i++) {
+        size_t n = 0;
+        while (r->path[n] && r->path[n] == path[n]) n++;
+        if (n > most) {
+            most = n;
+            best = r;
+        }
+    }
+    return best && most > 1 ? best->dialect : &api_dialect_openai;
+}
+
+void route_find(http_exchange *x, route_match *m) {
+    *m = (route_match){.status = 404};
+    const char *path = http_path(x), *method = http_method(x);
+    const api_route *r;
+    for (size_t i = 0; (r = route_at(i)); i++) {
+        str arg[API_MAX_ARGS] = {{0}};
+        if (!path_matches(r->path, path, arg)) continue;
+        if (r->if_header && !http_header(x, r->if_header)) continue;
+        if (!m->dialect) m->dialect = r->dialect;
+        m->status = 405;
+        allow_add(m, r->method);
+        if (strcmp(r->method, "GET") == 0) allow_add(m, "HEAD");
+        if (!method_matches(r->method, method)) continue;
+        m->route = r;
+        m->dialect = r->dialect;
+        memcpy(m->arg, arg, sizeof arg);
+        return;
+    }
+    if (!m->dialect) m->dialect = dialect_near(path);
+}

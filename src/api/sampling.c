@@ -1,0 +1,333 @@
+/* What requests of every dialect have in common: samplers, prompts, content, durations. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "api/api_private.h"
+#include "base/limits.h"
+
+/* ---- samplers ---- */
+
+const api_field api_sampler_fields[] = {
+    {.name = "temperature",
+     .types = API_NUMBER,
+     .max = 100,
+     .doc = "0: always the likeliest token; default 0.8"},
+    {.name = "top_k",
+     .types = API_INT,
+     .min = -1,
+     .max = INT32_MAX,
+     .doc = "draw among the k likeliest tokens; 0 and -1: all; default 40"},
+    {.name = "top_p",
+     .types = API_NUMBER,
+     .max = 1,
+     .doc = "draw among the likeliest tokens that together have this probability; default 0.95"},
+    {.name = "min_p",
+     .types = API_NUMBER,
+     .max = 1,
+     .doc = "leave out tokens less likely than this share of the likeliest; default 0.05"},
+    {.name = "typical_p", .types = API_NUMBER, .max = 1, .doc = "locally typical; 1: off"},
+    {.name = "repeat_penalty",
+     .types = API_NUMBER,
+     .min = 0.01,
+     .max = 100,
+     .doc = "over 1: seldom what was there; 1: off"},
+    {.name = "repetition_penalty",
+     .types = API_NUMBER,
+     .min = 0.01,
+     .max = 100,
+     .doc = "the same as repeat_penalty"},
+    {.name = "repeat_last_n",
+     .types = API_INT,
+     .min = -1,
+     .max = INT32_MAX,
+     .doc = "tokens that penalties look back on; -1: all"},
+    {.name = "frequency_penalty",
+     .types = API_NUMBER,
+     .min = -2,
+     .max = 2,
+     .doc = "taken off a token's score for each time that it was there"},
+    {.name = "presence_penalty",
+     .types = API_NUMBER,
+     .min = -2,
+     .max = 2,
+     .doc = "taken off a token's score once it was there"},
+    {.name = "seed",
+     .types = API_INT,
+     .min = -9.2e18,
+     .max = 9.2e18,
+     .doc = "the same seed and request give the same answer; negative or none: drawn"},
+    {.name = "stop",
+     .types = API_STRING | API_ARRAY,
+     .items = API_STRING,
+     .len_max = LIMIT_STOP_STRINGS,
+     .doc = "texts before which the answer ends"},
+    {.name = "logit_bias",
+     .types = API_OBJECT | API_ARRAY,
+     .len_max = 65536,
+     .doc = "token numbers with what is added to their scores; false bans one"},
+    {.name = "ignore_eos", .types = API_BOOL, .doc = "go on when the model wants to end"},
+    {.name = "xtc_probability", .types = API_NUMBER, .max = 1, .doc = "0: off"},
+    {.name = "xtc_threshold", .types = API_NUMBER, .max = 1, .doc = "default 0.1"},
+    {.name = "dry_multiplier", .types = API_NUMBER, .max = 100, .doc = "0: off"},
+    {.name = "dry_base", .types = API_NUMBER, .max = 100, .doc = "default 1.75"},
+    {.name = "dry_allowed_length", .types = API_INT, .max = 65536, .doc = "default 2"},
+    {.name = "dry_penalty_last_n",
+     .types = API_INT,
+     .min = -1,
+     .max = INT32_MAX,
+     .doc = "tokens looked back on; -1: all"},
+    {.name = "dry_sequence_breakers",
+     .types = API_ARRAY,
+     .items = API_STRING,
+     .len_max = 64,
+     .doc = "texts across which no repetition is seen"},
+    {.name = "mirostat", .types = API_INT, .max = 2, .doc = "2: Mirostat 2.0; 0: off"},
+    {.name = "mirostat_tau", .types = API_NUMBER, .max = 100, .doc = "default 5"},
+    {.name = "mirostat_eta", .types = API_NUMBER, .max = 1, .doc = "default 0.1"},
+    {0},
+};
+
+/* A string or an array of strings as a NULL-terminated list; empty strings are left out. */
+static bool strings_read(api_call *c, const json_t *v, const char *name, const char *const **out,
+                         api_error *e) {
+    size_t n = json_is_array(v) ? json_array_size(v) : 1, k = 0;
+    const char **list = arena_calloc(c->arena, n + 1, sizeof *list);
+    if (!list) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
+        if (json_string_length(s) > LIMIT_STOP_BYTES)
+            return api_fail(e, 400, "too_long", name, "%s: a text has %zu bytes; at most %d", name,
+                            json_string_length(s), LIMIT_STOP_BYTES);
+        if (json_string_length(s) > 0) list[k++] = json_string_value(s);
+    }
+    *out = list;
+    return true;
+}
+
+static bool bias_add(api_call *c, hearth_bias *b, double token, const json_t *value, api_error *e) {
+    hearth_model_info info;
+    hearth_model_info_get(resident_model(c->model), &info);
+    if (!(token >= 0 && token < info.n_vocab) || token != floor(token))
+        return api_fail(e, 400, "invalid_value", "logit_bias",
+                        "logit_bias: the vocabulary has the tokens 0 to %d, not %.6g",
+                        info.n_vocab - 1, token);
+    double x = json_is_false(value) ? -INFINITY : json_number_value(value);
+    if (!json_is_false(value) && !(json_is_number(value) && fabs(x) <= 1e6))
+        return api_fail(e, 400, "invalid_value", "logit_bias",
+                        "logit_bias: the value of token %d must be a number from -1e6 to 1e6, or "
+                        "false",
+                        (int)token);
+    *b = (hearth_bias){(int32_t)token, (float)x};
+    return true;
+}
+
+/* {"50256": -100} or [[50256, -100], [13, false]]. */
+static bool bias_read(api_call *c, const json_t *v, hearth_params *p, api_error *e) {
+    size_t n = json_is_array(v) ? json_array_size(v) : json_object_size(v), i = 0;
+    hearth_bias *list = arena_calloc(c->arena, n + 1, sizeof *list);
+    if (!list) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (json_is_array(v)) {
+        json_t *pair;
+        json_array_foreach(v, i, pair) {
+            const json_t *id = json_array_get(pair, 0);
+            if (!json_is_number(id) || json_array_size(pair) != 2)
+                return api_fail(e, 400, "invalid_value", "logit_bias",
+                                "logit_bias: item %zu must be [token, bias]", i);
+            if (!bias_add(c, &list[i], json_number_value(id), json_array_get(pair, 1), e))
+                return false;
+        }
+    } else {
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)v, key, value) {
+            double id;
+            if (!str_to_f64(str_of(key), &id)) id = -1;
+            if (!bias_add(c, &list[i++], id, value, e)) return false;
+        }
+    }
+    p->bias = list;
+    p->n_bias = n;
+    return true;
+}
+
+static void number_read(const json_t *o, const char *name, float *out) {
+    *out = (float)api_get_number(o, name, (double)*out);
+}
+
+static void int_read(const json_t *o, const char *name, int32_t *out) {
+    *out = (int32_t)api_get_int(o, name, *out);
+}
+
+static bool seed_read(const json_t *o, hearth_params *p, api_error *e) {
+    int64_t seed = api_get_int(o, "seed", -1);
+    p->seed = (uint64_t)seed;
+    if (seed >= 0 || getrandom(&p->seed, sizeof p->seed, 0) == (ssize_t)sizeof p->seed) return true;
+    return api_fail(e, 500, "server_error", NULL, "the system gives no random numbers");
+}
+
+bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e) {
+    *p = hearth_params_default();
+    number_read(o, "temperature", &p->temperature);
+    int_read(o, "top_k", &p->top_k);
+    if (p->top_k < 0) p->top_k = 0;
+    number_read(o, "top_p", &p->top_p);
+    number_read(o, "min_p", &p->min_p);
+    number_read(o, "typical_p", &p->typical_p);
+    number_read(o, "repetition_penalty", &p->repeat_penalty);
+    number_read(o, "repeat_penalty", &p->repeat_penalty);
+    int_read(o, "repeat_last_n", &p->penalty_last_n);
+    number_read(o, "frequency_penalty", &p->frequency_penalty);
+    number_read(o, "presence_penalty", &p->presence_penalty);
+    number_read(o, "xtc_probability", &p->xtc_probability);
+    number_read(o, "xtc_threshold", &p->xtc_threshold);
+    number_read(o, "dry_multiplier", &p->dry_multiplier);
+    number_read(o, "dry_base", &p->dry_base);
+    int_read(o, "dry_allowed_length", &p->dry_allowed_length);
+    int_read(o, "dry_penalty_last_n", &p->dry_last_n);
+    p->mirostat = (int)api_get_int(o, "mirostat", p->mirostat);
+    number_read(o, "mirostat_tau", &p->mirostat_tau);
+    number_read(o, "mirostat_eta", &p->mirostat_eta);
+    p->ignore_eos = api_get_bool(o, "ignore_eos", false);
+    if (p->mirostat == 1)
+        return api_fail(e, 400, "invalid_value", "mirostat", "mirostat must be 0 or 2");
+    const json_t *v;
+    if ((v = api_get(o, "stop")) && !strings_read(c, v, "stop", &p->stop, e)) return false;
+    if ((v = api_get(o, "dry_sequence_breakers")) &&
+        !strings_read(c, v, "dry_sequence_breakers", &p->dry_breakers, e))
+        return false;
+    if ((v = api_get(o, "logit_bias")) && !bias_read(c, v, p, e)) return false;
+    return seed_read(o, p, e);
+}
+
+/* ---- prompts ---- */
+
+/* A file without a template is served as chatml, if its vocabulary can write it, or as text. */
+static bool chatml_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out,
+                          api_error *e) {
+    buf text;
+    buf_init(&text, LIMIT_CALL_BYTES);
+    hearth_err he = {0};
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&text, "<|im_start|>%s\n%s<|im_end|>\n", m[i].role, m[i].text);
+    buf_puts(&text, "<|im_start|>assistant\n");
+    bool ok = !text.failed &&
+              hearth_tokenize(resident_model(c->model), text.data, text.len,
+                              HEARTH_TOK_SPECIAL | HEARTH_TOK_BOS, &out->ids, &out->n, &he);
+    if (!ok && !text.failed) api_fail(e, 400, "invalid_value", "messages", "%s", he.msg);
+    else if (!ok) api_fail(e, 413, "too_long", "messages", "the conversation is too long");
+    buf_deinit(&text);
+    return ok;
+}
+
+bool api_chat_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out,
+                     api_error *e) {
+    if (resident_is_bare(c->model)) return chatml_prompt(c, m, n, out, e);
+    hearth_err he = {0};
+    if (hearth_chat_tokenize(resident_model(c->model), m, n, true, &out->ids, &out->n, &he))
+        return true;
+    return api_fail(e, he.code == HEARTH_USAGE ? 400 : 500,
+                    he.code == HEARTH_USAGE ? "invalid_value" : "server_error", "messages", "%s",
+                    he.msg);
+}
+
+bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e) {
+    hearth_err he = {0};
+    if (hearth_tokenize(resident_model(c->model), text.p, text.n,
+                        HEARTH_TOK_SPECIAL | HEARTH_TOK_BOS, &out->ids, &out->n, &he))
+        return true;
+    return api_fail(e, 400, "invalid_value", "prompt", "%s", he.msg);
+}
+
+static bool part_text(const json_t *part, const char *where, size_t i, buf *out, api_error *e) {
+    char shown[60], param[120];
+    const char *type = api_get_text(part, "type", "text");
+    const json_t *text = json_is_string(part) ? part : api_get(part, "text");
+    snprintf(param, sizeof param, "%s[%zu]", where, i);
+    bool is_text = strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
+                   strcmp(type, "output_text") == 0 || strcmp(type, "refusal") == 0;
+    if (strcmp(type, "refusal") == 0) text = api_get(part, "refusal");
+    str_printable(str_of(type), shown, sizeof shown);
+    if (!is_text)
+        return api_fail(e, 400, "unsupported_content", param, "%s: this model takes text, not %s",
+                        param, shown);
+    if (!json_is_string(text))
+        return api_fail(e, 400, "invalid_type", param, "%s: text must be a string", param);
+    buf_append(out, json_string_value(text), json_string_length(text));
+    return true;
+}
+
+bool api_content_text(api_call *c, const json_t *content, const char *where, const char **out,
+                      api_error *e) {
+    if (!content || json_is_null(content)) {
+        *out = "";
+        return true;
+    }
+    if (json_is_string(content)) {
+        *out = json_string_value(content);
+        return true;
+    }
+    if (!json_is_array(content))
+        return api_fail(e, 400, "invalid_type", where, "%s must be a string, or an array", where);
+    buf text;
+    buf_init(&text, LIMIT_CALL_BYTES);
+    size_t i;
+    json_t *part;
+    bool ok = true;
+    json_array_foreach(content, i, part) if (ok) ok = part_text(part, where, i, &text, e);
+    if (ok) *out = arena_strdup(c->arena, buf_str(&text));
+    if (ok && (text.failed || !*out))
+        ok = api_fail(e, 413, "too_long", where, "%s is too long", where);
+    buf_deinit(&text);
+    return ok;
+}
+
+str api_token_text(api_call *c, int32_t id) {
+    char *text;
+    size_t n;
+    str out = {"", 0};
+    if (!hearth_detokenize(resident_model(c->model), &id, 1, true, &text, &n, NULL)) return out;
+    char *copy = arena_strdup(c->arena, (str){text, n});
+    hearth_free(text);
+    if (copy) out = (str){copy, n};
+    return out;
+}
+
+/* ---- durations ---- */
+
+/* "1h30m", "5m", "90s", "100ms", "300". */
+static bool duration_read(const char *s, double *out_s) {
+    static const struct {
+        const char *unit;
+        double s;
+    } units[] = {{"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"h", 3600}, {"m", 60}, {"s", 1}};
+    double sum = 0, sign = 1;
+    if (*s == '-') sign = -1, s++;
+    if (!*s) return false;
+    while (*s) {
+        size_t n = strspn(s, "0123456789."), i = 0;
+        double x;
+        if (!str_to_f64((str){s, n}, &x)) return false;
+        s += n;
+        if (!*s) {
+            sum += x;
+            break;
+        }
+        while (i < 6 && strncmp(s, units[i].unit, strlen(units[i].unit)) != 0) i++;
+        if (i == 6) return false;
+        sum += x * units[i].s;
+        s += strlen(units[i].unit);
+    }
+    *out_s = sign * sum;
+    return true;
+}
+
+bool api_keep_alive_read(const json_t *v, int64_t *out_s) {
+    double s;
+    if (json_is_number(v)) s = json_number_value(v);
+    else if (!json_is_string(v) || !duration_read(json_string_value(v), &s)) return false;
+    if (s < 0) *out_s = -1;
+    else *out_s = s > 1e9 ? -1 : (int64_t)ceil(s);
+    return true;
+}
