@@ -41,4 +41,7 @@ void api_drain(api *a, int drain_ms);
 int api_n_calls(const api *a);
 void api_free(api *a); /* after the server has stopped */
 
+/* "5m", "1h30m", "90s", "300": seconds; negative: -1, for ever. False: not such a thing. */
+bool api_duration_read(const char *s, int64_t *out_s);
+
 #endif

@@ -323,11 +323,20 @@ static bool duration_read(const char *s, double *out_s) {
     return true;
 }
 
+static int64_t whole_seconds(double s) {
+    return s < 0 || s > 1e9 ? -1 : (int64_t)ceil(s);
+}
+
+bool api_duration_read(const char *s, int64_t *out_s) {
+    double x;
+    if (!duration_read(s, &x)) return false;
+    *out_s = whole_seconds(x);
+    return true;
+}
+
 bool api_keep_alive_read(const json_t *v, int64_t *out_s) {
-    double s;
-    if (json_is_number(v)) s = json_number_value(v);
-    else if (!json_is_string(v) || !duration_read(json_string_value(v), &s)) return false;
-    if (s < 0) *out_s = -1;
-    else *out_s = s > 1e9 ? -1 : (int64_t)ceil(s);
+    if (!json_is_number(v))
+        return json_is_string(v) && api_duration_read(json_string_value(v), out_s);
+    *out_s = whole_seconds(json_number_value(v));
     return true;
 }

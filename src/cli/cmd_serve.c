@@ -33,11 +33,8 @@ static bool addresses_ok(const char *const *listen, store *s, err *e) {
 }
 
 static bool keep_alive_of(const char *text, int *out, err *e) {
-    json_t *v = json_string(text);
     int64_t s;
-    bool ok = v && api_keep_alive_read(v, &s) && s <= INT_MAX;
-    json_decref(v);
-    if (!ok)
+    if (!api_duration_read(text, &s) || s > INT_MAX)
         return err_set(e, ERR_USAGE, "--keep-alive: \"%s\" is no duration like 5m, 90s or -1",
                        text);
     *out = (int)s;
