@@ -1,8 +1,10 @@
 #include "store/sql.h"
 
+#include <errno.h>
 #include <stdarg.h>
 
-static err_code code_of(int rc) {
+static err_code code_of(int rc, int system) {
+    if (system == ENOSPC || system == EDQUOT || system == EFBIG) return ERR_NO_FIT;
     switch (rc & 0xff) {
     case SQLITE_FULL: return ERR_NO_FIT;
     case SQLITE_CORRUPT:
@@ -15,12 +17,20 @@ static err_code code_of(int rc) {
 }
 
 bool sql_fail(sqlite3 *db, err *e) {
-    const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
-    int rc = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
-    char shown[200];
-    return err_set(e, code_of(rc), "%s: %s%s", str_printable(str_of(path), shown, sizeof shown),
-                   db ? sqlite3_errmsg(db) : "out of memory",
-                   code_of(rc) == ERR_DAMAGED ? "; put back a copy, or move it away" : "");
+    return sql_fail_at(db, db ? sqlite3_db_filename(db, "main") : "database", e);
+}
+
+bool sql_fail_at(sqlite3 *db, const char *path, err *e) {
+    int rc = db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM, kind = rc & 0xff;
+    /* Only after these does the system's errno belong to this error. */
+    int system = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? sqlite3_system_errno(db) : 0;
+    err_code code = code_of(rc, system);
+    char shown[200], reason[128];
+    const char *more = code == ERR_DAMAGED ? "put back a copy, or move it away"
+                       : system            ? strerror_r(system, reason, sizeof reason)
+                                           : "";
+    return err_set(e, code, "%s: %s%s%s", str_printable(str_of(path), shown, sizeof shown),
+                   db ? sqlite3_errmsg(db) : "out of memory", *more ? ": " : "", more);
 }
 
 bool sql_exec(sqlite3 *db, const char *text, err *e) {

@@ -17,7 +17,8 @@
 
 /* The last error of the connection in one line with the code that fits. Always false. */
 bool sql_fail(sqlite3 *db, err *e);
-bool sql_exec(sqlite3 *db, const char *text, err *e); /* one or more statements without values */
+bool sql_fail_at(sqlite3 *db, const char *path, err *e); /* for one that could not be opened */
+bool sql_exec(sqlite3 *db, const char *text, err *e);    /* one or more statements without values */
 /* Types: i int64_t, d double, s const char * (NULL: null), b const void * and int (a blob). */
 bool sql_bind(sqlite3_stmt *q, const char *types, ...);
 /* One statement that gives no rows. */

@@ -137,7 +137,7 @@ static sqlite3 *connect_file(const char *path, int flags, err *e) {
         sqlite3_busy_timeout(db, STORE_BUSY_MS) == SQLITE_OK &&
         sql_exec(db, "PRAGMA mmap_size = 0", e))
         return db;
-    if (e && !e->code) sql_fail(db, e);
+    if (!e || !e->code) sql_fail_at(db, path, e);
     sqlite3_close(db);
     return NULL;
 }
