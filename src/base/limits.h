@@ -53,4 +53,8 @@
 #define LIMIT_HTTP_BODIES (1ull << 30) /* all bodies held at the same time; 503 beyond */
 #define LIMIT_HTTP_BACKLOG (8u << 20)  /* unsent bytes of a stream; its client is dropped beyond */
 
+/* Configuration */
+#define LIMIT_CONFIG_BYTES (256u << 10) /* the file; real ones have under 10 KB */
+#define LIMIT_CONFIG_ITEMS 4096         /* settings */
+
 #endif
