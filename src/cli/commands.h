@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-extern const cli_command cmd_run, cmd_show, cmd_tokenize, cmd_detokenize, cmd_logits,
+extern const cli_command cmd_run, cmd_show, cmd_tokenize, cmd_detokenize, cmd_template, cmd_logits,
     cmd_perplexity, cmd_quantize, cmd_serve, cmd_bench, cmd_help, cmd_completion;
 
 #endif

@@ -9,8 +9,9 @@
 #include "hearth.h"
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,        &cmd_serve,    &cmd_show,  &cmd_tokenize, &cmd_detokenize, &cmd_logits,
-    &cmd_perplexity, &cmd_quantize, &cmd_bench, &cmd_help,     &cmd_completion, NULL,
+    &cmd_run,    &cmd_serve,      &cmd_show,     &cmd_tokenize, &cmd_detokenize, &cmd_template,
+    &cmd_logits, &cmd_perplexity, &cmd_quantize, &cmd_bench,    &cmd_help,       &cmd_completion,
+    NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
