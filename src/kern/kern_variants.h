@@ -8,6 +8,13 @@
 extern const kern kern_ref;
 #if defined(__x86_64__)
 extern const kern kern_avx512, kern_avxvnni, kern_avx2;
+#elif defined(__aarch64__)
+extern const kern kern_neon_i8mm, kern_neon;
 #endif
+
+/* matmul of a variant for a weight type that it has no code for: the reference's, and a warning the
+ * first time this process meets the variant and type. */
+void kern_matmul_by_ref(const char *variant, const kern_format *f, const void *panel,
+                        const kern_act *a, const int32_t *rows, int t0, int n, float *c);
 
 #endif

@@ -4,15 +4,19 @@
 #include "kern/kern_variants.h"
 
 #include "base/log.h"
+#include "kern/kern_panel.h"
+#include "quant/quant.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- what this CPU can run ---- */
 
-typedef struct cpu_has {
-    bool avx2, avxvnni, avx512; /* with everything that the variant's files are compiled for */
+typedef struct cpu_has { /* with everything that the variant's files are compiled for */
+    bool avx2, avxvnni, avx512;
+    bool neon, neon_i8mm;
 } cpu_has;
 
 #if defined(__x86_64__)
@@ -39,6 +43,23 @@ static cpu_has cpu_probe(void) {
     bool f = BIT(b, 16), dq = BIT(b, 17), bw = BIT(b, 30), vl = BIT(b, 31), vnni = BIT(c, 11);
     has.avx512 = has.avx2 && f && dq && bw && vl && vnni && (state & 0xe0) == 0xe0;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = has.avx2 && BIT(a, 4);
+    return has;
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* The kernel's bits of AT_HWCAP and AT_HWCAP2; older headers lack some of the names. */
+#define HAS_ATOMICS (1ul << 8)
+#define HAS_ASIMDRDM (1ul << 12)
+#define HAS_ASIMDDP (1ul << 20)
+#define HAS2_I8MM (1ul << 13)
+
+static cpu_has cpu_probe(void) {
+    cpu_has has = {0};
+    const unsigned long base = HAS_ATOMICS | HAS_ASIMDRDM; /* -march=armv8.2-a may use them */
+    unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
+    has.neon = (caps & base) == base && (caps & HAS_ASIMDDP);
+    has.neon_i8mm = has.neon && (caps2 & HAS2_I8MM);
     return has;
 }
 #else
@@ -70,6 +91,9 @@ static void choose(void) {
     if (has.avx512) variants[n++] = &kern_avx512;
     if (has.avxvnni) variants[n++] = &kern_avxvnni;
     if (has.avx2) variants[n++] = &kern_avx2;
+#elif defined(__aarch64__)
+    if (has.neon_i8mm) variants[n++] = &kern_neon_i8mm;
+    if (has.neon) variants[n++] = &kern_neon;
 #endif
     variants[n++] = &kern_ref;
     for (int i = 0; i < n; i++) names[i] = variants[i]->name;
@@ -77,10 +101,27 @@ static void choose(void) {
     const char *want = getenv("HEARTH_CPU");
     if (!want || !*want) return;
     const kern *k = find(want);
-    if (k) chosen = k;
-    else
-        log_once("HEARTH_CPU", "HEARTH_CPU=%s is no variant that runs here; using %s", want,
-                 chosen->name);
+    if (k) {
+        chosen = k;
+        return;
+    }
+    char list[128] = "";
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    log_once("HEARTH_CPU", "HEARTH_CPU=%s is no variant that runs here (%s do); using %s", want,
+             list, chosen->name);
+}
+
+void kern_matmul_by_ref(const char *variant, const kern_format *f, const void *panel,
+                        const kern_act *a, const int32_t *rows, int t0, int n, float *c) {
+    const char *type = quant_info_of(f->type)->name;
+    char key[64];
+    snprintf(key, sizeof key, "kern %s %s", variant, type);
+    log_once(key, "the %s kernels have nothing for %s weights: the reference computes them, slowly",
+             variant, type);
+    kern_ref.matmul(f, panel, a, rows, t0, n, c);
 }
 
 const kern *kern_get(void) {

@@ -1,10 +1,11 @@
-/* A whole variant from one set of vectors. A variant's file includes its vec_<set>.h, then this:
+/* A whole variant from one set of vectors. A variant's file is its name, its vec_<set>.h, then this:
  *
+ *     #define VEC_NAME "avx2"
  *     #include "kern/vec_avx2.h"
  *
  *     #include "kern/vec_kern.h"
  *
- *     const kern kern_avx2 = VEC_KERN("avx2");
+ *     const kern kern_avx2 = VEC_KERN;
  */
 #include "kern/kern_variants.h"
 
@@ -13,9 +14,9 @@
 #include "kern/vec_attn.h"
 #include "kern/vec_matmul.h"
 
-#define VEC_KERN(label)                                                                            \
+#define VEC_KERN                                                                                   \
     {                                                                                              \
-        .name = label, .tile_tokens = VEC_TILE_TOKENS, .quantize = misc_quantize,                  \
+        .name = VEC_NAME, .tile_tokens = VEC_TILE_TOKENS, .quantize = misc_quantize,               \
         .matmul = vec_matmul, .rmsnorm = misc_rmsnorm, .add = misc_add, .scale = misc_scale,       \
         .silu_mul = misc_silu_mul, .gelu_mul = misc_gelu_mul, .oai_mul = misc_oai_mul,             \
         .softcap = misc_softcap, .softmax = misc_softmax, .rope = misc_rope,                       \

@@ -41,6 +41,7 @@ typedef enum { S_STAGED, S_F16, S_E8M0, S_K, S_K_PACKED } scales_kind;
 
 /* What tells the copies apart: type, planes, scales, class; class: elements a scale, minimum,
  * largest w. */
+#ifndef FOR_EACH_FORMAT /* whoever includes this may name fewer: the rest goes to the reference */
 #define FOR_EACH_FORMAT(X)                                                                         \
     X(Q4_0, W_NIBBLE, S_F16, C4)                                                                   \
     X(Q4_1, W_NIBBLE, S_F16, C4_MIN)                                                               \
@@ -55,6 +56,7 @@ typedef enum { S_STAGED, S_F16, S_E8M0, S_K, S_K_PACKED } scales_kind;
     X(IQ4_NL, W_TABLE, S_F16, C8)                                                                  \
     X(IQ4_XS, W_TABLE, S_K, C8)                                                                    \
     X(MXFP4, W_TABLE, S_E8M0, C5)
+#endif
 
 typedef struct class_of {
     int sub;
@@ -189,11 +191,20 @@ VEC_INLINE void advance_scale(scales_kind kind, chunk_view *v, int subs) {
 
 /* ---- the tile ---- */
 
-VEC_INLINE ivec four(const int8_t *q) {
+/* A token's values as dot products take them. A set that can pick four out of a vector of 4 *
+ * VEC_Q_GROUPS says so; else one group's four are broadcast. */
+#ifndef VEC_Q_GROUPS
+#define VEC_Q_GROUPS 1
+VEC_INLINE ivec vec_load_q(const int8_t *q) {
     int32_t v;
     memcpy(&v, q, 4);
     return ivec_set32(v);
 }
+VEC_INLINE ivec vec_dot_group(int max_w, ivec part, ivec w, ivec q, int group) {
+    (void)group;
+    return vec_dot_step(max_w, part, w, q);
+}
+#endif
 
 /* Groups that are unpacked together, because they share bytes. */
 VEC_INLINE int plane_step(planes_kind wk) {
@@ -201,15 +212,62 @@ VEC_INLINE int plane_step(planes_kind wk) {
     return wk == W_BYTE ? 1 : wk == W_PAIR || wk == W_PAIR_BIT || wk == W_NIBBLE_PAIR ? 4 : 2;
 }
 
+#ifdef VEC_PAIRS
+/* One sub-block of staged weights by pairs of rows and tokens; the same numbers as tile_dots'. Of an
+ * odd token the partner is itself. */
+VEC_INLINE void tile_dots_pairs(class_of cl, int V, int N, const chunk_view *v, const tokens *t,
+                                int j0, int b, int s, ivec dot[TILE][VECS]) {
+    const int subs = KERN_BLOCK / cl.sub, at = b * subs + s, pairs = (N + 1) / 2;
+    const uint8_t *w = v->w + s * cl.sub * KERN_ROWS + j0 * 2 * VEC_BYTES;
+    ivec acc[TILE / 2][VECS][2];
+#pragma GCC unroll 3
+    for (int p = 0; p < pairs; p++) {
+        int second = 2 * p + 1 < N ? 2 * p + 1 : 2 * p;
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++)
+            acc[p][j][0] = acc[p][j][1] = vec_pair_start(t->start[2 * p][at], t->start[second][at]);
+    }
+#pragma GCC unroll 1
+    for (int e = 0; e < cl.sub; e += 8, w += 8 * KERN_ROWS) {
+        ivec q[TILE / 2];
+#pragma GCC unroll 3
+        for (int p = 0; p < pairs; p++) {
+            int second = 2 * p + 1 < N ? 2 * p + 1 : 2 * p, from = at * cl.sub + e;
+            q[p] = vec_pair_tokens(&t->q[2 * p][from], &t->q[second][from]);
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++)
+#pragma GCC unroll 2
+            for (int h = 0; h < 2; h++) {
+                ivec rows = ivec_load(w + (2 * j + h) * VEC_BYTES);
+#pragma GCC unroll 3
+                for (int p = 0; p < pairs; p++)
+                    acc[p][j][h] = vec_pair_step(acc[p][j][h], rows, q[p]);
+            }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < N; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < V; j++) dot[i][j] = vec_pair_rows_of(acc[i / 2][j], i % 2);
+}
+#endif
+
 /* One sub-block: dot[i][j] of N tokens and V vectors. b: the block; s: the sub-block in it. The
  * loop over steps stays a loop: the hardware's prefetch follows a few loads that walk through
  * memory better than many that each leap. */
 VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk_view *v,
                           const tokens *t, int j0, int b, int s, ivec dot[TILE][VECS]) {
+#ifdef VEC_PAIRS
+    if (wk == W_STAGED) {
+        tile_dots_pairs(cl, V, N, v, t, j0, b, s, dot);
+        return;
+    }
+#endif
     const int subs = KERN_BLOCK / cl.sub, groups = cl.sub / 4, span = VEC_DOT_SPAN(cl.max_w);
-    const int least = plane_step(wk) > span ? plane_step(wk) : span,
+    const int planes = plane_step(wk) > span ? plane_step(wk) : span,
+              least = planes > VEC_Q_GROUPS ? planes : VEC_Q_GROUPS,
               step = least < groups ? least : groups;
-    ivec part[TILE][VECS];
+    ivec part[TILE][VECS], q[TILE];
     chunk_view at = *v;
     advance_w(wk, &at, s * cl.sub);
     const int8_t *q0 = &t->q[0][b * KERN_BLOCK + s * cl.sub];
@@ -226,11 +284,11 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
             for (int j = 0; j < V; j++) w[j] = load_w(wk, &at, g, j0 + j);
 #pragma GCC unroll 6
             for (int i = 0; i < N; i++) {
-                ivec q = four(q0 + i * KERN_CHUNK_K + g * 4);
+                if (g % VEC_Q_GROUPS == 0) q[i] = vec_load_q(q0 + i * KERN_CHUNK_K + g * 4);
 #pragma GCC unroll 8
                 for (int j = 0; j < V; j++) {
                     if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
-                    part[i][j] = vec_dot_step(cl.max_w, part[i][j], w[j], q);
+                    part[i][j] = vec_dot_group(cl.max_w, part[i][j], w[j], q[i], g % VEC_Q_GROUPS);
                     if (g % span == span - 1 || g == step - 1)
                         dot[i][j] = vec_dot_end(dot[i][j], part[i][j]);
                 }
@@ -324,15 +382,29 @@ FOR_EACH_CLASS(STAGED_FNS)
 
 /* ---- staging ---- */
 
+/* Two groups of vector j to the staged form: as in the panel, or by pairs of rows. */
+VEC_INLINE void stage_groups(uint8_t *w, int j, ivec even, ivec odd) {
+#ifdef VEC_PAIRS
+    ivec pair[2];
+    vec_pair_rows(even, odd, pair);
+    ivec_store(w + 2 * j * VEC_BYTES, pair[0]);
+    ivec_store(w + (2 * j + 1) * VEC_BYTES, pair[1]);
+#else
+    ivec_store(w + j * VEC_BYTES, even);
+    ivec_store(w + 4 * KERN_ROWS + j * VEC_BYTES, odd);
+#endif
+}
+
 VEC_INLINE void stage(planes_kind wk, scales_kind sk, class_of cl, const chunk_view *v, uint8_t *w,
                       float *scale, float *min) {
     chunk_view at = *v;
     for (int g0 = 0; g0 < v->kc / 4; g0 += 4) { /* 16 elements: a whole step of every plane */
-#pragma GCC unroll 4
-        for (int g = 0; g < 4; g++)
+#pragma GCC unroll 2
+        for (int g = 0; g < 4; g += 2)
 #pragma GCC unroll 8
             for (int j = 0; j < VECS; j++)
-                ivec_store(w + (g0 + g) * 256 + j * VEC_BYTES, load_w(wk, &at, g, j));
+                stage_groups(w + (g0 + g) * 256, j, load_w(wk, &at, g, j),
+                             load_w(wk, &at, g + 1, j));
         advance_w(wk, &at, 16);
     }
     for (int s = 0; s < v->kc / cl.sub; s++)
@@ -468,6 +540,10 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
     float min[16 * KERN_ROWS] __attribute__((aligned(64)));
     tokens t;
     const format_code code = code_of(f->type);
+    if (!code.stage) {
+        kern_matmul_by_ref(VEC_NAME, f, panel, a, rows, t0, n, c);
+        return;
+    }
     const uint8_t *chunk = panel;
     chunk_view v = {.w = w, .scale = scale, .min = min, .table = f->table};
     for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {

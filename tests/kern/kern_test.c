@@ -133,3 +133,8 @@ void test_act_free(kern_act *a) {
 bool test_same_float(float a, float b) {
     return memcmp(&a, &b, 4) == 0 || (isnan(a) && isnan(b));
 }
+
+bool test_small(void) {
+    const char *size = getenv("HEARTH_TEST_SIZE");
+    return size && strcmp(size, "small") == 0;
+}

@@ -41,6 +41,9 @@ uint8_t *test_panels(const kern_format *f, const uint8_t *src, int64_t n_rows, i
 kern_act test_act(const kern *by, int64_t n, int64_t k, trng *g);
 void test_act_free(kern_act *a);
 
+/* HEARTH_TEST_SIZE=small: no more sizes than an emulated CPU goes through in seconds. */
+bool test_small(void);
+
 /* True when the bits are equal, or both are NaN. */
 bool test_same_float(float a, float b);
 

@@ -5,11 +5,12 @@
 #pragma GCC push_options
 #pragma GCC optimize("O2")
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define VEC_NAME "vnni256"
 #include "kern/vec_avxvnni.h"
 
 #include "kern/vec_kern.h"
 
-static const kern vnni256 = VEC_KERN("vnni256");
+static const kern vnni256 = VEC_KERN;
 #pragma GCC pop_options
 
 const kern *vnni256_kern(void) {
