@@ -11,8 +11,8 @@ PACKAGES := packaging/debian-packages.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help packages packages-dev build run test conformance asan tsan fuzz bench peers install format \
-	format-check clean
+.PHONY: help packages packages-dev packages-cross build run test conformance cross-arm asan tsan fuzz bench \
+	peers install format format-check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -21,7 +21,7 @@ run: build ## chat with the model that comes with Hearth (without a terminal: co
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(BUILD)/hearth run; \
 	else exec $(BUILD)/hearth run --raw --echo --verbose -n 128 --seed 1616 "$(OPENING)" </dev/null; fi
 
-test: build ## every test that needs no network
+test: build packages-cross ## every test that needs no network
 	@tests/run.sh $(BUILD) -LE conformance
 
 build: packages ## build/hearth
@@ -30,6 +30,9 @@ build: packages ## build/hearth
 conformance: build ## tests against a model that is fetched into $XDG_CACHE_HOME/hearth
 	@HEARTH_SMOLLM2=$$(packaging/fetch-test-model.sh) || echo "tests that need it are skipped" >&2; \
 	export HEARTH_SMOLLM2; tests/run.sh $(BUILD) -L conformance
+
+cross-arm: build packages-cross ## the kernels of 64-bit ARM, cross-built and run under qemu-user
+	@tests/run.sh $(BUILD) -R '^kern\.arm$$'
 
 asan: packages ## unit tests and fuzz corpora under the address and undefined-behaviour sanitizers
 	@packaging/build.sh $(BUILD)/asan -DHEARTH_SANITIZE=address,undefined
@@ -66,6 +69,11 @@ clean: ## remove the build folder
 
 packages:
 	@packaging/bootstrap.sh $(BUILD) $(PACKAGES)
+
+packages-cross: packages
+	@[ "$$(uname -m)" != x86_64 ] || \
+	packaging/bootstrap.sh $(BUILD) packaging/debian-packages-cross.txt || \
+	echo "so the kernels of ARM are not tested" >&2
 
 packages-dev: packages
 	@packaging/bootstrap.sh $(BUILD) packaging/debian-packages-dev.txt

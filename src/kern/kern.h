@@ -1,9 +1,9 @@
 /* Kernels: the arithmetic of a forward pass, its shapes and its order of operations.
  *
  * This header states what is computed, to the bit where that is possible; ref.c is the slow truth,
- * avx2.c, avx512.c, ... are fast, pick.c chooses at start from what the CPU has (HEARTH_CPU=ref,
- * avx2, avxvnni or avx512 forces one). Kernels are pure functions on the caller's memory; any
- * thread; they know panels, pages and rows, but no model.
+ * avx2.c, avx512.c, neon.c, ... are fast, pick.c chooses at start from what the CPU has
+ * (HEARTH_CPU=ref, avx2, avxvnni, avx512, amx, neon or neon-i8mm forces one). Kernels are pure
+ * functions on the caller's memory; any thread; they know panels, pages and rows, but no model.
  *
  * ---- Weights: panels ----------------------------------------------------------------------------
  * A weight matrix W [n_out rows][k] multiplies activations from the left: y[r] = sum_k W[r][k]
@@ -134,7 +134,7 @@ typedef struct kern_attn {
 
 /* ---- the table of one variant ---- */
 typedef struct kern {
-    const char *name; /* "ref", "avx2", "avxvnni", "avx512" */
+    const char *name; /* "ref", "avx2", "neon", ... as HEARTH_CPU takes them */
     /* Largest number of tokens that matmul computes per unpacked chunk with full reuse. */
     int tile_tokens;
 

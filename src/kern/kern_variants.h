@@ -8,6 +8,10 @@
 extern const kern kern_ref;
 #if defined(__x86_64__)
 extern const kern kern_avx512, kern_avxvnni, kern_avx2;
+kern kern_amx(void); /* kern_avx512's table with products of its own */
+/* panel_unpack with AVX-512; every pointer is 64-byte aligned. False: it does not know the type. */
+bool kern_avx512_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale,
+                        float *min);
 #elif defined(__aarch64__)
 extern const kern kern_neon_i8mm, kern_neon;
 #endif

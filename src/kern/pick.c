@@ -15,20 +15,30 @@
 /* ---- what this CPU can run ---- */
 
 typedef struct cpu_has { /* with everything that the variant's files are compiled for */
-    bool avx2, avxvnni, avx512;
+    bool avx2, avxvnni, avx512, amx;
     bool neon, neon_i8mm;
 } cpu_has;
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define BIT(reg, n) (((reg) >> (n)) & 1u)
 
-/* Register state that the operating system saves: bits 1-2 for AVX, also 5-7 for AVX-512. */
+/* Register state that the operating system saves: bits 1-2 for AVX, also 5-7 for AVX-512, 17-18 for
+ * AMX. */
 static uint32_t saved_state(void) {
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low;
+}
+
+/* Linux gives the 8 KiB of tile registers only to a process that asked; it then holds for all of its
+ * threads. */
+static bool tiles_granted(void) {
+    const long arch_req_xcomp_perm = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, arch_req_xcomp_perm, tile_data) == 0;
 }
 
 static cpu_has cpu_probe(void) {
@@ -42,6 +52,8 @@ static cpu_has cpu_probe(void) {
     has.avx2 = BIT(b, 5);
     bool f = BIT(b, 16), dq = BIT(b, 17), bw = BIT(b, 30), vl = BIT(b, 31), vnni = BIT(c, 11);
     has.avx512 = has.avx2 && f && dq && bw && vl && vnni && (state & 0xe0) == 0xe0;
+    bool tile = BIT(d, 24), int8 = BIT(d, 25);
+    has.amx = has.avx512 && tile && int8 && (state & 0x60000) == 0x60000 && tiles_granted();
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = has.avx2 && BIT(a, 4);
     return has;
 }
@@ -89,6 +101,9 @@ static void choose(void) {
     (void)has;
 #if defined(__x86_64__)
     if (has.avx512) variants[n++] = &kern_avx512;
+    /* After AVX-512: it has run only with its instructions emulated, so it is for those who ask. */
+    static kern amx;
+    if (has.amx) amx = kern_amx(), variants[n++] = &amx;
     if (has.avxvnni) variants[n++] = &kern_avxvnni;
     if (has.avx2) variants[n++] = &kern_avx2;
 #elif defined(__aarch64__)

@@ -1,5 +1,8 @@
 #include "kern_test.h"
 
+#include "amx_emulated.h"
+#include "vnni256.h"
+
 const uint32_t test_types[] = {QUANT_Q4_0,  QUANT_Q4_1, QUANT_Q5_0,   QUANT_Q5_1,
                                QUANT_Q8_0,  QUANT_Q2_K, QUANT_Q3_K,   QUANT_Q4_K,
                                QUANT_Q5_K,  QUANT_Q6_K, QUANT_IQ4_NL, QUANT_IQ4_XS,
@@ -21,6 +24,18 @@ float trng_normal(trng *g) {
     float s = 0;
     for (int i = 0; i < 6; i++) s += trng_uniform(g);
     return s * 0.7071f;
+}
+
+const kern *test_kern(int i) {
+    const char *const *names = kern_names();
+    int n = 0;
+    while (names[n]) n++;
+    if (i < n) return kern_named(names[i]);
+    const kern *stand_ins[] = {vnni256_kern(), amx_emulated_kern(), NULL};
+    const kern *const *left = stand_ins;
+    for (; left < stand_ins + 2; left++)
+        if (*left && i-- == n) return *left;
+    return NULL;
 }
 
 void *test_alloc(size_t n) {

@@ -28,6 +28,10 @@ void *test_alloc(size_t n); /* 64-byte aligned, filled with 0xa5; free() */
 extern const uint32_t test_types[]; /* every type with a packed form; test_types_n of them */
 extern const int test_types_n;
 
+/* Every variant that can be tested here, until NULL: those that run here, and those that this CPU
+ * lacks but whose code runs with other instructions in their place. */
+const kern *test_kern(int i);
+
 /* n_rows x k in the type's GGUF form: random bits with sane scales. free(). */
 uint8_t *test_weights(uint32_t type, int64_t n_rows, int64_t k, trng *g);
 int64_t test_row_bytes(uint32_t type, int64_t k);
