@@ -215,7 +215,7 @@ static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info,
     if (c->x) atomic_store(&c->x->output_bytes, left);
     if (c->state != CONN_BUSY && c->state != CONN_FLUSH) return;
     if (left == 0) c->deadline_ns = 0;
-    else if (info->n_deleted > 0 || c->deadline_ns == 0) set_deadline(c, HTTP_STALL_MS);
+    else if (info->n_deleted > 0 || c->deadline_ns == 0) set_deadline(c, c->s->o.stall_timeout_ms);
 }
 
 static void free_sent(const void *data, size_t n, void *arg) {

@@ -45,7 +45,8 @@ void http_exchange_detach(http_exchange *x, bool is_lost) {
 }
 
 bool http_exchange_is_abandoned(http_exchange *x, int others) {
-    if (x->on_tick || x->on_drained) return false; /* those may go on with it */
+    /* events that are still to come may go on with it */
+    if (x->on_tick || (x->on_drained && http_backlog(x) >= HTTP_BACKLOG_HIGH)) return false;
     return atomic_load(&x->refs) == 1 + others;
 }
 
@@ -56,13 +57,12 @@ void http_retain(http_exchange *x) {
 void http_release(http_exchange *x) {
     http_server *s = x->s;
     /* When nobody is left but the connection, the network thread must look whether that leaves an
-     * answer that never ends. Told before the reference is given up: after that x may be freed. */
-    if (atomic_load(&x->refs) == 2) {
-        pthread_mutex_lock(&s->lock);
-        if (!x->has_ended) http_server_make_ready(s, x);
-        pthread_mutex_unlock(&s->lock);
-    }
-    if (atomic_fetch_sub(&x->refs, 1) != 1) return;
+     * answer that never ends. Every last reference goes under the lock, so x is there until then. */
+    pthread_mutex_lock(&s->lock);
+    int left = atomic_fetch_sub(&x->refs, 1) - 1;
+    if (left == 1 && !x->has_ended) http_server_make_ready(s, x);
+    pthread_mutex_unlock(&s->lock);
+    if (left > 0) return;
     atomic_fetch_sub(&s->body_bytes, x->body_bytes);
     http1_request_deinit(&x->req);
     buf_deinit(&x->fields);

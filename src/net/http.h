@@ -33,6 +33,7 @@ typedef struct http_options {
     int header_timeout_ms;          /* absolute, from the first byte (or accept); 0: 10,000 */
     int body_timeout_ms;            /* longest pause between two reads of a body; 0: 30,000 */
     int idle_timeout_ms;            /* keep-alive without a request; 0: 75,000 */
+    int stall_timeout_ms;           /* a client that takes nothing of its answer; 0: 60,000 */
     int max_connections;            /* 0: what RLIMIT_NOFILE allows less a reserve; 503 beyond */
     const char *tls_cert, *tls_key; /* PEM files; NULL: no TLS. Applies to every TCP listener */
 } http_options;

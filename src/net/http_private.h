@@ -28,7 +28,6 @@
 
 #define HTTP_READ_HIGH (64u << 10)    /* unread bytes a connection holds; then the client waits */
 #define HTTP_BACKLOG_HIGH (16u << 10) /* on_drained is called when the backlog falls below */
-#define HTTP_STALL_MS 60000           /* a client that takes nothing for so long is dropped */
 #define HTTP_LINGER_MS 2000           /* after an error: time for the client to read it */
 #define HTTP_LINGER_BYTES (16u << 20) /* and what it may send meanwhile */
 #define HTTP_GLANCE_MS 100            /* how often a client that we do not read from is looked at */

@@ -198,7 +198,7 @@ static bool split_address(const char *text, char *host, size_t cap, unsigned *po
     const char *colon = strrchr(text, ':');
     str h = {text, colon ? (size_t)(colon - text) : 0};
     uint64_t p = 0;
-    bool has_brackets = h.n > 2 && h.p[0] == '[' && h.p[h.n - 1] == ']';
+    bool has_brackets = h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']';
     if (has_brackets) h = (str){h.p + 1, h.n - 2};
     bool is_bad = !colon || h.n == 0 || h.n >= cap || !str_to_u64(str_of(colon + 1), &p) ||
                   p > 65535 || (!has_brackets && memchr(h.p, ':', h.n));

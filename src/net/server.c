@@ -26,6 +26,7 @@ static void set_defaults(http_options *o) {
     if (o->header_timeout_ms <= 0) o->header_timeout_ms = 10000;
     if (o->body_timeout_ms <= 0) o->body_timeout_ms = 30000;
     if (o->idle_timeout_ms <= 0) o->idle_timeout_ms = 75000;
+    if (o->stall_timeout_ms <= 0) o->stall_timeout_ms = 60000;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg) {
@@ -180,6 +181,8 @@ static void *run(void *arg) {
     http_accept_end(s);
     while (s->conns) http_conn_close(s->conns);
     http_server_run_ready(s); /* gives back the list's references */
+    event_del(s->wake_ev);
+    event_base_loop(s->base, EVLOOP_NONBLOCK); /* libevent closes sockets in a later round */
     pthread_mutex_lock(&s->lock);
     s->has_ended = true;
     pthread_cond_broadcast(&s->moved);

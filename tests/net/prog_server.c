@@ -1,7 +1,7 @@
 /* A small server for the tests of net: every way to answer, and what happened as figures.
  *
- *   net_server [--max N] [--header-ms N] [--body-ms N] [--idle-ms N] [--body-max N] [--drain-ms N]
- *              [--tls CERT KEY] [--tls-self FOLDER] ADDRESS...
+ *   net_server [--max N] [--header-ms N] [--body-ms N] [--idle-ms N] [--stall-ms N] [--body-max N]
+ *              [--drain-ms N] [--tls CERT KEY] [--tls-self FOLDER] ADDRESS...
  *
  * Prints "listening ADDRESS" for each listener, "tls FINGERPRINT", then "ready"; SIGTERM ends it.
  * Paths: /hello /echo /stats /park /stream /flood /big /forget /half /tick; see the handlers.
