@@ -96,17 +96,64 @@ bool hearth_detokenize(const hearth_model *m, const int32_t *ids, size_t n, bool
                        char **text, size_t *len, hearth_err *e);
 
 /* ---- conversations ---- */
+/* A conversation is written by the model's own template (tokenizer.chat_template, which is run), or
+ * by the form of a known family where the file has none. Nothing in a message becomes a control
+ * token: those come from the template's own text alone, whatever it does with a message's. */
+
 typedef struct hearth_message {
-    const char *role; /* "system", "user" or "assistant" */
+    const char *role; /* "system", "developer", "user", "assistant", "tool" */
     const char *text;
 } hearth_message;
 
-/* The family of the model's chat template ("chatml", "llama3", ...); NULL when none is
- * recognised: then the model only completes text. Static. */
+/* The family of the model's chat template ("chatml", "llama3", ...), "jinja" for a template of no
+ * known family; NULL when there is none: then the model only completes text. Static. */
 const char *hearth_chat_family(const hearth_model *m);
-/* A conversation as the model wants it, begin-of-text included. With `answer` it ends where the
- * model's answer begins. Nothing in a message becomes a control token. *ids is the caller's, by
- * hearth_free. */
+/* What the model's template has a place for. */
+enum {
+    HEARTH_CHAT_SYSTEM = 1, /* else a system message goes in front of the next user message */
+    HEARTH_CHAT_TOOLS = 2,
+    HEARTH_CHAT_THINK = 4 /* a switch for thinking */
+};
+unsigned hearth_chat_abilities(const hearth_model *m);
+/* Why the file's own template is not used; NULL when it is, or when there is none. */
+const char *hearth_chat_problem(const hearth_model *m);
+
+/* A conversation as programs have it. The JSON texts are UTF-8 and borrowed for the call; NULL
+ * leaves one out. Begin with hearth_chat_default. */
+typedef struct hearth_chat {
+    /* Array in OpenAI's shape: role; content, a text or null or a list of parts; and where they
+     * apply reasoning_content, tool_calls (arguments as text or as an object), tool_call_id, name.
+     * Brought into the shape that the template takes. */
+    const char *messages;
+    size_t messages_len;
+    const char *tools; /* array in OpenAI's shape */
+    size_t tools_len;
+    const char *kwargs; /* object: further variables of the template */
+    size_t kwargs_len;
+    const char *chat_template; /* instead of the model's own, NUL-terminated */
+    bool answer;               /* end where the model's answer begins */
+    bool continue_final;       /* end inside the last message, for the model to go on with it */
+    int think;                 /* enable_thinking: 0 or 1; -1: as the template has it */
+    const char *effort;        /* reasoning_effort, "high"; NULL: as the template has it */
+    int64_t now; /* seconds since 1970, for templates that write the date; 0: the clock */
+} hearth_chat;
+hearth_chat hearth_chat_default(void); /* answer true, think -1, everything else empty */
+
+typedef struct hearth_chat_prompt {
+    int32_t *ids; /* begin-of-text included */
+    size_t n_ids;
+    char *text; /* the same as text, NUL-terminated; its end shows whether a thought is open */
+    size_t text_len;
+} hearth_chat_prompt;
+/* *out is the caller's, by hearth_chat_prompt_free. HEARTH_USAGE: the conversation is none, or the
+ * template refuses it in its own words; HEARTH_FAILED: there is no template; HEARTH_NO_FIT: the
+ * template passed a bound (steps, memory, time). Any thread. */
+bool hearth_chat_render(const hearth_model *m, const hearth_chat *c, hearth_chat_prompt *out,
+                        hearth_err *e);
+void hearth_chat_prompt_free(hearth_chat_prompt *p); /* its content; p itself is the caller's */
+
+/* Plain conversations. With `answer` it ends where the model's answer begins. *ids is the caller's,
+ * by hearth_free. */
 bool hearth_chat_tokenize(const hearth_model *m, const hearth_message *messages, size_t n,
                           bool answer, int32_t **ids, size_t *n_ids, hearth_err *e);
 /* The same as text, NUL-terminated, by hearth_free; for people to look at. */

@@ -101,12 +101,15 @@ static bool read_clock(const char *text, struct tm *now, err *e) {
     return err_set(e, ERR_USAGE, "--now: \"%s\" is no time such as 2026-11-22T09:30:00", text);
 }
 
-static bool render(const cli_args *a, str source, json_t *own, jinja_result *out, err *e) {
+/* began: the input is right; what fails from there on is the template. */
+static bool render(const cli_args *a, str source, json_t *own, jinja_result *out, bool *began,
+                   err *e) {
     struct tm now;
     const char *clock = cli_text(a, "now", NULL), *path = cli_text(a, "input", NULL);
     if (clock && !read_clock(clock, &now, e)) return false;
     json_t *vars = path ? read_case(path, e) : json_object();
     jinja *t = vars ? jinja_parse(source, e) : NULL;
+    *began = vars != NULL;
     bool ok = t &&
               jinja_render(t, &(jinja_how){.vars = vars, .own = own, .now = clock ? &now : NULL},
                            out, e);
@@ -118,22 +121,21 @@ static bool render(const cli_args *a, str source, json_t *own, jinja_result *out
 static int run(const cli_args *a) {
     err e = {0};
     buf source;
-    bool model = false;
+    bool carried = false, began = false;
     jinja_result out = {0};
     json_t *own = json_object();
     buf_init(&source, LIMIT_GGUF_STRING_BYTES);
-    bool ok = is_model(a->arg[0], &model, &e);
+    bool ok = is_model(a->arg[0], &carried, &e);
     if (ok)
-        ok = model ? read_model(a->arg[0], &source, own, &e) : input_file(&source, a->arg[0], &e);
-    ok = ok && read_settings(a, own, &e) && render(a, buf_str(&source), own, &out, &e);
+        ok = carried ? read_model(a->arg[0], &source, own, &e) : input_file(&source, a->arg[0], &e);
+    ok = ok && read_settings(a, own, &e) && render(a, buf_str(&source), own, &out, &began, &e);
     if (ok) out_write(out.text.p, out.text.n);
     jinja_result_deinit(&out);
     buf_deinit(&source);
     json_decref(own);
     if (ok) return ERR_NONE;
-    bool raised = e.code == ERR_FAILED || e.code == ERR_DAMAGED || e.code == ERR_NO_FIT;
     int code = cli_fail(&e);
-    return raised ? ERR_FAILED : code;
+    return began ? ERR_FAILED : code;
 }
 
 static const cli_option options[] = {

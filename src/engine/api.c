@@ -44,6 +44,12 @@ static hearth_model *open_any(const char *path, const void *data, size_t n, cons
                         : model_open_memory(data, n, name, &mo, &inner);
         team_free(t);
     }
+    const tok *words = m->inner ? model_tok(m->inner) : NULL;
+    if (words && !(m->chat = prompt_chat_open(model_gguf(m->inner), words))) {
+        model_close(m->inner);
+        m->inner = NULL;
+        err_set(&inner, ERR_NO_FIT, "out of memory");
+    }
     if (m->inner) return m;
     free(m);
     engine_err_out(e, &inner);
@@ -61,6 +67,7 @@ hearth_model *hearth_model_open_memory(const void *data, size_t n, const char *n
 
 void hearth_model_close(hearth_model *m) {
     if (!m) return;
+    prompt_chat_close(m->chat);
     model_close(m->inner);
     free(m);
 }

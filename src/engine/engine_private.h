@@ -41,9 +41,11 @@
 #include "engine/turns.h"
 #include "hearth.h"
 #include "model/model.h"
+#include "prompt/chat.h"
 
 struct hearth_model {
     model *inner;
+    prompt_chat *chat; /* NULL: no tokenizer */
 };
 
 /* hearth_err and err are one thing to those inside. Both return false. */

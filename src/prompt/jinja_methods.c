@@ -836,8 +836,7 @@ M(g_joiner) {
 M(g_raise) {
     const jstr *s;
     (void)self, (void)out;
-    if (!jv_to_str(r, arg[0], &s)) return false;
-    return jinja_fail(r, "%.*s", (int)(s->n < 300 ? s->n : 300), s->p);
+    return jv_to_str(r, arg[0], &s) && jinja_raise(r, s);
 }
 
 M(g_strftime) {

@@ -32,6 +32,13 @@ bool jinja_fail(R *r, const char *fmt, ...) {
     return err_set(r->e, ERR_FAILED, "%s (line %u of the template)", shown, r->line);
 }
 
+bool jinja_raise(R *r, const jstr *message) {
+    bool first = !r->failed;
+    jinja_fail(r, "%.*s", (int)(message->n < 300 ? message->n : 300), message->p);
+    if (first && r->e) r->e->code = ERR_USAGE;
+    return false;
+}
+
 static bool over_budget(R *r, const char *what) {
     if (r->failed) return false;
     r->failed = true;

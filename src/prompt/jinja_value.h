@@ -143,8 +143,9 @@ struct jjoiner {
 /* ---- errors and budgets (jinja_run.c) ---- */
 
 bool jinja_fail(R *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool jinja_spend(R *r, size_t steps); /* false when the budget is gone */
-void *jinja_alloc(R *r, size_t n);    /* zeroed; NULL after jinja_fail */
+bool jinja_raise(R *r, const jstr *message); /* raise_exception */
+bool jinja_spend(R *r, size_t steps);        /* false when the budget is gone */
+void *jinja_alloc(R *r, size_t n);           /* zeroed; NULL after jinja_fail */
 arena *jinja_arena(R *r);
 bool jinja_changeable(const R *r);
 struct tm jinja_now(const R *r);

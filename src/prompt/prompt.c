@@ -14,6 +14,7 @@ void prompt_text_init(prompt_text *x) {
 void prompt_text_deinit(prompt_text *x) {
     buf_deinit(&x->text);
     free(x->span);
+    free(x->marker);
     *x = (prompt_text){0};
 }
 
@@ -54,8 +55,7 @@ const char *const *prompt_family_names(void) {
 
 /* ---- writing ---- */
 
-static void put(prompt_writer *w, prompt_kind kind, str text) {
-    prompt_text *x = w->out;
+void prompt_text_put(prompt_text *x, prompt_kind kind, str text) {
     if (text.n == 0 || x->text.failed) return;
     size_t start = x->text.len;
     if (!buf_put_str(&x->text, text)) return;
@@ -78,27 +78,27 @@ static void put(prompt_writer *w, prompt_kind kind, str text) {
 }
 
 void put_control(prompt_writer *w, const char *name) {
-    put(w, PROMPT_CONTROL, str_of(name));
+    prompt_text_put(w->out, PROMPT_CONTROL, str_of(name));
 }
 
 void put_text(prompt_writer *w, const char *text) {
-    put(w, PROMPT_TEXT, str_of(text));
+    prompt_text_put(w->out, PROMPT_TEXT, str_of(text));
 }
 
 void put_text_str(prompt_writer *w, str text) {
-    put(w, PROMPT_TEXT, text);
+    prompt_text_put(w->out, PROMPT_TEXT, text);
 }
 
 void put_content(prompt_writer *w, str text) {
-    put(w, PROMPT_CONTENT, text);
+    prompt_text_put(w->out, PROMPT_CONTENT, text);
 }
 
 void put_bos(prompt_writer *w) {
-    if (w->p->opens_bos) put(w, PROMPT_CONTROL, w->p->bos);
+    if (w->p->opens_bos) prompt_text_put(w->out, PROMPT_CONTROL, w->p->bos);
 }
 
 void put_eos(prompt_writer *w) {
-    put(w, PROMPT_CONTROL, w->p->eos);
+    prompt_text_put(w->out, PROMPT_CONTROL, w->p->eos);
 }
 
 bool is_role(const prompt_message *m, const char *role) {
@@ -145,30 +145,53 @@ static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where text names a token that the tokenizer would recognise even in ordinary text (some files
- * mark their turn markers "user defined"), the offset in the middle of that name; else text.n. */
-static size_t marker_middle(str text, const prompt_text *x, const tok *t) {
-    size_t best = text.n;
-    for (size_t i = 0; i < x->n_spans; i++) {
-        if (x->span[i].kind != PROMPT_CONTROL || x->span[i].n < 2) continue;
-        str name = {x->text.data + x->span[i].start, x->span[i].n};
-        int32_t id = tok_find(t, name);
-        if (id < 0 || tok_attr_of(t, id) != TOK_USER_DEFINED) continue;
-        size_t at = str_find(text, name, 0);
-        if (at != (size_t)-1 && at + name.n / 2 < best) best = at + name.n / 2;
+/* The tokens that the tokenizer would recognise even in ordinary text (some files mark their turn
+ * markers "user defined"), and that ordinary text must not become. */
+typedef struct guarded {
+    int32_t id[256];
+    size_t n;
+} guarded;
+
+static bool is_guarded(const guarded *g, int32_t id) {
+    for (size_t i = 0; i < g->n; i++)
+        if (g->id[i] == id) return true;
+    return false;
+}
+
+static void guard(guarded *g, const tok *t, int32_t id) {
+    if (id < 0 || tok_attr_of(t, id) != TOK_USER_DEFINED || is_guarded(g, id)) return;
+    if (g->n < sizeof g->id / sizeof *g->id) g->id[g->n++] = id;
+}
+
+static void guard_all(guarded *g, const prompt_text *x, const tok *t) {
+    g->n = 0;
+    for (size_t i = 0; i < x->n_markers; i++) guard(g, t, x->marker[i]);
+    for (size_t i = 0; i < x->n_spans; i++)
+        if (x->span[i].kind == PROMPT_CONTROL)
+            guard(g, t, tok_find(t, (str){x->text.data + x->span[i].start, x->span[i].n}));
+}
+
+/* The offset in the middle of the next guarded name in text, from `from`; else text.n. */
+static size_t guarded_middle(const guarded *g, str text, size_t from, const tok *t) {
+    for (int32_t id; g->n > 0;) {
+        size_t at = tok_special_next(t, text, from, 0, &id);
+        if (id < 0) break;
+        size_t n = tok_text(t, id).n;
+        if (n > 1 && is_guarded(g, id)) return at + n / 2;
+        from = at + n;
     }
-    return best;
+    return text.n;
 }
 
 /* The ordinary text [from, to), less the white space that the control tokens around it swallow. */
-static bool encode_run(const prompt_text *x, size_t from, size_t to, bool strip_left,
-                       bool strip_right, const tok *t, tok_ids *ids, err *e) {
+static bool encode_run(const prompt_text *x, const guarded *g, size_t from, size_t to,
+                       bool strip_left, bool strip_right, const tok *t, tok_ids *ids, err *e) {
     const char *p = x->text.data;
     while (strip_left && from < to && is_blank(p[from])) from++;
     while (strip_right && from < to && is_blank(p[to - 1])) to--;
     unsigned flags = 0;
     while (from < to) {
-        size_t n = marker_middle((str){p + from, to - from}, x, t);
+        size_t n = guarded_middle(g, (str){p + from, to - from}, 0, t);
         if (!tok_encode(t, (str){p + from, n}, flags, ids, e)) return false;
         from += n;
         flags = TOK_NO_PREFIX;
@@ -177,6 +200,8 @@ static bool encode_run(const prompt_text *x, size_t from, size_t to, bool strip_
 }
 
 bool prompt_encode(const prompt_text *x, const tok *t, tok_ids *ids, err *e) {
+    guarded g;
+    guard_all(&g, x, t);
     size_t run = 0; /* where the present run of ordinary text began */
     bool after_strips = false;
     for (size_t i = 0; i < x->n_spans; i++) {
@@ -187,11 +212,11 @@ bool prompt_encode(const prompt_text *x, const tok *t, tok_ids *ids, err *e) {
         /* A marker that is no token of this vocabulary is written out as text. */
         if (a != TOK_CONTROL && a != TOK_USER_DEFINED && a != TOK_UNKNOWN) continue;
         bool before_strips = tok_strips(t, id) & TOK_STRIP_LEFT;
-        if (!encode_run(x, run, s->start, after_strips, before_strips, t, ids, e)) return false;
+        if (!encode_run(x, &g, run, s->start, after_strips, before_strips, t, ids, e)) return false;
         if (!tok_ids_push(ids, id))
             return err_set(e, ERR_NO_FIT, "out of memory for %zu tokens", ids->n);
         run = s->start + s->n;
         after_strips = tok_strips(t, id) & TOK_STRIP_RIGHT;
     }
-    return encode_run(x, run, x->text.len, after_strips, false, t, ids, e);
+    return encode_run(x, &g, run, x->text.len, after_strips, false, t, ids, e);
 }

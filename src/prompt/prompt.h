@@ -1,4 +1,5 @@
-/* Conversations to the text that a model was trained on.
+/* Conversations to the text that a model was trained on: the families of chat templates, for files
+ * without a template that can be run (chat.h is for those that have one), and texts in spans.
  *
  * A prompt knows how one model wants its conversations written: which family of chat template
  * (chatml, llama3, gemma, phi, mistral, ...) and the details in which templates of a family
@@ -48,9 +49,14 @@ typedef struct prompt_text {
     buf text;
     prompt_span *span; /* in order, without gaps; owned */
     size_t n_spans, cap_spans;
+    /* Further tokens that no ordinary text may become, beside those of the spans; owned. */
+    int32_t *marker;
+    size_t n_markers;
 } prompt_text;
 void prompt_text_init(prompt_text *x);
 void prompt_text_deinit(prompt_text *x);
+/* Appends a span; a failure is remembered in text.failed. */
+void prompt_text_put(prompt_text *x, prompt_kind kind, str text);
 
 typedef struct prompt_family prompt_family; /* one row of the table in families.c */
 

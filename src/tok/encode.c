@@ -189,6 +189,10 @@ static size_t special_next(const tok *t, str text, size_t from, bool all, int32_
     return text.n;
 }
 
+size_t tok_special_next(const tok *t, str text, size_t from, unsigned flags, int32_t *id) {
+    return special_next(t, text, from, flags & TOK_SPECIAL, id);
+}
+
 static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }

@@ -67,6 +67,10 @@ bool tok_is_end(const tok *t, int32_t id);
 /* The ids of all tokens for which tok_is_end holds, ascending. Borrowed. */
 const int32_t *tok_ends(const tok *t, size_t *n);
 
+/* Where the next token that is spelled out in text begins, at or after `from`, as tok_encode would
+ * find it (with TOK_SPECIAL: control tokens too); text.n and *id -1 when there is none. */
+size_t tok_special_next(const tok *t, str text, size_t from, unsigned flags, int32_t *id);
+
 /* White space beside this control token that tok_encode swallows: TOK_STRIP_ bits. */
 enum { TOK_STRIP_LEFT = 1, TOK_STRIP_RIGHT = 2 };
 unsigned tok_strips(const tok *t, int32_t id);
