@@ -75,6 +75,7 @@ struct api {
     store *store;
     residents *models;
     pool *pool;
+    struct kept *kept; /* responses */
     bool require_key;
     int max_calls;
     char **hosts;         /* names that Host may be, lower case; owned, NULL-terminated */

@@ -133,6 +133,7 @@ void call_finish(api_call *c) {
     }
     if (c->model) residents_release(c->api->models, c->model, c->keep_alive_s);
     c->model = NULL;
+    if (c->cleanup) c->cleanup(c);
     json_decref(c->body);
     c->body = NULL;
     call_release(c); /* the table's: whoever ends a call holds it too */
@@ -159,7 +160,7 @@ void api_reply_json(api_call *c, int status, const buf *body) {
 
 void api_reply_error(api_call *c, const api_error *e) {
     if (c->core->begun) {
-        if (c->route->dialect->stream_error) c->route->dialect->stream_error(e, &c->out);
+        if (c->route->dialect->stream_error) c->route->dialect->stream_error(c, e);
         http_stream_write(c->x, c->out.data, c->out.len);
         http_stream_end(c->x);
     } else {

@@ -46,7 +46,7 @@ typedef struct api_dialect {
     const char *name;                            /* for the ledger: "openai", ... */
     const char *stream_type;                     /* content type of streams: "text/event-stream" */
     void (*error)(const api_error *e, buf *out); /* body of an answer */
-    void (*stream_error)(const api_error *e, buf *out); /* last event of a stream */
+    void (*stream_error)(api_call *c, const api_error *e); /* to c->out: a stream's last event */
     void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */
 } api_dialect;
 
@@ -131,7 +131,8 @@ struct api_call {
     bool stream; /* set by run: events as they come, else one body */
     buf out;     /* what is to be sent next */
     const api_writer *writer;
-    void *state; /* the dialect's, in the arena */
+    void *state;                  /* the dialect's, in the arena */
+    void (*cleanup)(api_call *c); /* once, when the call ends, however it does; optional */
     int n_choices, n_ended;
     api_choice *choice;   /* [n_choices], in the arena */
     int64_t keep_alive_s; /* for the model; RESIDENT_KEEP unless the body says */

@@ -6,7 +6,7 @@
 
 /* ---- errors ---- */
 
-static void write_error(const api_error *e, buf *out) {
+void openai_error(const api_error *e, buf *out) {
     jsonw w;
     jsonw_init(&w, out);
     jsonw_object(&w);
@@ -28,16 +28,16 @@ static void write_error(const api_error *e, buf *out) {
     jsonw_end(&w);
 }
 
-static void write_stream_error(const api_error *e, buf *out) {
-    buf_puts(out, "data: ");
-    write_error(e, out);
-    buf_puts(out, "\n\n");
+static void write_stream_error(api_call *c, const api_error *e) {
+    buf_puts(&c->out, "data: ");
+    openai_error(e, &c->out);
+    buf_puts(&c->out, "\n\n");
 }
 
 const api_dialect api_dialect_openai = {
     .name = "openai",
     .stream_type = "text/event-stream",
-    .error = write_error,
+    .error = openai_error,
     .stream_error = write_stream_error,
 };
 

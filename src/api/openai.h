@@ -15,9 +15,11 @@ extern const api_dialect api_dialect_openai;
 extern const api_route api_routes_openai[];
 extern const api_route api_routes_openai_chat[];
 extern const api_route api_routes_openai_text[];
+extern const api_route api_routes_openai_responses[];
 
 #define OPENAI_FINGERPRINT "fp_hearth_" HEARTH_VERSION
 
+void openai_error(const api_error *e, buf *out); /* the body of an error */
 /* "stop" or "length". */
 const char *openai_finish(hearth_finish f);
 /* Sum over the choices; a prompt is counted once, however many answers it gets. */

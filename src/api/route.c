@@ -6,10 +6,8 @@
 #include "api/openai.h"
 
 const api_route *const api_route_tables[] = {
-    api_routes_core,
-    api_routes_openai,
-    api_routes_openai_chat,
-    NULL,
+    api_routes_core,        api_routes_openai,           api_routes_openai_chat,
+    api_routes_openai_text, api_routes_openai_responses, NULL,
 };
 
 const api_route *route_at(size_t i) {
