@@ -25,6 +25,8 @@
 #define LIMIT_FF 1048576 /* feed-forward width */
 #define LIMIT_EXPERTS 4096
 #define LIMIT_CONTEXT (1 << 24) /* tokens */
+#define LIMIT_TOKEN_TYPES 64    /* of an encoder; real ones have 1 or 2 */
+#define LIMIT_SCORES 64         /* outputs of a classifier */
 #define LIMIT_VOCAB (4 << 20)   /* tokens */
 #define LIMIT_TOKEN_BYTES 65536 /* one vocabulary entry */
 

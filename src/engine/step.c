@@ -155,9 +155,9 @@ static int32_t batch_build(hearth_engine *g) {
         r->logits = draws ? g->logits + (size_t)n_logits * (size_t)g->n_vocab : NULL;
         if (draws) n_logits += 1 + r->n_draft;
         for (int32_t pos = r->computed; pos < end; pos++)
-            g->rows[n_rows++] = (model_row){r->tokens[pos], pos, s, draws && pos == end - 1};
+            g->rows[n_rows++] = (model_row){r->tokens[pos], pos, s, draws && pos == end - 1, 0};
         for (int32_t k = 0; k < r->n_draft; k++)
-            g->rows[n_rows++] = (model_row){r->guess[k], end + k, s, true};
+            g->rows[n_rows++] = (model_row){r->guess[k], end + k, s, true, 0};
         cost_add_rows(&g->shape, r->computed, r->step_rows + r->n_draft);
     }
     g->shape.draws = n_logits;

@@ -181,6 +181,11 @@ const char *const *kern_names(void);
  * saw nothing give zeros. Plain C, the same for every variant. */
 void kern_attn_merge(int n, const float *m, const float *l, const float *const *acc, int head_dim_v,
                      const float *sink, float *out);
+/* y = (x - mean) / sqrt(variance + eps) * w + b; b NULL means 0. y may be x. For encoders, as is the
+ * next one; plain C, the same for every variant. */
+void kern_layernorm(const float *x, const float *w, const float *b, float eps, int64_t n, float *y);
+/* x = x * (1 + erf(x / sqrt 2)) / 2, to 2e-7 of |x| */
+void kern_gelu_erf(float *x, int64_t n);
 /* exp(x) by kern's polynomial, the scalar twin of what the variants use. */
 float kern_expf(float x);
 

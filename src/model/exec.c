@@ -108,6 +108,7 @@ static void place_all(model_exec *x, carver *c) {
     x->top_w = carve(c, rows * ex.used, sizeof *x->top_w);
     x->all = carve(c, rows, sizeof *x->all);
     x->want = carve(c, rows, sizeof *x->want);
+    x->end = carve(c, rows, sizeof *x->end);
     x->out_row = carve(c, rows, sizeof *x->out_row);
     x->seg_all = carve(c, rows, sizeof *x->seg_all);
     x->seg_want = carve(c, rows, sizeof *x->seg_want);
@@ -201,6 +202,12 @@ static bool row_check(const model_exec *x, int r, err *e) {
                        row->pos, x->m->p.pub.n_ctx);
     if (row->seq < 0 || row->seq >= b->n_seqs)
         return err_set(e, ERR_USAGE, "row %d names sequence %d of %d", r, row->seq, b->n_seqs);
+    if (pl->encoder && row->want_logits && x->logits)
+        return err_set(e, ERR_USAGE, "row %d wants logits; an encoder has no logits", r);
+    if (row->type != 0 &&
+        (!pl->type_embd || row->type < 0 || row->type >= (int32_t)pl->type_embd->ne[1]))
+        return err_set(e, ERR_USAGE, "row %d is of type %d, which the model does not have", r,
+                       row->type);
     if (before && before->seq == row->seq && before->pos + 1 != row->pos)
         return err_set(e, ERR_USAGE, "row %d is at position %d, the one before it at %d", r,
                        row->pos, before->pos);
@@ -221,6 +228,22 @@ static int segments(const model_exec *x, const int32_t *live, int n, exec_seg *s
     return n_seg;
 }
 
+/* Where what a row sees ends: behind itself, or with its sequence. */
+static bool ends_set(model_exec *x, err *e) {
+    const model_batch *b = x->b;
+    for (int s = 0; s < x->n_seg_all; s++) {
+        const exec_seg *seg = &x->seg_all[s];
+        const model_row *row = &b->rows[seg->i0];
+        if (x->m->pl.encoder && row->pos != 0)
+            return err_set(e, ERR_USAGE,
+                           "row %d begins at position %d; an encoder reads whole texts", seg->i0,
+                           row->pos);
+        for (int i = 0; i < seg->n; i++)
+            x->end[seg->i0 + i] = x->m->pl.encoder ? seg->n : row[i].pos + 1;
+    }
+    return true;
+}
+
 static bool run_begin(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e) {
     if (b->n_rows < 1 || b->n_rows > x->max_rows)
         return err_set(e, ERR_USAGE, "a batch of %d rows; this executor takes 1 .. %d", b->n_rows,
@@ -236,6 +259,7 @@ static bool run_begin(model_exec *x, const model_batch *b, float *logits, float 
         if (hidden || (b->rows[r].want_logits && logits)) x->want[x->n_want++] = r;
     }
     x->n_seg_all = segments(x, x->all, b->n_rows, x->seg_all);
+    if (!ends_set(x, e)) return false;
     x->n_seg_want = segments(x, x->want, x->n_want, x->seg_want);
     x->stop[0] = x->stop[1] = false;
     atomic_store_explicit(&x->bad, 0, memory_order_relaxed);
@@ -263,8 +287,11 @@ bool exec_sync(exec_walk *w) {
 }
 
 /* The embedding row of batch row r, scaled, into dst. */
-static void embed(const model_exec *x, int r, float *dst) {
-    model_embd_row(x->m, x->b->rows[r].token, dst);
+static void embed(const exec_walk *w, int r, float *dst) {
+    const model_exec *x = w->x;
+    const model_row *row = &x->b->rows[r];
+    model_embd_row(x->m, row->token, dst);
+    if (x->m->pl.encoder) model_embd_add(x->m, row->pos, row->type, w->l->tmp, dst);
     if (x->m->pl.embd_scale != 1) x->k->scale(dst, x->m->pl.embd_scale, x->m->p.pub.n_embd);
 }
 
@@ -282,13 +309,13 @@ static bool walk_begin(exec_walk *w) {
     if (w->small) {
         for (int i = 0; i < w->n; i++) {
             w->xrow[i] = w->l->x + i * embd;
-            embed(x, i, w->xrow[i]);
+            embed(w, i, w->xrow[i]);
         }
         return true; /* the caller of the run has made the tables */
     }
     for (int i; (i = team_next(x->t)) * 8 < w->n;)
         for (int r = i * 8; r < i * 8 + 8 && r < w->n; r++) {
-            embed(x, r, x->x + r * embd);
+            embed(w, r, x->x + r * embd);
             rope_rows(x, r);
         }
     return exec_sync(w);
@@ -333,6 +360,7 @@ static bool step_run(exec_walk *w, const plan_step *s) {
     case PLAN_EXP_UP: exec_experts_up(w, s, s + 1); break;
     case PLAN_EXP_DOWN: exec_experts_down(w, s); break;
     case PLAN_HEAD: exec_head(w, s); break;
+    case PLAN_END: break;
     case PLAN_OPS: break;
     }
     return true;
@@ -369,7 +397,7 @@ static void walk_steps(model_exec *x, int me) {
         }
         if (!step_run(&w, s)) return;
         bool alone = w.small && (s->op == PLAN_NORM || s->op == PLAN_ROUTE);
-        if (!alone && s->op != PLAN_HEAD && !exec_sync(&w)) return;
+        if (!alone && s->op != PLAN_HEAD && s->op != PLAN_END && !exec_sync(&w)) return;
         lap(&w, (int)s->op);
     }
 }
@@ -414,7 +442,8 @@ int model_exec_profile(model_exec *x, const char **names, double *seconds, int c
         [PLAN_NORM] = "norm",   [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
         [PLAN_OUT] = "output",  [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
         [PLAN_ROUTE] = "route", [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
-        [PLAN_HEAD] = "head",   [EXEC_EMBED] = "embedding",   [EXEC_WAIT] = "wait"};
+        [PLAN_HEAD] = "head",   [PLAN_END] = "end",           [EXEC_EMBED] = "embedding",
+        [EXEC_WAIT] = "wait"};
     for (int i = 0; i < EXEC_KINDS && i < cap; i++) {
         names[i] = kinds[i];
         seconds[i] = x->seconds[i];

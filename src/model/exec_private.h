@@ -80,6 +80,7 @@ struct model_exec {
     const model_batch *b;
     float *logits, *hidden;
     int32_t *all, *want; /* batch rows alive before and after trim_step */
+    int32_t *end;        /* of each batch row: position behind the last that it sees */
     int32_t *out_row;    /* i of the rows that want logits, after trim_step */
     int n_want, n_out;
     exec_seg *seg_all, *seg_want;

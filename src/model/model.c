@@ -82,6 +82,7 @@ static model *open_gguf(gguf *g, const model_options *o, err *e) {
     if (!params_read(&m->p, g, e) || !plan_build(&m->pl, &m->p, o ? o->n_ctx : 0, e)) goto failed;
     if (gguf_find(g, "tokenizer.ggml.model") && !(m->t = tok_open(g, e))) goto failed;
     if (!weights_load(&m->w, &m->pl, g, o, e) || !ropes_init(m, e)) goto failed;
+    if (!classifier_load(&m->cls, g, m->p.pub.n_embd, e)) goto failed;
     m->p.pub.weight_bytes = m->w.map_bytes;
     for (int i = 0; i < m->pl.n_groups; i++)
         if (m->pl.group[i].window) m->p.pub.window = m->pl.group[i].window;
@@ -103,6 +104,7 @@ model *model_open_memory(const void *data, size_t n, const char *name, const mod
 void model_close(model *m) {
     if (!m) return;
     for (int i = 0; i < PLAN_MAX_ROPES; i++) rope_deinit(&m->rope[i]);
+    classifier_deinit(&m->cls);
     weights_deinit(&m->w);
     plan_deinit(&m->pl);
     tok_close(m->t);
@@ -124,12 +126,39 @@ const gguf *model_gguf(const model *m) {
     return m->g;
 }
 
+bool model_is_encoder(const model *m) {
+    return m->pl.encoder;
+}
+
+model_pooling model_pooling_of(const model *m) {
+    return m->p.pooling > 0 ? (model_pooling)m->p.pooling : MODEL_POOL_NONE;
+}
+
 int model_n_kv_groups(const model *m) {
     return m->pl.n_groups;
 }
 
 const model_kv_group *model_kv_group_at(const model *m, int g) {
     return g >= 0 && g < m->pl.n_groups ? &m->pl.group[g] : NULL;
+}
+
+/* Row i of a tensor that stays in the file. */
+static void row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst) {
+    const quant_info *q = quant_info_of(t->type);
+    size_t row = (size_t)k / q->block * q->block_bytes;
+    q->dequantize((const uint8_t *)t->data + (size_t)i * row, dst, k);
+}
+
+void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float *dst) {
+    int64_t k = m->p.pub.n_embd;
+    if (m->pl.type_embd) {
+        row_read(m->pl.type_embd, type, k, tmp);
+        kern_get()->add(dst, tmp, k);
+    }
+    if (m->pl.pos_embd) {
+        row_read(m->pl.pos_embd, pos, k, tmp);
+        kern_get()->add(dst, tmp, k);
+    }
 }
 
 void model_embd_row(const model *m, int32_t token, float *dst) {
@@ -139,8 +168,5 @@ void model_embd_row(const model *m, int32_t token, float *dst) {
         kern_panel_row(w->f, weight_panel(w, token / KERN_ROWS), k, token % KERN_ROWS, dst);
         return;
     }
-    const gguf_tensor *t = m->pl.embd;
-    const quant_info *q = quant_info_of(t->type);
-    size_t row = (size_t)k / q->block * q->block_bytes;
-    q->dequantize((const uint8_t *)t->data + (size_t)token * row, dst, k);
+    row_read(m->pl.embd, token, k, dst);
 }

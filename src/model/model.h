@@ -8,7 +8,8 @@
  * Rows: every row is one token of one sequence at one position. Rows of one sequence are contiguous
  * and ascending; keys and values of all rows are written before any is read, so a chunk of prefill,
  * single tokens of many sequences, and drafts are all the same call. A row's result does not depend
- * on the other rows of the batch.
+ * on the other rows of the batch. An encoder's sequences come whole, from position 0, and their pages
+ * are scratch: nothing of them is wanted after the call.
  *
  *     model *m = model_open("x.gguf", NULL, &e);
  *     model_exec *x = model_exec_new(m, team, KERN_KV_F16, 512, &e);
@@ -69,6 +70,24 @@ bool model_params_read(const gguf *g, model_params *out, err *e);
 /* Names of the architectures known, NULL-terminated. */
 const char *const *model_arch_names(void);
 
+/* ---- summing up a text ---- */
+
+/* As files number them. */
+typedef enum model_pooling {
+    MODEL_POOL_NONE = 0,
+    MODEL_POOL_MEAN = 1,
+    MODEL_POOL_CLS = 2,
+    MODEL_POOL_LAST = 3,
+    MODEL_POOL_RANK = 4
+} model_pooling;
+
+bool model_is_encoder(const model *m);          /* it has no head: model_exec_run wants hidden */
+model_pooling model_pooling_of(const model *m); /* what the file says; NONE when nothing */
+int model_n_scores(const model *m);             /* outputs of its classifier; 0: it has none */
+/* The classifier of a final state [n_embd]: an optional dense layer with tanh, then one that gives
+ * n_scores numbers, as they are. */
+void model_classify(const model *m, const float *hidden, float *scores);
+
 /* ---- KV cache shape ----
  * Layers with the same KV shape and window form a group; a page of a group holds 64 positions for
  * all its layers. The engine owns pages (who, how many, sharing); the model says how large they
@@ -100,6 +119,7 @@ typedef struct model_row {
     int32_t pos; /* absolute */
     int32_t seq; /* index into seqs */
     bool want_logits;
+    int32_t type; /* of an encoder's token: 0, or 1 in a second text */
 } model_row;
 
 typedef struct model_batch {

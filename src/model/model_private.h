@@ -6,6 +6,16 @@
 #include "model/rope.h"
 #include "model/weights.h"
 
+/* cls.*: [n_embd][n_embd] and [n_scores][n_embd], rows are outputs. */
+typedef struct classifier {
+    float *dense, *dense_bias; /* NULL: there is none */
+    float *out, *out_bias;     /* out_bias may be NULL */
+    int32_t n_scores;
+} classifier;
+
+bool classifier_load(classifier *c, const gguf *g, int32_t n_embd, err *e);
+void classifier_deinit(classifier *c);
+
 struct model {
     gguf *g;
     tok *t; /* NULL when the file has no tokenizer */
@@ -13,9 +23,12 @@ struct model {
     plan pl;
     weights w;
     rope rope[PLAN_MAX_ROPES];
+    classifier cls;
 };
 
 /* Row `token` of the embedding as floats, [n_embd], before any scale. */
 void model_embd_row(const model *m, int32_t token, float *dst);
+/* Adds what an encoder adds to it for the position and the type. tmp: [n_embd]. */
+void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float *dst);
 
 #endif

@@ -31,7 +31,9 @@ static const key_rule rules[] = {
     {"attention.head_count_kv", KEY_PER_LAYER, AT(n_head_kv), 1, LIMIT_HEADS, false, PARAM_ABSENT},
     {"attention.key_length", KEY_INT, AT(pub.head_dim_k), 1, LIMIT_HEAD_DIM, false, PARAM_ABSENT},
     {"attention.value_length", KEY_INT, AT(pub.head_dim_v), 1, LIMIT_HEAD_DIM, false, PARAM_ABSENT},
-    {"attention.layer_norm_rms_epsilon", KEY_FLOAT, AT(eps), 0, 0.1, true, 0},
+    {"attention.layer_norm_rms_epsilon", KEY_FLOAT, AT(eps), 0, 0.1, false, PARAM_ABSENT},
+    {"attention.layer_norm_epsilon", KEY_FLOAT, AT(eps_layer), 0, 0.1, false, PARAM_ABSENT},
+    {"pooling_type", KEY_INT, AT(pooling), 0, MODEL_POOL_RANK, false, PARAM_ABSENT},
     {"attention.sliding_window", KEY_INT, AT(window), 0, INT32_MAX, false, PARAM_ABSENT},
     {"attention.sliding_window_pattern", KEY_INT, AT(window_pattern), 1, LIMIT_LAYERS, false,
      PARAM_ABSENT},
@@ -239,6 +241,16 @@ static bool vocab_check(params *p, err *e) {
     return true;
 }
 
+/* Every architecture has one kind of norm, and needs the key of that one. */
+static bool norms_check(params *p, err *e) {
+    bool layer = arch_find(str_of(p->pub.arch))->encoder;
+    if (layer) p->eps = p->eps_layer;
+    if (p->eps >= 0) return true;
+    return params_fail(p,
+                       layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+                       e, "is missing");
+}
+
 static void name_read(params *p) {
     str s;
     model_params *m = &p->pub;
@@ -278,5 +290,6 @@ bool params_read(params *p, const gguf *g, err *e) {
     }
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rule_apply(p, &rules[i], e)) return false;
-    return heads_check(p, e) && experts_check(p, e) && scaling_read(p, e) && vocab_check(p, e);
+    return norms_check(p, e) && heads_check(p, e) && experts_check(p, e) && scaling_read(p, e) &&
+           vocab_check(p, e);
 }

@@ -20,7 +20,10 @@ typedef enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_YARN, ROPE_LONG } rope
 typedef struct params {
     model_params pub;
     const gguf *g;                /* borrowed while the plan is built */
-    float eps;                    /* of every RMS norm */
+    float eps;                    /* of every norm */
+    float eps_layer;              /* of layer norms: PARAM_ABSENT where the file has the other */
+    int32_t pooling;              /* a model_pooling, or PARAM_ABSENT */
+    int32_t n_types;              /* token types of an encoder */
     int32_t n_head[LIMIT_LAYERS]; /* per layer, from a number or an array */
     int32_t n_head_kv[LIMIT_LAYERS];
     int32_t n_ff[LIMIT_LAYERS];

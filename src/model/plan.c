@@ -84,7 +84,7 @@ static plan_ref vector_put(plan *pl, const gguf_tensor *t, int64_t n) {
     }
     plan_vector *v = grow(pl, (void **)&pl->vector, &pl->n_vectors, &pl->cap_vectors, sizeof *v);
     if (!v) return PLAN_NONE;
-    *v = (plan_vector){t, n};
+    *v = (plan_vector){t, n, 0};
     return pl->n_vectors - 1;
 }
 
@@ -94,6 +94,18 @@ plan_ref plan_add_vector(plan *pl, const char *name, int layer, int64_t n) {
 
 plan_ref plan_opt_vector(plan *pl, const char *name, int layer, int64_t n) {
     return plan_has(pl, name, layer) ? plan_add_vector(pl, name, layer, n) : PLAN_NONE;
+}
+
+plan_ref plan_opt_part(plan *pl, const char *name, int layer, int64_t all, int64_t at, int64_t n) {
+    if (!plan_has(pl, name, layer)) return PLAN_NONE;
+    const gguf_tensor *t = find(pl, name, layer, all, 1, 1);
+    if (t && t->type != QUANT_F32) {
+        plan_fail(pl, "tensor %.*s is not of type f32", STR_ARG(t->name));
+        return PLAN_NONE;
+    }
+    plan_ref r = vector_put(pl, t, n);
+    if (r != PLAN_NONE) pl->vector[r].at = at;
+    return r;
 }
 
 plan_ref plan_opt_expert_vector(plan *pl, const char *name, int layer, int32_t n_expert,
@@ -128,6 +140,17 @@ plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int6
     const gguf_tensor *t = find(pl, name, layer, k, rows, 1);
     return matrix_put(pl,
                       (plan_matrix){.src = t, .k = k, .n_out = n_out, .row0 = row0, .n_expert = 1});
+}
+
+const gguf_tensor *plan_add_rows_read(plan *pl, const char *name, int64_t ne0, int64_t ne1) {
+    const gguf_tensor *t = find(pl, name, 0, ne0, ne1, 1);
+    const quant_info *q = t ? quant_info_of(t->type) : NULL;
+    if (t && (!q || !q->dequantize || ne0 % q->block)) {
+        plan_fail(pl, "tensor %s is of type %s, which has no rows of %lld", name,
+                  q ? q->name : "unknown", (long long)ne0);
+        return NULL;
+    }
+    return t;
 }
 
 plan_ref plan_add_matrix(plan *pl, const char *name, int layer, int64_t n_out, int64_t k) {

@@ -21,6 +21,11 @@
  *     EXP_UP   f = glu(...) for each (row, expert)
  *     EXP_DOWN y = sum over a row's experts, ascending, of weight * (W f + bias)
  *     HEAD     logits = W h + bias, scaled and capped, for rows that want them
+ *     END      of an encoder: h is its answer
+ *
+ * An encoder differs in this: every row sees its whole sequence, which must be in one batch; keys
+ * and values are wanted within their layer only, so that all layers write to the same place; NORM
+ * is x = layernorm(x + y, w, b), h = x, with `keep`; and GATE_UP may have no gate: f = glu(W h + b).
  *
  * A plan is built once while a model opens. The builder functions check every tensor that they name
  * against the file: the first that is missing or has another shape fails the plan (`failed`, `e`),
@@ -42,10 +47,12 @@ typedef enum plan_op {
     PLAN_EXP_UP,
     PLAN_EXP_DOWN,
     PLAN_HEAD,
+    PLAN_END,
     PLAN_OPS
 } plan_op;
 
-typedef enum plan_glu { GLU_SILU, GLU_GELU, GLU_OAI } plan_glu;
+/* GLU_GELU is the tanh form, GLU_GELU_ERF the exact one, which has no gate. */
+typedef enum plan_glu { GLU_SILU, GLU_GELU, GLU_OAI, GLU_GELU_ERF } plan_glu;
 
 /* Index of a matrix or vector of the plan; PLAN_NONE where a step has none. */
 typedef int32_t plan_ref;
@@ -70,6 +77,7 @@ typedef struct plan_step {
     plan_ref sinks;          /* ATTN: one logit a head */
     int32_t heads;           /* QKV, ATTN: index into plan.heads */
     bool first;              /* NORM: there is no y yet */
+    bool keep;               /* NORM: layernorm with w and b, whose result x becomes */
     plan_glu glu;
     int32_t n_used;   /* ROUTE */
     float scale, cap; /* HEAD: factor (1: none) and soft cap (0: none) */
@@ -86,7 +94,8 @@ typedef struct plan_matrix {
 
 typedef struct plan_vector {
     const gguf_tensor *src;
-    int64_t n; /* elements, over all experts */
+    int64_t n;  /* elements, over all experts */
+    int64_t at; /* first element taken of src */
 } plan_vector;
 
 typedef struct plan_rope {
@@ -114,8 +123,10 @@ typedef struct plan {
     int32_t n_ropes;
     model_kv_group group[MODEL_MAX_KV_GROUPS];
     int32_t n_groups;
+    bool encoder;
     const gguf_tensor *embd;
-    bool tied; /* the head's matrix is the embedding */
+    const gguf_tensor *pos_embd, *type_embd; /* added to embd's rows, or NULL */
+    bool tied;                               /* the head's matrix is the embedding */
     plan_ref head;
     float embd_scale; /* 1: none */
     float eps;
@@ -139,6 +150,8 @@ bool plan_has(plan *pl, const char *name, int layer);
 plan_ref plan_add_vector(plan *pl, const char *name, int layer, int64_t n);
 plan_ref plan_opt_vector(plan *pl, const char *name, int layer,
                          int64_t n); /* PLAN_NONE when absent */
+/* Elements [at, at + n) of a vector of `all`; PLAN_NONE when absent. */
+plan_ref plan_opt_part(plan *pl, const char *name, int layer, int64_t all, int64_t at, int64_t n);
 plan_ref plan_add_matrix(plan *pl, const char *name, int layer, int64_t n_out, int64_t k);
 /* Rows [row0, row0 + n_out) of a matrix of `rows`. */
 plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int64_t row0,
@@ -151,6 +164,8 @@ void plan_pair(plan *pl, plan_ref a, plan_ref b);
 int32_t plan_add_rope(plan *pl, const plan_rope *r);
 /* Assigns group and slot. */
 int32_t plan_add_heads(plan *pl, plan_heads h);
+/* A tensor of ne0 x ne1 that is read row by row from the file. NULL fails the plan. */
+const gguf_tensor *plan_add_rows_read(plan *pl, const char *name, int64_t ne0, int64_t ne1);
 /* A step with every reference PLAN_NONE. The pointer is good until the next plan_add_step. */
 plan_step *plan_add_step(plan *pl, plan_op op);
 void plan_fail(plan *pl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -28,7 +28,7 @@ typedef struct attn_unit {
 } attn_unit;
 
 static int32_t row_hi(const exec_walk *w, int i) {
-    return w->x->b->rows[w->live[i]].pos + 1;
+    return w->x->end[w->live[i]];
 }
 
 static int32_t row_lo(const exec_walk *w, const plan_heads *h, int i) {

@@ -15,6 +15,7 @@ void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, i
     case GLU_SILU: x->k->silu_mul(gate, up, gate, all); break;
     case GLU_GELU: x->k->gelu_mul(gate, up, gate, all); break;
     case GLU_OAI: x->k->oai_mul(gate, up, 1.702f, 7.0f, gate, all); break;
+    case GLU_GELU_ERF: kern_gelu_erf(gate, all); break;
     }
 }
 
@@ -39,9 +40,9 @@ static bool h_reads_q(const model_exec *x, const plan_step *s) {
 }
 
 typedef struct norm_job {
-    const float *w, *post;
+    const float *w, *b, *post;
     float eps;
-    bool first, quantize;
+    bool first, keep, quantize;
     kern_act *h;
     float *hidden; /* where the normed state goes as well, or NULL */
 } norm_job;
@@ -58,7 +59,12 @@ static void norm_row(const exec_walk *w, const norm_job *j, int i, float *xr) {
         x->k->add(xr, y, n);
     }
     float *h = j->h->x + i * n;
-    x->k->rmsnorm(xr, j->w, j->eps, n, h);
+    if (j->keep) {
+        kern_layernorm(xr, j->w, j->b, j->eps, n, xr);
+        memcpy(h, xr, (size_t)n * sizeof(float));
+    } else {
+        x->k->rmsnorm(xr, j->w, j->eps, n, h);
+    }
     if (j->quantize)
         x->k->quantize(h, n, j->h->q + i * n, j->h->d + i * (n / KERN_BLOCK),
                        j->h->sum16 + i * (n / 16));
@@ -70,11 +76,14 @@ void exec_norm(exec_walk *w, const plan_step *s, const plan_step *next) {
     int64_t n = x->m->p.pub.n_embd;
     norm_job j = {.w = exec_vec(x, s->w),
                   .post = exec_vec(x, s->post),
+                  .b = exec_vec(x, s->b),
                   .eps = x->m->pl.eps,
                   .first = s->first,
+                  .keep = s->keep,
                   .quantize = h_reads_q(x, next),
                   .h = w->small ? &w->l->h : &x->h};
-    if (next->op == PLAN_HEAD && (!w->small || w->me == 0)) j.hidden = x->hidden;
+    if ((next->op == PLAN_HEAD || next->op == PLAN_END) && (!w->small || w->me == 0))
+        j.hidden = x->hidden;
     if (w->small) {
         for (int i = 0; i < w->n; i++) norm_row(w, &j, i, w->xrow[i]);
         return;
@@ -223,7 +232,8 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
 
 void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
     model_exec *x = w->x;
-    const weight_matrix *gate = exec_mat(x, s->w), *up = exec_mat(x, s->w2);
+    const weight_matrix *gate = exec_mat(x, s->w);
+    const weight_matrix *up = s->w2 == PLAN_NONE ? NULL : exec_mat(x, s->w2);
     const float *bg = exec_vec(x, s->b), *bu = exec_vec(x, s->b2);
     bool reads_q = exec_mat(x, down->w)->reads_q;
     kern_act f = x->f;
@@ -236,7 +246,7 @@ void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
         for (int t0 = 0; t0 < w->n; t0 += rows) {
             int n = w->n - t0 < rows ? w->n - t0 : rows;
             x->k->matmul(gate->f, weight_panel(gate, p), exec_h(w), NULL, t0, n, cg);
-            x->k->matmul(up->f, weight_panel(up, p), exec_h(w), NULL, t0, n, cu);
+            if (up) x->k->matmul(up->f, weight_panel(up, p), exec_h(w), NULL, t0, n, cu);
             for (int i = 0; i < n && (bg || bu); i++) {
                 if (bg) bias_add(cg + i * KERN_ROWS, bg + col, width);
                 if (bu) bias_add(cu + i * KERN_ROWS, bu + col, width);

@@ -167,7 +167,9 @@ static bool pack_all(pack_run *r, err *e) {
             return err_set(e, ERR_DAMAGED,
                            "%s: tensor %.*s has %lld elements, no whole blocks of %s",
                            gguf_path(r->g), STR_ARG(v->src->name), (long long)v->n, q->name);
-        q->dequantize(v->src->data, r->w->v[i], v->n);
+        const char *from = (const char *)v->src->data +
+                           (size_t)v->at * sizeof(float); /* F32 unless 0 */
+        q->dequantize(from, r->w->v[i], v->n);
     }
     return true;
 }

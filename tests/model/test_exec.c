@@ -39,7 +39,7 @@ static int batch_fill(const rig *r, const int *take, model_row *rows, asked *out
         for (int i = 0; i < k; i++) {
             int pos = r->pos[s] + i;
             bool wants = pos % 3 == 0 || i == k - 1;
-            rows[n++] = (model_row){token_of(r, s, pos), pos, s, wants};
+            rows[n++] = (model_row){token_of(r, s, pos), pos, s, wants, 0};
             if (wants) out[(*n_out)++] = (asked){s, pos};
         }
     }
@@ -163,7 +163,7 @@ static void sparse_outputs(void **state) {
     for (int i = 0; i < 128; i++) ids[i] = token_of(&r, 0, i);
     rig_feed(&r, 0, ids, 128, all);
     model_row rows[128];
-    for (int i = 0; i < 128; i++) rows[i] = (model_row){ids[i], i, 0, i % 60 == 5};
+    for (int i = 0; i < 128; i++) rows[i] = (model_row){ids[i], i, 0, i % 60 == 5, 0};
     model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = 128};
     err e = {0};
     assert_true(model_exec_run(r.x, &b, some, NULL, &e));
@@ -190,7 +190,7 @@ static void hidden_state(void **state) {
     float *one = calloc(1, (size_t)n_embd * sizeof *one);
     rig_feed(&r, 0, ids, 12, logits);
     model_row rows[12];
-    for (int i = 0; i < 12; i++) rows[i] = (model_row){ids[i], i, 0, i == 7};
+    for (int i = 0; i < 12; i++) rows[i] = (model_row){ids[i], i, 0, i == 7, 0};
     model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = 12};
     err e = {0};
     assert_true(model_exec_run(r.x, &b, again, hidden, &e));
@@ -221,7 +221,7 @@ static void cancelled(void **state) {
     _Atomic bool flag = true;
     for (int n = 1; n <= 8; n += 7) {
         model_row rows[8];
-        for (int i = 0; i < n; i++) rows[i] = (model_row){ids[i], i, 0, true};
+        for (int i = 0; i < n; i++) rows[i] = (model_row){ids[i], i, 0, true, 0};
         model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = n, .cancel = &flag};
         err e = {0};
         assert_false(model_exec_run(r.x, &b, logits, NULL, &e));

@@ -241,7 +241,7 @@ static bool run_one(model *m, err *e) {
         ok = ok && page[g];
     }
     float *logits = malloc((size_t)model_params_of(m)->n_vocab * sizeof *logits);
-    model_row row = {0, 0, 0, true};
+    model_row row = {0, 0, 0, true, 0};
     model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
     ok = ok && logits && model_exec_run(x, &b, logits, NULL, e);
     for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) free(page[g]);

@@ -5,7 +5,9 @@
 
 For each model two files are written to DIR (default tests/model/vectors):
     NAME.json  metadata pairs and tensors as they stand in a GGUF file, with the prompt;
-    NAME.f32   logits of every position of the prompt, [n_prompt][n_vocab], little-endian float.
+    NAME.f32   logits of every position of the prompt, [n_prompt][n_vocab], little-endian float; of models
+               that sum up a text, the final state of every position, [n_prompt][n_embd], then what their
+               classifier says of the whole.
 
 Weights are in neither: both sides draw them from the seed. Element i of tensor T is
     centre + spread * u,   u = (philox >> 8) * 2^-23 - 1,
@@ -96,7 +98,8 @@ class Spec:
         self.vector(name + ".weight", n, 1.0, 0.25)
 
     def as_json(self):
-        return {"name": self.name, "arch": self.arch, "seed": SEED, "n_vocab": N_VOCAB,
+        more = {k: self.p[k] for k in ("n_embd", "n_scores", "n_first") if k in self.p}
+        return {"name": self.name, "arch": self.arch, "seed": SEED, "n_vocab": N_VOCAB, **more,
                 "prompt": prompt_ids(), "kv": self.kv, "tensors": self.tensors}
 
 
@@ -176,6 +179,69 @@ def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0
     return s
 
 
+MEAN, CLS, LAST, RANK = 1, 2, 3, 4
+
+
+def encoder(name, arch, pooling, n_layer=2, n_head=4, ff=512, n_scores=0, n_first=N_PROMPT, eps=1e-12, base=1000.0):
+    """bert (biases, positions, exact GELU) and nomic-bert (rope, a gate, one matrix for Q, K and V)."""
+    bert = arch == "bert"
+    s = Spec(name, arch, n_layer=n_layer, n_head=n_head, ff=ff, n_scores=n_scores, n_first=n_first, eps=eps, base=base,
+             ctx=256, n_embd=EMBD)
+    s.key("block_count", "u32", n_layer)
+    s.key("context_length", "u32", 256)
+    s.key("embedding_length", "u32", EMBD)
+    s.key("feed_forward_length", "u32", ff)
+    s.key("attention.head_count", "u32", n_head)
+    s.key("attention.layer_norm_epsilon", "f32", eps)
+    s.key("pooling_type", "u32", pooling)
+    if not bert:
+        s.key("rope.freq_base", "f32", base)
+
+    def normed(at):
+        s.norm(at, EMBD)
+        s.vector(at + ".bias", EMBD, 0.0, 0.25)
+
+    def linear(at, n_in, n_out, gain=1.0):
+        s.matrix(at, n_in, n_out, gain=gain)
+        if bert:
+            s.vector(at + ".bias", n_out, 0.0, 0.25)
+
+    s.matrix("token_embd", EMBD, N_VOCAB, gain=4.0)
+    s.matrix("token_types", EMBD, 2, gain=4.0)
+    if bert:
+        s.matrix("position_embd", EMBD, 256, gain=4.0)
+    normed("token_embd_norm")
+    for i in range(n_layer):
+        b = f"blk.{i}."
+        if bert:
+            for x in "qkv":
+                linear(b + "attn_" + x, EMBD, EMBD, gain=1.5)
+        else:
+            s.matrix(b + "attn_qkv", EMBD, 3 * EMBD, gain=1.5)
+        linear(b + "attn_output", EMBD, EMBD)
+        normed(b + "attn_output_norm")
+        linear(b + "ffn_up", EMBD, ff)
+        if not bert:
+            s.matrix(b + "ffn_gate", EMBD, ff)
+        linear(b + "ffn_down", ff, EMBD)
+        normed(b + "layer_output_norm")
+    if n_scores:
+        s.matrix("cls", EMBD, EMBD)
+        s.vector("cls.bias", EMBD, 0.0, 0.25)
+        s.matrix("cls.output", EMBD, n_scores)
+        s.vector("cls.output.bias", n_scores, 0.0, 0.25)
+    return s
+
+
+def judge():
+    """The form of Qwen3's rerankers: a decoder whose last state two rows turn into yes and no."""
+    s = layered("qwen3-rank", "qwen3", base=1e6, qk_norm=True, eps=1e-6, n_head=4, n_kv=2, hd=64)
+    s.key("pooling_type", "u32", RANK)
+    s.matrix("cls.output", EMBD, 2)
+    s.p.update(n_embd=EMBD, n_scores=2, n_first=N_PROMPT)
+    return s
+
+
 def table(s, name, values):
     s.tensors.append({"name": name, "ne": [len(values)], "values": [float(np.float32(v)) for v in values]})
 
@@ -228,6 +294,11 @@ def specs():
                     (SCALING + "type", "str", "yarn"), (SCALING + "factor", "f32", 8.0),
                     (SCALING + "original_context_length", "u32", ORIGINAL_CTX)]),
     ]
+    out += [
+        encoder("bert", "bert", CLS, n_scores=1, n_first=40),
+        encoder("nomic-bert", "nomic-bert", MEAN),
+        judge(),
+    ]
     by_name = {s.name: s for s in out}
     table(by_name["llama"], "rope_freqs.weight", llama3_factors(64, 500000.0))
     table(by_name["phi3"], "rope_factors_long.weight", long_factors(64, "long"))
@@ -264,7 +335,7 @@ def build_hf(s):
         return T.MistralForCausalLM(T.MistralConfig(**common, rope_parameters=rope, sliding_window=p["window"]))
     if name == "qwen2":
         return T.Qwen2ForCausalLM(T.Qwen2Config(**common, rope_parameters=rope))
-    if name == "qwen3":
+    if name in ("qwen3", "qwen3-rank"):
         return T.Qwen3ForCausalLM(T.Qwen3Config(**common, rope_parameters=rope))
     if name == "gemma2":
         return T.Gemma2ForCausalLM(T.Gemma2Config(
@@ -358,7 +429,94 @@ def hf_weights(s):
     return out
 
 
+def build_encoder(s):
+    import transformers as T
+    p = s.p
+    common = dict(vocab_size=N_VOCAB, hidden_size=EMBD, intermediate_size=p["ff"], num_hidden_layers=p["n_layer"],
+                  num_attention_heads=p["n_head"], max_position_embeddings=p["ctx"], type_vocab_size=2,
+                  layer_norm_eps=p["eps"], pad_token_id=None)
+    if s.arch == "bert":
+        return T.BertForSequenceClassification(T.BertConfig(**common, num_labels=p["n_scores"]))
+    return T.NomicBertModel(T.NomicBertConfig(**{**common, "pad_token_id": 0}, rope_parameters={
+        "rope_type": "default", "rope_theta": p["base"]}))
+
+
+def encoder_weights(s):
+    g, out = {t["name"]: draw(t) for t in s.tensors}, {}
+
+    def put(to, at):
+        for part in ("weight", "bias"):
+            if f"{at}.{part}" in g:
+                out[f"{to}.{part}"] = g[f"{at}.{part}"]
+
+    bert = s.arch == "bert"
+    base = "bert." if bert else ""
+    e = base + "embeddings."
+    put(e + "word_embeddings", "token_embd")
+    put(e + "token_type_embeddings", "token_types")
+    put(e + "position_embeddings", "position_embd")
+    put(e + "LayerNorm", "token_embd_norm")
+    for i in range(s.p["n_layer"]):
+        b = f"blk.{i}."
+        if bert:
+            h = f"bert.encoder.layer.{i}."
+            for x, name in (("q", "query"), ("k", "key"), ("v", "value")):
+                put(h + "attention.self." + name, b + "attn_" + x)
+            put(h + "attention.output.dense", b + "attn_output")
+            put(h + "attention.output.LayerNorm", b + "attn_output_norm")
+            put(h + "intermediate.dense", b + "ffn_up")
+            put(h + "output.dense", b + "ffn_down")
+            put(h + "output.LayerNorm", b + "layer_output_norm")
+        else:
+            h = f"layers.{i}."
+            for k, name in enumerate(("q_proj", "k_proj", "v_proj")):
+                out[h + f"self_attn.{name}.weight"] = g[b + "attn_qkv.weight"][k * EMBD:(k + 1) * EMBD]
+            put(h + "self_attn.o_proj", b + "attn_output")
+            put(h + "post_attention_layernorm", b + "attn_output_norm")
+            put(h + "mlp.up_proj", b + "ffn_up")
+            put(h + "mlp.gate_proj", b + "ffn_gate")
+            put(h + "mlp.down_proj", b + "ffn_down")
+            put(h + "post_mlp_layernorm", b + "layer_output_norm")
+    if bert:
+        put("bert.pooler.dense", "cls")
+        put("classifier", "cls.output")
+    return out
+
+
+def state_of(s):
+    """The final state of every position, then the scores."""
+    import torch
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    if s.name == "qwen3-rank":
+        model, want = build_hf(s).float().eval(), hf_weights(s)
+    else:
+        model, want = build_encoder(s).float().eval(), encoder_weights(s)
+    model.set_attn_implementation("eager")
+    state = model.state_dict()
+    bad = [k for k in want if k not in state or tuple(state[k].shape) != want[k].shape]
+    bad += [k for k in state if k not in want and not k.endswith(("inv_freq", "position_ids", "lm_head.weight"))]
+    if bad:
+        sys.exit(f"{s.name}: {bad}")
+    model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in want.items()}, strict=False)
+    ids = torch.tensor([prompt_ids()])
+    with torch.no_grad():
+        if s.name == "qwen3-rank":
+            hidden = model.model(ids, use_cache=False).last_hidden_state[0]
+            head = torch.from_numpy(draw(next(t for t in s.tensors if t["name"] == "cls.output.weight")))
+            scores = torch.softmax(hidden[-1] @ head.T, -1)[:1]  # the first is yes
+            scores = torch.cat([scores, 1 - scores])
+        else:
+            types = torch.tensor([[0] * s.p["n_first"] + [1] * (N_PROMPT - s.p["n_first"])])
+            inner = model.bert if s.arch == "bert" else model
+            hidden = inner(ids, token_type_ids=types).last_hidden_state[0]
+            scores = model(ids, token_type_ids=types).logits[0] if s.p["n_scores"] else torch.zeros(0)
+    return np.concatenate([hidden.numpy().reshape(-1), scores.numpy().reshape(-1)]).astype("<f4")[None]
+
+
 def logits_of(s):
+    if "n_embd" in s.p:
+        return state_of(s)
     import torch
     torch.manual_seed(0)
     torch.set_num_threads(1)

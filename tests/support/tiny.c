@@ -17,6 +17,8 @@ const char *const tiny_names[] = {
     "llama",  "llama-untied", "llama-linear", "llama-yarn", "mistral",  "qwen2",   "qwen3",
     "gemma2", "gemma3",       "phi3",         "smollm3",    "qwen3moe", "gpt-oss", NULL};
 
+const char *const tiny_embedders[] = {"bert", "nomic-bert", "qwen3-rank", NULL};
+
 /* After the 256 bytes: eight merges, then control tokens. */
 static const char *const merged[] = {"\xC4\xA0t", "he", "in", "re", "an", "er", "ou", "on"};
 static const char *const merges[] = {"\xC4\xA0 t", "h e", "i n", "r e", "a n", "e r", "o u", "o n"};
@@ -251,9 +253,16 @@ static bool read_logits(tiny_model *t, err *e) {
     if (!vector_path(path, sizeof path, t->name, "f32", e)) return false;
     buf_init(&b, 64u << 20);
     bool ok = file_read(&b, path, e);
-    if (ok && b.len != (size_t)t->n_prompt * (size_t)t->n_vocab * sizeof(float))
+    size_t n = (size_t)t->n_prompt * (size_t)t->n_vocab;
+    if (t->n_embd) n = (size_t)t->n_prompt * (size_t)t->n_embd + (size_t)t->n_scores;
+    if (ok && b.len != n * sizeof(float))
         ok = err_set(e, ERR_FAILED, "%s: %zu bytes do not fit the prompt", path, b.len);
-    if (ok) t->logits = (float *)(void *)buf_take(&b, NULL);
+    if (ok && t->n_embd) {
+        t->state = (float *)(void *)buf_take(&b, NULL);
+        t->score = t->state + (size_t)t->n_prompt * (size_t)t->n_embd;
+    } else if (ok) {
+        t->logits = (float *)(void *)buf_take(&b, NULL);
+    }
     buf_deinit(&b);
     return ok;
 }
@@ -266,6 +275,9 @@ bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e) {
     json_t *prompt = json_object_get(spec, "prompt");
     t->n_prompt = (int)json_array_size(prompt);
     t->n_vocab = (int)json_integer_value(json_object_get(spec, "n_vocab"));
+    t->n_embd = (int)json_integer_value(json_object_get(spec, "n_embd"));
+    t->n_scores = (int)json_integer_value(json_object_get(spec, "n_scores"));
+    t->n_first = (int)json_integer_value(json_object_get(spec, "n_first"));
     t->prompt = calloc((size_t)t->n_prompt, sizeof *t->prompt);
     for (int i = 0; t->prompt && i < t->n_prompt; i++)
         t->prompt[i] = (int32_t)json_integer_value(json_array_get(prompt, (size_t)i));
@@ -279,5 +291,6 @@ void tiny_close(tiny_model *t) {
     buf_deinit(&t->gguf);
     free(t->prompt);
     free(t->logits);
+    free(t->state);
     *t = (tiny_model){0};
 }

@@ -22,11 +22,18 @@ typedef struct tiny_model {
     buf gguf;        /* a whole GGUF file; data is page-aligned nowhere: it is a plain buffer */
     int32_t *prompt; /* [n_prompt] */
     int n_prompt, n_vocab;
-    float *logits; /* [n_prompt][n_vocab] by transformers, for F32 weights */
+    float *logits; /* [n_prompt][n_vocab] by transformers, for F32 weights; NULL of the next ones */
+    /* Of models that sum up a text: */
+    float *state; /* [n_prompt][n_embd] the final state of every position */
+    float *score; /* [n_scores] what its classifier says of the whole prompt; part of state */
+    int n_embd, n_scores;
+    int n_first; /* tokens of the first of two texts */
 } tiny_model;
 
 /* Every model there is, NULL-terminated: "llama", "llama-yarn", ..., "gpt-oss". */
 extern const char *const tiny_names[];
+/* Those that sum up a text: "bert", "nomic-bert", "qwen3-rank". NULL-terminated. */
+extern const char *const tiny_embedders[];
 
 /* weight_type: of every matrix but a router (those and vectors stay F32); rounded by quant's
  * quantiser. */

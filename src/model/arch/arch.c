@@ -2,18 +2,20 @@
 
 /* The table: one row an architecture. */
 #define ARCHITECTURES(ROW)                                                                         \
-    ROW("llama", arch_llama)                                                                       \
-    ROW("qwen2", arch_qwen2)                                                                       \
-    ROW("qwen3", arch_qwen3)                                                                       \
-    ROW("gemma2", arch_gemma2)                                                                     \
-    ROW("gemma3", arch_gemma3)                                                                     \
-    ROW("phi3", arch_phi3)                                                                         \
-    ROW("smollm3", arch_smollm3)                                                                   \
-    ROW("qwen3moe", arch_qwen3moe)                                                                 \
-    ROW("gpt-oss", arch_gpt_oss)
+    ROW("llama", arch_llama, false)                                                                \
+    ROW("qwen2", arch_qwen2, false)                                                                \
+    ROW("qwen3", arch_qwen3, false)                                                                \
+    ROW("gemma2", arch_gemma2, false)                                                              \
+    ROW("gemma3", arch_gemma3, false)                                                              \
+    ROW("phi3", arch_phi3, false)                                                                  \
+    ROW("smollm3", arch_smollm3, false)                                                            \
+    ROW("qwen3moe", arch_qwen3moe, false)                                                          \
+    ROW("gpt-oss", arch_gpt_oss, false)                                                            \
+    ROW("bert", arch_bert, true)                                                                   \
+    ROW("nomic-bert", arch_nomic_bert, true)
 
-#define AS_ARCH(name, emit) {name, emit},
-#define AS_NAME(name, emit) name,
+#define AS_ARCH(name, emit, encoder) {name, emit, encoder},
+#define AS_NAME(name, emit, encoder) name,
 
 static const arch table[] = {ARCHITECTURES(AS_ARCH)};
 static const char *const names[] = {ARCHITECTURES(AS_NAME) NULL};

@@ -13,6 +13,7 @@
 typedef struct arch {
     const char *name; /* general.architecture */
     void (*emit)(plan *pl, const params *p);
+    bool encoder; /* sees whole sequences and generates nothing */
 } arch;
 
 const arch *arch_find(str name); /* NULL when not known */
@@ -26,6 +27,8 @@ void arch_gemma3(plan *pl, const params *p);
 void arch_phi3(plan *pl, const params *p);
 void arch_smollm3(plan *pl, const params *p);
 void arch_gpt_oss(plan *pl, const params *p);
+void arch_bert(plan *pl, const params *p);
+void arch_nomic_bert(plan *pl, const params *p);
 
 /* ---- shared blocks (common.c) ---- */
 
