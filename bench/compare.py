@@ -8,8 +8,8 @@ The peer is llama-bench where it is on PATH, else llama.cpp's library as `make p
 carries it (tests/peers/llama_cpp.py says where it is looked for). Without a peer Hearth runs alone. Models for the table
 are made into the folder --models (bench/models.py). One row a run is appended to --csv, with the share of the machine's
 limit measured around Hearth's run of the same pair; medians, spreads, ratios of the pairs and targets are printed as
-a table. On a machine that others use, --gate names a command that takes it for one pair: it prints a line when the pair
-may begin and ends when its stdin closes.
+a table. On a machine that others use, --gate names a command that takes it for the pairs of a row: it prints a line when
+they may begin and ends when its stdin closes.
 """
 import argparse
 import contextlib
@@ -54,7 +54,7 @@ def hearth_version(program):
 
 @contextlib.contextmanager
 def gate(command):
-    """The machine for one pair, where somebody has to be asked for it."""
+    """The machine for the pairs of a row, where somebody has to be asked for it."""
     if not command:
         yield
         return
@@ -91,8 +91,8 @@ def turns(sides, a):
     """The pairs; what each run said is kept in its side."""
     for side in sides:
         side.engine.wait_ready()
-    for pair in range(a.pairs):
-        with gate(a.gate):
+    with gate(a.gate):
+        for pair in range(a.pairs):
             for side in sides:
                 run = side.engine.measure()
                 side.runs.append(run)
@@ -256,7 +256,7 @@ def main():
     ap.add_argument("--models", type=pathlib.Path, default=models.cache_folder())
     ap.add_argument("--text-model", type=pathlib.Path, default=ROOT / "models/bard/bard-q8_0.gguf",
                     help="a model that writes sense, for the row that rewrites a page (default: bard)")
-    ap.add_argument("--gate", default="", help="command that takes the machine for a pair")
+    ap.add_argument("--gate", default="", help="command that takes the machine for the pairs of a row")
     ap.add_argument("--csv", type=pathlib.Path, default=ROOT / "bench/results" / f"{platform.node()}.csv")
     a = ap.parse_args()
     if bool(a.model) == a.table:

@@ -1,5 +1,6 @@
 /* What `hearth bench` measures, and how a repetition goes. cmd_bench.c reads the options and
- * prints; bench_run.c times requests; bench_profile.c says where the time goes; limits.c knows the machine.
+ * prints; bench_run.c times requests; bench_profile.c says where the time goes; limits.c knows the
+ * machine.
  *
  * Every repetition is made of requests like any other: sampling (greedy) and the output matrix are
  * in the figures. Times are taken on the engine's own thread, when a step is done. One thread.

@@ -11,12 +11,13 @@ const kern_peak *kern_peak_of(const kern *k) {
         const kern_peak *peak;
     } table[] = {
 #if defined(__x86_64__)
+        {"amx", &kern_peak_amx},
         {"avx512", &kern_peak_avx512},
         {"avxvnni", &kern_peak_avxvnni},
         {"avx2", &kern_peak_avx2},
 #elif defined(__aarch64__)
         {"neon", &kern_peak_dotprod},
-        {"i8mm", &kern_peak_i8mm},
+        {"neon-i8mm", &kern_peak_i8mm},
 #endif
         {"ref", &plain},
     };
