@@ -171,8 +171,11 @@ extern const api_field api_sampler_fields[];
  * xtc_*, mirostat*, ignore_eos of object `o` into *p, which begins as hearth_params_default();
  * a seed that is not given is drawn. Lists are in c->arena. */
 bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e);
-/* A conversation to the model's prompt, as its template says; chatml for a model without one. */
-bool api_chat_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out, api_error *e);
+/* A conversation to the model's prompt, as its template says; chatml for a model without one.
+ * messages: an array in OpenAI's shape, its content checked by api_content_check; how: tools,
+ * think, effort and so on, from hearth_chat_default(). */
+bool api_chat_prompt(api_call *c, const json_t *messages, const hearth_chat *how, api_prompt *out,
+                     api_error *e);
 /* A text to the model's prompt, with begin-of-text by the model's rule. */
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e);
 /* "5m", "300", 300, -1, 0 to seconds; -1: for ever. False: not such a thing. */
@@ -181,6 +184,8 @@ bool api_keep_alive_read(const json_t *v, int64_t *out_s);
  * NUL-terminated in the arena. Parts of other kinds are an error that names them. */
 bool api_content_text(api_call *c, const json_t *content, const char *where, const char **out,
                       api_error *e);
+/* The same without joining: whether the content is a text, or parts that are texts. */
+bool api_content_check(const json_t *content, const char *where, api_error *e);
 /* A token's own bytes and text, for lists of log-probabilities. In the arena. */
 str api_token_text(api_call *c, int32_t id);
 

@@ -1,5 +1,6 @@
 /* /v1/chat/completions. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/openai.h"
 #include "base/limits.h"
@@ -89,6 +90,9 @@ static const api_field chat_fields[] = {
     {.name = "reasoning_effort",
      .types = API_STRING,
      .words = "none|minimal|low|medium|high|xhigh|max"},
+    {.name = "chat_template_kwargs",
+     .types = API_OBJECT,
+     .doc = "further variables of the model's chat template"},
     {.name = "modalities", .types = API_ARRAY, .items = API_STRING},
     {.name = "metadata", .types = API_OBJECT, .doc = "kept in the ledger"},
     {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
@@ -303,26 +307,32 @@ static const api_writer chat_writer = {chat_begin, chat_piece, chat_end, chat_fi
 
 /* ---- the request ---- */
 
-static bool messages_read(api_call *c, hearth_message **out, size_t *n, api_error *e) {
-    const json_t *list = api_get(c->body, "messages"), *m;
-    hearth_message *messages = arena_calloc(c->arena, json_array_size(list), sizeof *messages);
+/* Their contents; the template says what else it takes. */
+static bool messages_ok(const json_t *body, api_error *e) {
+    const json_t *list = api_get(body, "messages"), *m;
     char where[64];
     size_t i;
-    if (!messages) return api_fail(e, 413, "too_long", "messages", "too many messages");
     json_array_foreach(list, i, m) {
-        const char *role = api_get_text(m, "role", "");
-        if (strcmp(role, "developer") == 0) role = "system";
-        snprintf(where, sizeof where, "messages[%zu].role", i);
-        if (strcmp(role, "tool") == 0 || strcmp(role, "function") == 0)
-            return api_fail(e, 400, "unsupported_value", where,
-                            "%s: results of tools cannot be given to this model", where);
         snprintf(where, sizeof where, "messages[%zu].content", i);
-        messages[i].role = role;
-        if (!api_content_text(c, api_get(m, "content"), where, &messages[i].text, e)) return false;
+        if (!api_content_check(api_get(m, "content"), where, e)) return false;
     }
-    *out = messages;
-    *n = json_array_size(list);
     return true;
+}
+
+static bool prompt_of(api_call *c, api_prompt *out, api_error *e) {
+    hearth_chat how = hearth_chat_default();
+    const json_t *kwargs = api_get(c->body, "chat_template_kwargs");
+    how.effort = api_get_text(c->body, "reasoning_effort", NULL);
+    if (how.effort && strcmp(how.effort, "none") == 0) {
+        how.effort = NULL;
+        how.think = 0;
+    }
+    char *text = kwargs ? json_dumps(kwargs, JSON_COMPACT) : NULL;
+    how.kwargs = text;
+    how.kwargs_len = text ? strlen(text) : 0;
+    bool ok = api_chat_prompt(c, api_get(c->body, "messages"), &how, out, e);
+    free(text);
+    return ok;
 }
 
 static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error *e) {
@@ -349,15 +359,13 @@ static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error
 static void chat(api_call *c) {
     api_error e = {0};
     hearth_params p;
-    hearth_message *messages = NULL;
-    size_t n = 0;
     api_prompt prompt = {0};
     chat_state *s = arena_alloc(c->arena, sizeof *s);
     api_call_name(c, "chatcmpl");
     c->state = s;
     bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
-    ok = ok && options_read(c, &p, s, &e) && messages_read(c, &messages, &n, &e) &&
-         api_chat_prompt(c, messages, n, &prompt, &e) &&
+    ok = ok && options_read(c, &p, s, &e) && messages_ok(c->body, &e) &&
+         prompt_of(c, &prompt, &e) &&
          api_generate(c, &chat_writer, &p, &prompt, 1, (int)api_get_int(c->body, "n", 1), &e);
     if (!ok) api_reply_error(c, &e);
 }

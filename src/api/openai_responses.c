@@ -445,14 +445,21 @@ static bool talk_read(api_call *c, api_error *e) {
 static bool prompt_of(api_call *c, api_prompt *out, api_error *e) {
     const response_state *s = c->state;
     const char *instructions = api_get_text(c->body, "instructions", NULL);
-    const json_t *m;
-    size_t n = 0, i;
-    hearth_message *list = arena_calloc(c->arena, json_array_size(s->talk) + 1, sizeof *list);
-    if (!list) return no_memory(e);
-    if (instructions) list[n++] = (hearth_message){"system", instructions};
-    json_array_foreach(s->talk, i, m)
-        list[n++] = (hearth_message){api_get_text(m, "role", ""), api_get_text(m, "content", "")};
-    return api_chat_prompt(c, list, n, out, e);
+    hearth_chat how = hearth_chat_default();
+    how.effort = api_get_text(api_get(c->body, "reasoning"), "effort", NULL);
+    if (how.effort && strcmp(how.effort, "none") == 0) {
+        how.effort = NULL;
+        how.think = 0;
+    }
+    if (!instructions) return api_chat_prompt(c, s->talk, &how, out, e);
+    json_t *all = json_array();
+    bool ok = all &&
+              json_array_append_new(
+                  all, json_pack("{s:s, s:s}", "role", "system", "content", instructions)) == 0 &&
+              json_array_extend(all, s->talk) == 0;
+    ok = ok ? api_chat_prompt(c, all, &how, out, e) : no_memory(e);
+    json_decref(all);
+    return ok;
 }
 
 static bool has_functions(const json_t *tools) {

@@ -203,33 +203,81 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
 
 /* ---- prompts ---- */
 
-/* A file without a template is served as chatml, if its vocabulary can write it, or as text. */
-static bool chatml_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out,
-                          api_error *e) {
-    buf text;
-    buf_init(&text, LIMIT_CALL_BYTES);
-    hearth_err he = {0};
-    for (size_t i = 0; i < n; i++)
-        buf_printf(&text, "<|im_start|>%s\n%s<|im_end|>\n", m[i].role, m[i].text);
-    buf_puts(&text, "<|im_start|>assistant\n");
-    bool ok = !text.failed &&
-              hearth_tokenize(resident_model(c->model), text.data, text.len,
-                              HEARTH_TOK_SPECIAL | HEARTH_TOK_BOS, &out->ids, &out->n, &he);
-    if (!ok && !text.failed) api_fail(e, 400, "invalid_value", "messages", "%s", he.msg);
-    else if (!ok) api_fail(e, 413, "too_long", "messages", "the conversation is too long");
-    buf_deinit(&text);
-    return ok;
+typedef struct ids_list {
+    int32_t *id; /* owned */
+    size_t n, cap;
+} ids_list;
+
+/* Appends the tokens of a text; special: control tokens in it become their ids. */
+static bool ids_add(api_call *c, ids_list *l, str text, unsigned flags, hearth_err *he) {
+    int32_t *more;
+    size_t n;
+    if (!hearth_tokenize(resident_model(c->model), text.p, text.n, flags, &more, &n, he))
+        return false;
+    if (l->n + n > l->cap) {
+        size_t cap = 2 * (l->n + n);
+        int32_t *grown = realloc(l->id, cap * sizeof *grown);
+        if (!grown) {
+            hearth_free(more);
+            return false;
+        }
+        l->id = grown;
+        l->cap = cap;
+    }
+    memcpy(l->id + l->n, more, n * sizeof *more);
+    l->n += n;
+    hearth_free(more);
+    return true;
 }
 
-bool api_chat_prompt(api_call *c, const hearth_message *m, size_t n, api_prompt *out,
+/* A file without a template is served as chatml. What people wrote is tokenised by itself, so that
+ * it cannot make a control token. */
+static bool chatml_prompt(api_call *c, const json_t *messages, api_prompt *out, api_error *e) {
+    ids_list l = {0};
+    hearth_err he = {.code = HEARTH_FAILED, .msg = "out of memory"};
+    const json_t *m;
+    size_t i;
+    bool ok = true;
+    json_array_foreach(messages, i, m) {
+        char head[80];
+        const char *text;
+        snprintf(head, sizeof head, "<|im_start|>%.40s\n", api_get_text(m, "role", "user"));
+        ok = ok && api_content_text(c, api_get(m, "content"), "content", &text, e) &&
+             ids_add(c, &l, str_of(head), HEARTH_TOK_SPECIAL | (i ? 0u : HEARTH_TOK_BOS), &he) &&
+             ids_add(c, &l, str_of(text), 0, &he) &&
+             ids_add(c, &l, STR("<|im_end|>\n"), HEARTH_TOK_SPECIAL, &he);
+    }
+    ok = ok && ids_add(c, &l, STR("<|im_start|>assistant\n"), HEARTH_TOK_SPECIAL, &he);
+    *out = (api_prompt){l.id, l.n};
+    if (ok) return true;
+    free(l.id);
+    *out = (api_prompt){0};
+    return e->status ? false : api_fail(e, 400, "invalid_value", "messages", "%s", he.msg);
+}
+
+static bool template_failed(const hearth_err *he, api_error *e) {
+    bool refused = he->code == HEARTH_USAGE || he->code == HEARTH_NO_FIT;
+    return api_fail(e, refused ? 400 : 500, refused ? "invalid_value" : "server_error",
+                    refused ? "messages" : NULL, "%s", he->msg);
+}
+
+bool api_chat_prompt(api_call *c, const json_t *messages, const hearth_chat *how, api_prompt *out,
                      api_error *e) {
-    if (resident_is_bare(c->model)) return chatml_prompt(c, m, n, out, e);
+    if (resident_is_bare(c->model)) return chatml_prompt(c, messages, out, e);
     hearth_err he = {0};
-    if (hearth_chat_tokenize(resident_model(c->model), m, n, true, &out->ids, &out->n, &he))
-        return true;
-    return api_fail(e, he.code == HEARTH_USAGE ? 400 : 500,
-                    he.code == HEARTH_USAGE ? "invalid_value" : "server_error", "messages", "%s",
-                    he.msg);
+    hearth_chat_prompt p = {0};
+    hearth_chat chat = *how;
+    char *text = json_dumps(messages, JSON_COMPACT);
+    if (!text) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    chat.messages = text;
+    chat.messages_len = strlen(text);
+    bool ok = hearth_chat_render(resident_model(c->model), &chat, &p, &he);
+    free(text);
+    if (!ok) return template_failed(&he, e);
+    *out = (api_prompt){p.ids, p.n_ids};
+    p.ids = NULL;
+    hearth_chat_prompt_free(&p);
+    return true;
 }
 
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e) {
@@ -240,45 +288,50 @@ bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e) {
     return api_fail(e, 400, "invalid_value", "prompt", "%s", he.msg);
 }
 
-static bool part_text(const json_t *part, const char *where, size_t i, buf *out, api_error *e) {
+/* The text of a part; NULL, with *e, when it is none. */
+static const json_t *part_text(const json_t *part, const char *where, size_t i, api_error *e) {
     char shown[60], param[120];
     const char *type = api_get_text(part, "type", "text");
-    const json_t *text = json_is_string(part) ? part : api_get(part, "text");
-    snprintf(param, sizeof param, "%s[%zu]", where, i);
+    bool refusal = strcmp(type, "refusal") == 0;
+    const json_t *text = json_is_string(part) ? part : api_get(part, refusal ? "refusal" : "text");
     bool is_text = strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
-                   strcmp(type, "output_text") == 0 || strcmp(type, "refusal") == 0;
-    if (strcmp(type, "refusal") == 0) text = api_get(part, "refusal");
+                   strcmp(type, "output_text") == 0 || refusal;
+    if (is_text && json_is_string(text)) return text;
+    snprintf(param, sizeof param, "%s[%zu]", where, i);
     str_printable(str_of(type), shown, sizeof shown);
-    if (!is_text)
-        return api_fail(e, 400, "unsupported_content", param, "%s: this model takes text, not %s",
-                        param, shown);
-    if (!json_is_string(text))
-        return api_fail(e, 400, "invalid_type", param, "%s: text must be a string", param);
-    buf_append(out, json_string_value(text), json_string_length(text));
+    if (is_text) api_fail(e, 400, "invalid_type", param, "%s: text must be a string", param);
+    else
+        api_fail(e, 400, "unsupported_content", param, "%s: this model takes text, not %s", param,
+                 shown);
+    return NULL;
+}
+
+bool api_content_check(const json_t *content, const char *where, api_error *e) {
+    size_t i;
+    json_t *part;
+    if (!content || json_is_null(content) || json_is_string(content)) return true;
+    if (!json_is_array(content))
+        return api_fail(e, 400, "invalid_type", where, "%s must be a string, or an array", where);
+    json_array_foreach(content, i, part) if (!part_text(part, where, i, e)) return false;
     return true;
 }
 
 bool api_content_text(api_call *c, const json_t *content, const char *where, const char **out,
                       api_error *e) {
-    if (!content || json_is_null(content)) {
-        *out = "";
-        return true;
-    }
-    if (json_is_string(content)) {
-        *out = json_string_value(content);
-        return true;
-    }
-    if (!json_is_array(content))
-        return api_fail(e, 400, "invalid_type", where, "%s must be a string, or an array", where);
+    if (!api_content_check(content, where, e)) return false;
+    *out = json_is_string(content) ? json_string_value(content) : "";
+    if (!json_is_array(content)) return true;
     buf text;
     buf_init(&text, LIMIT_CALL_BYTES);
     size_t i;
     json_t *part;
-    bool ok = true;
-    json_array_foreach(content, i, part) if (ok) ok = part_text(part, where, i, &text, e);
-    if (ok) *out = arena_strdup(c->arena, buf_str(&text));
-    if (ok && (text.failed || !*out))
-        ok = api_fail(e, 413, "too_long", where, "%s is too long", where);
+    json_array_foreach(content, i, part) {
+        const json_t *t = part_text(part, where, i, e);
+        buf_append(&text, json_string_value(t), json_string_length(t));
+    }
+    *out = arena_strdup(c->arena, buf_str(&text));
+    bool ok = (*out && !text.failed) ||
+              api_fail(e, 413, "too_long", where, "%s is too long", where);
     buf_deinit(&text);
     return ok;
 }
