@@ -228,6 +228,7 @@ static bool read_array(reader *r, config_item *item) {
         if (r->p == r->end) return complain(r, item->line, "the array is not closed");
         if (!read_scalar(r, &v) || !add_value(r, item, &cap, &v)) return false;
         skip_space(r);
+        if (r->p == r->end) return complain(r, item->line, "the array is not closed");
         if (at(r, ',')) r->p++;
         else if (!at(r, ']')) return complain(r, r->line, "a comma or ] is missing in the array");
     }

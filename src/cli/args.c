@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
+#include "cli/settings.h"
 
 const cli_option *cli_option_at(const cli_command *c, int i) {
     for (const cli_option *o = c->options; o && (o->name || o->letter); o++)
@@ -175,6 +176,7 @@ static bool unknown_option(const cli_command *c, const char *given, size_t n, er
 static bool take(cli_args *a, int i, const char *shown, const char *value, int argc, char **argv,
                  int *at, err *e) {
     const cli_option *o = cli_option_at(a->command, i);
+    a->value[i].source = CLI_FROM_ARGS;
     if (o->kind == CLI_FLAG) {
         if (value) return err_set(e, ERR_USAGE, "%s takes no value", shown);
         a->value[i].set = true;
@@ -194,10 +196,20 @@ static bool take(cli_args *a, int i, const char *shown, const char *value, int a
     return cli_value_read(&a->value[i], o, shown, value, e);
 }
 
+/* --no-NAME, for a flag that the configuration may have set. */
+static bool undo(cli_args *a, const char *name, size_t n) {
+    if (!a->command->config || n < 4 || memcmp(name, "no-", 3) != 0 || name[n]) return false;
+    int i = option_named(a->command, name + 3, n - 3);
+    if (i < 0 || cli_option_at(a->command, i)->kind != CLI_FLAG) return false;
+    a->value[i] = (cli_value){.source = CLI_FROM_ARGS};
+    return true;
+}
+
 static bool parse_long(cli_args *a, int argc, char **argv, int *at, err *e) {
     const char *name = argv[*at] + 2;
     size_t n = strcspn(name, "=");
     int i = option_named(a->command, name, n);
+    if (i < 0 && undo(a, name, n)) return true;
     if (i < 0) return unknown_option(a->command, name, n, e);
     char shown[64];
     snprintf(shown, sizeof shown, "--%.*s", (int)(n < 60 ? n : 60), name);
@@ -220,6 +232,7 @@ static bool parse_short(cli_args *a, int argc, char **argv, int *at, err *e) {
         }
         if (cli_option_at(a->command, i)->kind == CLI_FLAG) {
             a->value[i].set = true;
+            a->value[i].source = CLI_FROM_ARGS;
             continue;
         }
         const char *value = p[1] ? p + 1 + (p[1] == '=') : NULL;
@@ -255,10 +268,11 @@ bool cli_args_parse(cli_args *a, const cli_command *c, int argc, char **argv, bo
             return false;
         }
     }
-    return right_number(a, e);
+    return right_number(a, e) && (!c->config || settings_apply(a, e));
 }
 
 void cli_args_deinit(cli_args *a) {
+    settings_free(a->settings);
     for (int i = 0; i < CLI_MAX_OPTIONS; i++) free(a->value[i].list);
     free(a->arg);
     *a = (cli_args){0};

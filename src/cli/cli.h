@@ -18,7 +18,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* ---- the table ---- */
+/* ---- the table ----
+ *
+ * A name of two words, "key create", is a command of a group; the group itself, "key", has no run.
+ *
+ * A command with `config` takes what its command line leaves open from the environment, then from
+ * the configuration file: its section is named so, its names are the options' names, its variables
+ * HEARTH_<SECTION>_<OPTION> (settings.h). Such a command's flags can be undone by --no-NAME. It has
+ * nothing to do for it but to name the section and to have CLI_CONFIG_OPTION among its options.
+ */
 
 typedef enum cli_kind {
     CLI_FLAG,  /* no value */
@@ -43,6 +51,16 @@ typedef struct cli_option {
 
 #define CLI_MAX_OPTIONS 64
 
+#define CLI_CONFIG_OPTION                                                                          \
+    { "config", 0, CLI_FILE, "FILE", "settings from FILE instead of hearth.toml", 0, 0 }
+
+typedef enum cli_source {
+    CLI_FROM_NOWHERE, /* not set: the command's own default */
+    CLI_FROM_ARGS,
+    CLI_FROM_ENVIRONMENT,
+    CLI_FROM_FILE
+} cli_source;
+
 typedef struct cli_value {
     bool set;
     int64_t integer;
@@ -51,6 +69,8 @@ typedef struct cli_value {
     const char *text;
     const char **list; /* n_list items and a NULL; owned by the cli_args */
     int n_list;
+    cli_source source; /* also of a flag that was switched off */
+    const char *where; /* "HEARTH_SERVE_THREADS" or "hearth.toml:12"; NULL for others */
 } cli_value;
 
 typedef struct cli_args cli_args;
@@ -61,10 +81,11 @@ typedef struct cli_command {
     const char *args;     /* of the usage line: "MODEL [TEXT]" */
     const char *about;    /* paragraphs, separated by \n\n; wrapped where printed */
     const char *examples; /* lines */
-    const char *complete; /* what a first argument may be: "model", "command", or words */
+    const char *complete; /* what a first argument may be: "model", "command", words, or NULL */
     const cli_option *options, *more_options; /* each ends with {0}; may be NULL */
     int min_args, max_args;                   /* max -1: any number */
-    int (*run)(const cli_args *a);
+    int (*run)(const cli_args *a);            /* NULL: a group, whose commands have two words */
+    const char *config; /* its section of the configuration file; NULL: it reads none */
 } cli_command;
 
 struct cli_args {
@@ -72,10 +93,14 @@ struct cli_args {
     cli_value value[CLI_MAX_OPTIONS]; /* in the order of options, then more_options */
     const char **arg;                 /* positional, NULL-terminated */
     int n_args;
+    struct settings *settings; /* what values from elsewhere point into; NULL: none */
 };
 
 extern const cli_command *const cli_commands[]; /* NULL-terminated */
 const cli_command *cli_command_find(const char *name);
+/* Whether c is a command of this group: its name is "<group> <word>". */
+bool cli_command_in(const cli_command *c, const cli_command *group);
+const char *cli_command_word(const cli_command *c); /* its name, without the group's */
 /* The i-th option of a command over both lists; NULL past the end. */
 const cli_option *cli_option_at(const cli_command *c, int i);
 

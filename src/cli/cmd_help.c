@@ -1,4 +1,6 @@
 /* hearth help: what the commands do, as text, as a manual page, as Markdown. */
+#include <stdio.h>
+
 #include "cli/cli.h"
 #include "cli/commands.h"
 
@@ -10,9 +12,12 @@ static int run(const cli_args *a) {
     } else if (a->n_args == 0) {
         help_all();
     } else {
-        const cli_command *c = cli_command_find(a->arg[0]);
+        char name[128];
+        snprintf(name, sizeof name, "%s%s%s", a->arg[0], a->n_args > 1 ? " " : "",
+                 a->n_args > 1 ? a->arg[1] : "");
+        const cli_command *c = cli_command_find(name);
         if (!c) {
-            note("hearth: there is no command \"%s\" (hearth help lists them)", a->arg[0]);
+            note("hearth: there is no command \"%s\" (hearth help lists them)", name);
             return ERR_USAGE;
         }
         help_command(c);
@@ -29,11 +34,11 @@ static const cli_option options[] = {
 const cli_command cmd_help = {
     .name = "help",
     .summary = "what the commands do",
-    .args = "[COMMAND]",
+    .args = "[COMMAND...]",
     .about = "Lists the commands, or tells about one of them.",
     .examples = "  hearth help run\n  hearth help --man | man -l -",
     .complete = "command",
     .options = options,
-    .max_args = 1,
+    .max_args = 2,
     .run = run,
 };

@@ -200,6 +200,7 @@ static const cli_option options[] = {
     {"no-markdown", 0, CLI_FLAG, NULL, "do not render Markdown on a terminal", 0, 0},
     {"verbose", 0, CLI_FLAG, NULL, "tell tokens, seconds and seed on stderr", 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object: text, tokens, finish, usage", 0, 0},
+    CLI_CONFIG_OPTION,
     {0},
 };
 
@@ -224,4 +225,5 @@ const cli_command cmd_run = {
     .more_options = samplers_options,
     .max_args = -1,
     .run = run,
+    .config = "run",
 };

@@ -204,6 +204,7 @@ static const cli_option options[] = {
     {"drain", 0, CLI_INT, "SECONDS", "how long a stop waits for what is under way; default 10", 0,
      86400},
     {"no-speculation", 0, CLI_FLAG, NULL, "compute one token a step, without guessing ahead", 0, 0},
+    CLI_CONFIG_OPTION,
     {0},
 };
 
@@ -226,4 +227,5 @@ const cli_command cmd_serve = {
     .options = options,
     .max_args = 0,
     .run = run,
+    .config = "serve",
 };

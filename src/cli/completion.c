@@ -16,16 +16,32 @@ static void put_choices(const char *choices) {
     for (; *choices; choices++) out_printf("%c", *choices == '|' ? ' ' : *choices);
 }
 
-static void put_command_names(const char *separator) {
-    for (const cli_command *const *c = cli_commands; *c; c++)
-        out_printf("%s%s", (*c)->name, c[1] ? separator : "");
+/* Of a group, or those of one word. */
+static void put_names(const cli_command *group) {
+    const char *separator = "";
+    for (const cli_command *const *c = cli_commands; *c; c++) {
+        if (group ? !cli_command_in(*c, group) : strchr((*c)->name, ' ') != NULL) continue;
+        out_printf("%s%s", separator, cli_command_word(*c));
+        separator = " ";
+    }
+}
+
+static bool first_is(const cli_command *c, const char *what) {
+    return c->run && c->complete && strcmp(c->complete, what) == 0;
+}
+
+/* What may stand first after a command: "model", "command", a group's commands, or words. */
+static void put_first(const cli_command *c, const char *model) {
+    if (!c->run) put_names(c);
+    else if (first_is(c, "command")) put_names(NULL);
+    else if (c->complete) out_puts(first_is(c, "model") ? model : c->complete);
 }
 
 /* ---- bash ---- */
 
 static void bash_command(const cli_command *c) {
     const cli_option *o;
-    out_printf("    %s)\n        case $prev in\n", c->name);
+    out_printf("    '%s')\n        case $prev in\n", c->name);
     for (int i = 0; (o = cli_option_at(c, i)); i++) {
         if (!takes_value(o)) continue;
         out_puts("        ");
@@ -45,9 +61,18 @@ static void bash_command(const cli_command *c) {
     for (int i = 0; (o = cli_option_at(c, i)); i++)
         if (o->name) out_printf("--%s ", o->name);
     out_puts("--help'\n        first='");
-    if (strcmp(c->complete, "command") == 0) put_command_names(" ");
-    else out_puts(strcmp(c->complete, "model") == 0 ? "bard" : c->complete);
+    put_first(c, "bard");
     out_puts("' ;;\n");
+}
+
+/* "hearth key create": the first two words are the command. */
+static void bash_groups(void) {
+    out_puts("    local command=${COMP_WORDS[1]}\n    case $command in\n");
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        if (!(*c)->run)
+            out_printf("    %s) [ \"$COMP_CWORD\" -gt 2 ] && command=\"%s ${COMP_WORDS[2]}\" ;;\n",
+                       (*c)->name, (*c)->name);
+    out_puts("    esac\n");
 }
 
 static void bash(void) {
@@ -58,11 +83,12 @@ static void bash(void) {
              "    COMPREPLY=()\n"
              "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
              "        COMPREPLY=($(compgen -W '");
-    put_command_names(" ");
+    put_names(NULL);
     out_puts(" --help --version' -- \"$cur\"))\n"
              "        return\n"
-             "    fi\n"
-             "    case ${COMP_WORDS[1]} in\n");
+             "    fi\n");
+    bash_groups();
+    out_puts("    case $command in\n");
     for (const cli_command *const *c = cli_commands; *c; c++) bash_command(*c);
     out_puts(
         "    *) return ;;\n"
@@ -107,22 +133,34 @@ static void zsh_spec(const cli_option *o, const char *dashes, const char *name) 
 
 static void zsh_command(const cli_command *c) {
     const cli_option *o;
-    out_printf("        %s)\n            _arguments -s", c->name);
+    out_printf("        '%s')\n            _arguments -s", c->name);
     for (int i = 0; (o = cli_option_at(c, i)); i++) {
         char letter[2] = {o->letter, 0};
         if (o->letter) zsh_spec(o, "-", letter);
         if (o->name) zsh_spec(o, "--", o->name);
     }
     out_puts(" \\\n            '(-h --help)'{-h,--help}'[this text]' \\\n            ");
-    if (strcmp(c->complete, "model") == 0) {
+    if (first_is(c, "model")) {
         out_puts("'1:model:_files -g \"*.gguf\"' '*:text:_files'");
     } else {
         out_puts("'1:word:(");
-        if (strcmp(c->complete, "command") == 0) put_command_names(" ");
-        else out_puts(c->complete);
+        put_first(c, "");
         out_puts(")'");
     }
     out_puts(" ;;\n");
+}
+
+static void zsh_groups(void) {
+    out_puts("    case $command in\n");
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        if (!(*c)->run)
+            out_printf("        %s) if (( CURRENT > 2 )); then\n"
+                       "            command=\"%s $words[2]\"\n"
+                       "            words=(\"hearth $command\" \"${(@)words[3,-1]}\")\n"
+                       "            (( CURRENT -= 1 ))\n"
+                       "        fi ;;\n",
+                       (*c)->name, (*c)->name);
+    out_puts("    esac\n");
 }
 
 static void zsh(void) {
@@ -132,6 +170,7 @@ static void zsh(void) {
              "    local -a commands\n"
              "    commands=(\n");
     for (const cli_command *const *c = cli_commands; *c; c++) {
+        if (strchr((*c)->name, ' ')) continue;
         out_printf("        '%s:", (*c)->name);
         put_zsh((*c)->summary);
         out_puts("'\n");
@@ -143,8 +182,9 @@ static void zsh(void) {
              "    fi\n"
              "    local command=$words[2]\n"
              "    words=(\"hearth $command\" \"${(@)words[3,-1]}\")\n"
-             "    (( CURRENT -= 1 ))\n"
-             "    case $command in\n");
+             "    (( CURRENT -= 1 ))\n");
+    zsh_groups();
+    out_puts("    case $command in\n");
     for (const cli_command *const *c = cli_commands; *c; c++) zsh_command(*c);
     out_puts("    esac\n"
              "}\n"
@@ -164,43 +204,55 @@ static void put_fish(const char *s) {
     }
 }
 
+/* The condition that this command has been typed: both words of one in a group. */
+static void fish_when(const cli_command *c) {
+    int n = (int)strcspn(c->name, " ");
+    out_printf("complete -c hearth -n '__fish_seen_subcommand_from %.*s", n, c->name);
+    if (c->name[n]) out_printf("; and __fish_seen_subcommand_from %s", cli_command_word(c));
+    out_puts("'");
+}
+
+static void fish_option(const cli_command *c, const cli_option *o) {
+    fish_when(c);
+    if (o->letter) out_printf(" -s %c", o->letter);
+    if (o->name) out_printf(" -l %s", o->name);
+    if (takes_value(o)) out_puts(takes_files(o) ? " -r -F" : " -x");
+    if (o->kind == CLI_CHOICE) {
+        out_puts(" -a '");
+        put_choices(o->arg);
+        out_puts("'");
+    }
+    out_puts(" -d '");
+    put_fish(o->help);
+    out_puts("'\n");
+}
+
+static void fish_command(const cli_command *c) {
+    const cli_option *o;
+    if (first_is(c, "model")) {
+        fish_when(c);
+        out_puts(" -F -a bard\n");
+    } else if (!c->run || (c->complete && *c->complete)) {
+        fish_when(c);
+        out_puts(" -a '");
+        put_first(c, "");
+        out_puts("'\n");
+    }
+    fish_when(c);
+    out_puts(" -s h -l help -d 'this text'\n");
+    for (int i = 0; (o = cli_option_at(c, i)); i++) fish_option(c, o);
+}
+
 static void fish(void) {
     out_puts("# fish completion for hearth\n"
              "complete -c hearth -f\n");
     for (const cli_command *const *c = cli_commands; *c; c++) {
+        if (strchr((*c)->name, ' ')) continue;
         out_printf("complete -c hearth -n __fish_use_subcommand -a %s -d '", (*c)->name);
         put_fish((*c)->summary);
         out_puts("'\n");
     }
-    for (const cli_command *const *c = cli_commands; *c; c++) {
-        out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s' ", (*c)->name);
-        if (strcmp((*c)->complete, "model") == 0) {
-            out_puts("-F -a bard\n");
-        } else {
-            out_puts("-a '");
-            if (strcmp((*c)->complete, "command") == 0) put_command_names(" ");
-            else out_puts((*c)->complete);
-            out_puts("'\n");
-        }
-        out_printf(
-            "complete -c hearth -n '__fish_seen_subcommand_from %s' -s h -l help -d 'this text'\n",
-            (*c)->name);
-        const cli_option *o;
-        for (int i = 0; (o = cli_option_at(*c, i)); i++) {
-            out_printf("complete -c hearth -n '__fish_seen_subcommand_from %s'", (*c)->name);
-            if (o->letter) out_printf(" -s %c", o->letter);
-            if (o->name) out_printf(" -l %s", o->name);
-            if (takes_value(o)) out_puts(takes_files(o) ? " -r -F" : " -x");
-            if (o->kind == CLI_CHOICE) {
-                out_puts(" -a '");
-                put_choices(o->arg);
-                out_puts("'");
-            }
-            out_puts(" -d '");
-            put_fish(o->help);
-            out_puts("'\n");
-        }
-    }
+    for (const cli_command *const *c = cli_commands; *c; c++) fish_command(*c);
 }
 
 bool completion_print(const char *shell) {

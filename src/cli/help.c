@@ -29,6 +29,8 @@ static const struct {
     const char *name, *means;
 } environment[] = {
     {"HEARTH_HOME", "where Hearth keeps its state (default ~/.local/share/hearth)"},
+    {"HEARTH_CONFIG", "the configuration file (default hearth.toml in HEARTH_HOME)"},
+    {"HEARTH_SERVE_LISTEN", "an option of hearth serve; and so for each setting of hearth config"},
     {"HEARTH_THREADS", "number of threads where none is given"},
     {"HEARTH_CPU", "kernels to use instead of the best ones of this CPU"},
     {"HEARTH_LOG", "error, warn, info or debug: how much is told on stderr"},
@@ -80,12 +82,19 @@ static void option_label(const cli_option *o, char *dst, size_t cap) {
     if (*arg && k > 0 && (size_t)k < cap) snprintf(dst + k, cap - (size_t)k, " %s", arg);
 }
 
+static void put_group(const cli_command *group) {
+    out_puts("\ncommands:\n");
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        if (cli_command_in(*c, group)) out_printf("  %-26s %s\n", (*c)->name, (*c)->summary);
+}
+
 void help_command(const cli_command *c) {
     int width = terminal_width() < 100 ? terminal_width() : 100;
     if (width < 60) width = 60;
     out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS] %s\n\n", c->name, c->summary, c->name,
                c->args);
     put_wrapped(c->about, 0, width);
+    if (!c->run) put_group(c);
     out_puts("\noptions:\n");
     const cli_option *o;
     for (int i = 0; (o = cli_option_at(c, i)); i++) {
@@ -105,7 +114,7 @@ void help_all(void) {
                "[ARGUMENTS]\n\n",
                HEARTH_VERSION);
     for (const cli_command *const *c = cli_commands; *c; c++)
-        out_printf("  %-12s %s\n", (*c)->name, (*c)->summary);
+        if (!strchr((*c)->name, ' ')) out_printf("  %-12s %s\n", (*c)->name, (*c)->summary);
     out_puts(
         "\nhearth COMMAND --help tells its options, hearth help --man prints the manual page.\n"
         "Begin with: hearth run\n");
@@ -191,7 +200,11 @@ void help_markdown(void) {
     out_printf("%s\n\nThe answer alone is written to stdout, everything else to stderr.\n\n",
                about);
     for (const cli_command *const *c = cli_commands; *c; c++)
-        out_printf("- [hearth %s](#hearth-%s): %s\n", (*c)->name, (*c)->name, (*c)->summary);
+        if (strchr((*c)->name, ' '))
+            out_printf("  - [hearth %s](#hearth-%.*s-%s): %s\n", (*c)->name,
+                       (int)strcspn((*c)->name, " "), (*c)->name, cli_command_word(*c),
+                       (*c)->summary);
+        else out_printf("- [hearth %s](#hearth-%s): %s\n", (*c)->name, (*c)->name, (*c)->summary);
     for (const cli_command *const *c = cli_commands; *c; c++) {
         out_printf(
             "\n## hearth %s\n\n    hearth %s [OPTIONS] %s\n\n%s\n\n| option | |\n|---|---|\n",

@@ -9,9 +9,10 @@
 #include "hearth.h"
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,    &cmd_serve,      &cmd_show,     &cmd_tokenize, &cmd_detokenize, &cmd_template,
-    &cmd_logits, &cmd_perplexity, &cmd_quantize, &cmd_bench,    &cmd_help,       &cmd_completion,
-    NULL,
+    &cmd_run,        &cmd_serve,      &cmd_key,      &cmd_key_create, &cmd_key_list,
+    &cmd_key_revoke, &cmd_key_rotate, &cmd_usage,    &cmd_config,     &cmd_show,
+    &cmd_tokenize,   &cmd_detokenize, &cmd_template, &cmd_logits,     &cmd_perplexity,
+    &cmd_quantize,   &cmd_bench,      &cmd_help,     &cmd_completion, NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
@@ -20,15 +21,36 @@ const cli_command *cli_command_find(const char *name) {
     return NULL;
 }
 
-static int unknown_command(const char *given) {
-    const char *names[32];
+bool cli_command_in(const cli_command *c, const cli_command *group) {
+    size_t n = strlen(group->name);
+    return strncmp(c->name, group->name, n) == 0 && c->name[n] == ' ';
+}
+
+const char *cli_command_word(const cli_command *c) {
+    const char *space = strchr(c->name, ' ');
+    return space ? space + 1 : c->name;
+}
+
+/* The commands of a group, or those of one word. */
+static size_t names_in(const cli_command *group, const char **names, size_t max) {
     size_t n = 0;
-    for (const cli_command *const *c = cli_commands; *c; c++) names[n++] = (*c)->name;
+    for (const cli_command *const *c = cli_commands; *c && n < max; c++)
+        if (group ? cli_command_in(*c, group) : !strchr((*c)->name, ' '))
+            names[n++] = cli_command_word(*c);
+    return n;
+}
+
+static int unknown_command(const cli_command *group, const char *given) {
+    const char *names[64], *before = group ? group->name : "", *blank = group ? " " : "";
     char shown[80];
     str_printable(str_of(given), shown, sizeof shown);
-    const char *near = cli_nearest(given, names, n);
-    if (near) note("hearth: there is no command \"%s\": did you mean \"%s\"?", shown, near);
-    else note("hearth: there is no command \"%s\" (hearth help lists them)", shown);
+    const char *near = cli_nearest(given, names, names_in(group, names, 64));
+    if (near)
+        note("hearth: there is no command \"%s%s%s\": did you mean \"%s%s%s\"?", before, blank,
+             shown, before, blank, near);
+    else
+        note("hearth: there is no command \"%s%s%s\" (hearth help%s%s lists them)", before, blank,
+             shown, blank, before);
     return ERR_USAGE;
 }
 
@@ -49,6 +71,22 @@ static int run_command(const cli_command *c, int argc, char **argv) {
     return code;
 }
 
+/* The word after a group's name; argv begins with it. */
+static int run_group(const cli_command *group, int argc, char **argv) {
+    const char *word = argc > 0 ? argv[0] : "";
+    char name[128];
+    snprintf(name, sizeof name, "%s %s", group->name, word);
+    const cli_command *c = cli_command_find(name);
+    if (c) return run_command(c, argc - 1, argv + 1);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        help_command(group);
+        return ERR_NONE;
+    }
+    if (*word) return unknown_command(group, word);
+    note("hearth: %s: what is it to do? (hearth help %s lists it)", group->name, group->name);
+    return ERR_USAGE;
+}
+
 /* Characters of the terminal are UTF-8; numbers keep their points. */
 static void set_locale(void) {
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
@@ -58,12 +96,13 @@ int main(int argc, char **argv) {
     set_locale();
     out_init();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that may not grow */
     interrupt_end_process();
     const char *first = argc > 1 ? argv[1] : "";
     int code = ERR_NONE;
     const cli_command *c = cli_command_find(first);
-    if (c) {
-        code = run_command(c, argc - 2, argv + 2);
+    if (c && !strchr(first, ' ')) {
+        code = (c->run ? run_command : run_group)(c, argc - 2, argv + 2);
     } else if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
         out_printf("hearth %s\n", HEARTH_VERSION);
     } else if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
@@ -76,7 +115,7 @@ int main(int argc, char **argv) {
              first);
         code = ERR_USAGE;
     } else {
-        code = unknown_command(first);
+        code = unknown_command(NULL, first);
     }
     return out_finish(code);
 }

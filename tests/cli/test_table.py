@@ -8,7 +8,8 @@ import pytest
 
 from hearth_cli import ROOT, ok, one_line, run
 
-COMMANDS = ["run", "show", "tokenize", "detokenize", "logits", "perplexity", "quantize", "bench", "help", "completion"]
+COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "config", "show",
+            "tokenize", "detokenize", "template", "logits", "perplexity", "quantize", "bench", "help", "completion"]
 
 
 def options_of(command):
@@ -22,14 +23,14 @@ def options_of(command):
 def test_every_command_is_listed():
     text = ok("help").decode()
     assert ok("--help").decode() == text
-    assert re.findall(r"^  ([a-z]+) ", text, re.M) == COMMANDS
+    assert re.findall(r"^  ([a-z]+) ", text, re.M) == [c for c in COMMANDS if " " not in c]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_option(command):
     options = options_of(command)
-    text = ok(command, "--help").decode()
-    assert text == ok("help", command).decode()
+    text = ok(*command.split(), "--help").decode()
+    assert text == ok("help", *command.split()).decode()
     for option in options:
         assert re.search(rf"(^|[\s,]){option}([\s,]|$)", text, re.M), option
     assert len(options) >= 2
@@ -56,9 +57,11 @@ def test_completion_loads(shell, tmp_path):
     if shell == "bash":
         ask = ('source "$1"; COMP_WORDS=(hearth run --te); COMP_CWORD=2; _hearth; echo "${COMPREPLY[@]}"; '
                'COMP_WORDS=(hearth sh); COMP_CWORD=1; _hearth; echo "${COMPREPLY[@]}"; '
-               'COMP_WORDS=(hearth run --kv ""); COMP_CWORD=3; _hearth; echo "${COMPREPLY[@]}"')
+               'COMP_WORDS=(hearth run --kv ""); COMP_CWORD=3; _hearth; echo "${COMPREPLY[@]}"; '
+               'COMP_WORDS=(hearth key r); COMP_CWORD=2; _hearth; echo "${COMPREPLY[@]}"; '
+               'COMP_WORDS=(hearth key create --ra); COMP_CWORD=3; _hearth; echo "${COMPREPLY[@]}"')
         said = subprocess.run(["bash", "-c", ask, "-", str(script)], check=True, capture_output=True).stdout
-        assert said.decode().splitlines() == ["--temp", "show", "f16 q8 f32"]
+        assert said.decode().splitlines() == ["--temp", "show", "f16 q8 f32", "revoke rotate", "--rate"]
 
 
 def test_completion_of_an_unknown_shell():
@@ -88,6 +91,8 @@ def test_version():
 
 @pytest.mark.parametrize("args, near", [
     (["rnu"], '"run"'),
+    (["key", "lsit"], '"key list"'),
+    (["key", "create", "--budgte", "x"], "--budget"),
     (["tokenise"], '"tokenize"'),
     (["shw", "x"], '"show"'),
     (["run", "--tmep", "1", "x y"], "--temp"),
@@ -101,7 +106,8 @@ def test_suggestions(args, near):
 
 
 @pytest.mark.parametrize("args", [
-    [], ["qqqqq"], ["--frobnicate"], ["run", "--qqqqq", "x y"], ["run", "-q", "x y"], ["run", "-temp", "x y"],
+    [], ["key"], ["key", "qqqqq"], ["key create"], ["qqqqq"], ["--frobnicate"], ["run", "--qqqqq", "x y"],
+    ["run", "-q", "x y"], ["run", "-temp", "x y"],
     ["show"], ["show", "a", "b"], ["run", "--temp"], ["run", "--temp", "warm", "x y"], ["run", "--temp", "-1", "x y"],
     ["run", "--top-k", "1.5", "x y"], ["run", "--seed", "-1", "x y"], ["run", "--kv", "f64", "x y"],
     ["run", "--raw=yes", "x y"], ["run"], ["run", "--logprobs", "21", "x y"], ["logits", "bard"],

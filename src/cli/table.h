@@ -1,0 +1,22 @@
+/* A table on the terminal: columns as wide as their widest cell. What stands in a pipe looks the
+ * same, without colour. One thread.
+ *
+ *     table *t = table_new("name|>tokens");   // > : to the right
+ *     table_cell(t, "%s", name); table_cell(t, "%d", n);   // row after row
+ *     table_print(t); table_free(t);
+ */
+#ifndef HEARTH_CLI_TABLE_H
+#define HEARTH_CLI_TABLE_H
+
+#include <stddef.h>
+
+typedef struct table table;
+
+table *table_new(const char *columns); /* NULL: out of memory; the others then do nothing */
+void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void table_print(const table *t);
+void table_free(table *t);
+/* A bar of at most `width` columns that shows part of whole; dst has room for 4 * width + 1. */
+char *table_bar(double part, double whole, int width, char *dst);
+
+#endif
