@@ -2,8 +2,9 @@
  *
  * This header states what is computed, to the bit where that is possible; ref.c is the slow truth,
  * avx2.c, avx512.c, neon.c, ... are fast, pick.c chooses at start from what the CPU has
- * (HEARTH_CPU=ref, avx2, avxvnni, avx512, amx, neon or neon-i8mm forces one). Kernels are pure
- * functions on the caller's memory; any thread; they know panels, pages and rows, but no model.
+ * (HEARTH_CPU=ref, avx2, avxvnni, avx512, amx, neon-base, neon or neon-i8mm forces one). Kernels are
+ * pure functions on the caller's memory; any thread; they know panels, pages and rows, but no
+ * model.
  *
  * ---- Weights: panels ----------------------------------------------------------------------------
  * A weight matrix W [n_out rows][k] multiplies activations from the left: y[r] = sum_k W[r][k]

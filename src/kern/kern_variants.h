@@ -13,7 +13,7 @@ kern kern_amx(void); /* kern_avx512's table with products of its own */
 bool kern_avx512_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale,
                         float *min);
 #elif defined(__aarch64__)
-extern const kern kern_neon_i8mm, kern_neon;
+extern const kern kern_neon_i8mm, kern_neon, kern_neon_base;
 #endif
 
 /* matmul of a variant for a weight type that it has no code for: the reference's, and a warning the

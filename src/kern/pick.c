@@ -16,7 +16,7 @@
 
 typedef struct cpu_has { /* with everything that the variant's files are compiled for */
     bool avx2, avxvnni, avx512, amx;
-    bool neon, neon_i8mm;
+    bool neon_base, neon, neon_i8mm;
 } cpu_has;
 
 #if defined(__x86_64__)
@@ -61,6 +61,7 @@ static cpu_has cpu_probe(void) {
 #include <sys/auxv.h>
 
 /* The kernel's bits of AT_HWCAP and AT_HWCAP2; older headers lack some of the names. */
+#define HAS_ASIMD (1ul << 1)
 #define HAS_ATOMICS (1ul << 8)
 #define HAS_ASIMDRDM (1ul << 12)
 #define HAS_ASIMDDP (1ul << 20)
@@ -70,6 +71,7 @@ static cpu_has cpu_probe(void) {
     cpu_has has = {0};
     const unsigned long base = HAS_ATOMICS | HAS_ASIMDRDM; /* -march=armv8.2-a may use them */
     unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
+    has.neon_base = caps & HAS_ASIMD;
     has.neon = (caps & base) == base && (caps & HAS_ASIMDDP);
     has.neon_i8mm = has.neon && (caps2 & HAS2_I8MM);
     return has;
@@ -109,6 +111,7 @@ static void choose(void) {
 #elif defined(__aarch64__)
     if (has.neon_i8mm) variants[n++] = &kern_neon_i8mm;
     if (has.neon) variants[n++] = &kern_neon;
+    if (has.neon_base) variants[n++] = &kern_neon_base;
 #endif
     variants[n++] = &kern_ref;
     for (int i = 0; i < n; i++) names[i] = variants[i]->name;

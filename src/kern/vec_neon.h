@@ -1,4 +1,4 @@
-/* Vectors of 4 floats or 16 bytes; see vec_avx512.h for what the names mean. Shared by the two NEON
+/* Vectors of 4 floats or 16 bytes; see vec_avx512.h for what the names mean. Shared by the three NEON
  * variants: they include this and then say what a dot product is. A vector of weights is four rows
  * by four elements; a dot product takes its four of the token's values out of 16 that are loaded
  * together (VEC_Q_GROUPS), so that a token costs one load for four groups.
@@ -196,7 +196,7 @@ VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
     return vorrq_s32(a, of_bytes(vandq_u8(set, vdupq_n_u8((uint8_t)value))));
 }
 
-/* ---- what the dot products of both variants share: one instruction, nothing overflows ---- */
+/* ---- what the dot products of the variants share: each step ends in 32 bits ---- */
 
 #define VEC_DOT_SPAN(max_w) 1
 VEC_INLINE ivec vec_load_q(const int8_t *q) {
