@@ -213,7 +213,7 @@ bool jmacro_attr(R *r, const jmacro *m, str name, jv *out) {
     if (str_eq(name, STR("catch_varargs"))) *out = jv_bool(m->node->op & JM_VARARGS);
     if (str_eq(name, STR("caller"))) *out = jv_bool(m->node->op & JM_CALLER);
     if (!str_eq(name, STR("arguments"))) return true;
-    if (!jv_list(r, JL_LIST, m->node->n, out)) return false;
+    if (!jv_list(r, JL_TUPLE, m->node->n, out)) return false;
     for (const jnode *p = m->node->list2; p; p = p->next) {
         jv v;
         if (!jv_str(r, r->t->name[p->sym], false, &v) || !jlist_push(r, out->u.list, v))
@@ -261,7 +261,8 @@ static bool filtered(R *r, const jnode *n, jlist *items, jlist **out) {
     return ok;
 }
 
-static jflow loop_turns(R *r, jloop *loop) {
+/* whole: a turn came to its end, so that no else is due. */
+static jflow loop_turns(R *r, jloop *loop, bool *whole) {
     const jnode *n = loop->node;
     jscope *before = r->scope;
     jflow flow = JF_ON;
@@ -272,6 +273,7 @@ static jflow loop_turns(R *r, jloop *loop) {
             flow = JF_FAILED;
         else flow = jrun_body(r, n->list);
         jrun_scope_pop(r, before);
+        *whole |= flow == JF_ON;
         if (flow == JF_BREAK) break;
     }
     return flow == JF_FAILED ? flow : JF_ON;
@@ -285,9 +287,11 @@ static jflow loop_over(R *r, const jnode *n, jscope *scope, jv over, int64_t dep
     if (!own) return JF_FAILED;
     *own = *items; /* what is appended meanwhile is not seen: no endless loops */
     *loop = (jloop){.node = n, .scope = scope, .items = own, .depth0 = depth0};
-    if (items->n > 0) return loop_turns(r, loop);
+    bool whole = false;
+    jflow flow = loop_turns(r, loop, &whole);
+    if (whole || flow == JF_FAILED || !n->list2) return flow;
     jscope *before = r->scope;
-    jflow flow = n->list2 && jrun_scope_push(r) ? jrun_body(r, n->list2) : JF_ON;
+    flow = jrun_scope_push(r) ? jrun_body(r, n->list2) : JF_FAILED;
     jrun_scope_pop(r, before);
     return flow;
 }

@@ -181,7 +181,6 @@ static bool f_truncate(R *r, jv in, const jv *arg, jv *out) {
     if (arg[2].type == JV_STR) end = arg[2];
     else if (!jv_lit(r, "...", &end)) return false;
     if (!jv_length(r, in, &n)) return false;
-    if (in.type != JV_STR) return jinja_fail(r, "truncate needs a text");
     int64_t keep = length - (int64_t)jstr_length(end.u.s);
     if (keep < 0) return jinja_fail(r, "expected length >= the length of the end");
     if (leeway < 0) return jinja_fail(r, "expected leeway >= 0");
@@ -189,6 +188,7 @@ static bool f_truncate(R *r, jv in, const jv *arg, jv *out) {
         *out = in;
         return true;
     }
+    if (in.type != JV_STR) return jinja_fail(r, "truncate needs a text");
     size_t to = jstr_offset(in.u.s, (size_t)keep);
     if (!kill)
         for (size_t at = to; at > 0; at--)
@@ -569,7 +569,6 @@ const jfilter *jfilter_find(str name) {
 }
 
 bool jfilter_apply(R *r, const jfilter *f, jv in, const jargs *a, jv *out) {
-    if (in.type == JV_UNDEFINED && in.u.undef && in.u.undef->unsafe) return jv_undef_fail(r, in);
     if (f->raw) return f->raw(r, in, a, out);
     jv arg[JARGS_MOST];
     return jargs_bind(r, f->name, a, f->params, f->required, arg) && f->bound(r, in, arg, out);

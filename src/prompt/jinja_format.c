@@ -142,6 +142,15 @@ static void repr_list(jsb *b, const jlist *l) {
     case JL_GENERATOR: jsb_lit(b, "<generator object>"); return;
     case JL_RANGE: break;
     }
+    if (l->range && l->range[2] == 1)
+        snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", l->range[0], l->range[1]);
+    else if (l->range)
+        snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")", l->range[0],
+                 l->range[1], l->range[2]);
+    if (l->range) {
+        jsb_lit(b, text);
+        return;
+    }
     int64_t first = l->n ? l->v[0].u.i : 0, step = l->n > 1 ? l->v[1].u.i - first : 1;
     int64_t stop = first + (int64_t)l->n * step;
     if (step == 1) snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", first, stop);
@@ -176,10 +185,7 @@ bool jsb_repr(jsb *b, jv v) {
     }
     switch (v.type) {
     case JV_MISSING: break;
-    case JV_UNDEFINED:
-        if (v.u.undef && v.u.undef->unsafe) b->failed = !jv_undef_fail(b->r, v);
-        else jsb_lit(b, "Undefined");
-        break;
+    case JV_UNDEFINED: jsb_lit(b, "Undefined"); break;
     case JV_NONE: jsb_lit(b, "None"); break;
     case JV_BOOL: jsb_lit(b, v.u.b ? "True" : "False"); break;
     case JV_INT: put_int(b, v.u.i); break;
@@ -221,7 +227,7 @@ bool jsb_repr(jsb *b, jv v) {
 
 bool jsb_value(jsb *b, jv v) {
     if (v.type == JV_STR) return jsb_str(b, v.u.s);
-    if (v.type == JV_UNDEFINED && !(v.u.undef && v.u.undef->unsafe)) return !b->failed;
+    if (v.type == JV_UNDEFINED) return !b->failed;
     return jsb_repr(b, v);
 }
 
@@ -359,8 +365,7 @@ static void json_put(jsb *b, jv v, const json_style *how, int depth) {
     else if (v.type == JV_DICT) json_dict(b, v.u.dict, how, depth);
     else if (is_list) json_list(b, v.u.list, how, depth);
     else if (!json_scalar(b, v) && !b->failed) {
-        if (v.type == JV_UNDEFINED && v.u.undef && v.u.undef->unsafe) jv_undef_fail(b->r, v);
-        else jinja_fail(b->r, "Object of type %s is not JSON serializable", jv_type_name(v));
+        jinja_fail(b->r, "Object of type %s is not JSON serializable", jv_type_name(v));
         b->failed = true;
     }
     jinja_leave(b->r);

@@ -3,6 +3,7 @@
  */
 #include "prompt/jinja_filters.h"
 
+/* Parameters that begin with $ have no name to be called by. */
 typedef bool method_fn(R *r, jv self, const jv *arg, jv *out);
 typedef bool raw_fn(R *r, jv self, const jargs *a, jv *out);
 typedef struct method {
@@ -398,13 +399,13 @@ M(s_isidentifier) {
 static const method str_methods[] = {
     {"capitalize", s_capitalize, "", 0, NULL, false},
     {"casefold", s_lower, "", 0, NULL, false},
-    {"center", s_center, "width fillchar", 1, NULL, false},
-    {"count", s_count, "sub start end", 1, NULL, false},
-    {"endswith", s_endswith, "suffix start end", 1, NULL, false},
+    {"center", s_center, "$width $fillchar", 1, NULL, false},
+    {"count", s_count, "$sub $start $end", 1, NULL, false},
+    {"endswith", s_endswith, "$suffix $start $end", 1, NULL, false},
     {"expandtabs", s_expandtabs, "tabsize", 0, NULL, false},
-    {"find", s_find, "sub start end", 1, NULL, false},
+    {"find", s_find, "$sub $start $end", 1, NULL, false},
     {"format", NULL, NULL, 0, s_format, false},
-    {"index", s_index, "sub start end", 1, NULL, false},
+    {"index", s_index, "$sub $start $end", 1, NULL, false},
     {"isalnum", s_isalnum, "", 0, NULL, false},
     {"isalpha", s_isalpha, "", 0, NULL, false},
     {"isascii", s_isascii, "", 0, NULL, false},
@@ -417,28 +418,28 @@ static const method str_methods[] = {
     {"isspace", s_isspace, "", 0, NULL, false},
     {"istitle", s_istitle, "", 0, NULL, false},
     {"isupper", s_isupper, "", 0, NULL, false},
-    {"join", s_join, "iterable", 1, NULL, false},
-    {"ljust", s_ljust, "width fillchar", 1, NULL, false},
+    {"join", s_join, "$iterable", 1, NULL, false},
+    {"ljust", s_ljust, "$width $fillchar", 1, NULL, false},
     {"lower", s_lower, "", 0, NULL, false},
-    {"lstrip", s_lstrip, "chars", 0, NULL, false},
-    {"partition", s_partition, "sep", 1, NULL, false},
-    {"removeprefix", s_removeprefix, "prefix", 1, NULL, false},
-    {"removesuffix", s_removesuffix, "suffix", 1, NULL, false},
-    {"replace", s_replace, "old new count", 2, NULL, false},
-    {"rfind", s_rfind, "sub start end", 1, NULL, false},
-    {"rindex", s_rindex, "sub start end", 1, NULL, false},
-    {"rjust", s_rjust, "width fillchar", 1, NULL, false},
-    {"rpartition", s_rpartition, "sep", 1, NULL, false},
+    {"lstrip", s_lstrip, "$chars", 0, NULL, false},
+    {"partition", s_partition, "$sep", 1, NULL, false},
+    {"removeprefix", s_removeprefix, "$prefix", 1, NULL, false},
+    {"removesuffix", s_removesuffix, "$suffix", 1, NULL, false},
+    {"replace", s_replace, "$old $new $count", 2, NULL, false},
+    {"rfind", s_rfind, "$sub $start $end", 1, NULL, false},
+    {"rindex", s_rindex, "$sub $start $end", 1, NULL, false},
+    {"rjust", s_rjust, "$width $fillchar", 1, NULL, false},
+    {"rpartition", s_rpartition, "$sep", 1, NULL, false},
     {"rsplit", s_rsplit, "sep maxsplit", 0, NULL, false},
-    {"rstrip", s_rstrip, "chars", 0, NULL, false},
+    {"rstrip", s_rstrip, "$chars", 0, NULL, false},
     {"split", s_split, "sep maxsplit", 0, NULL, false},
     {"splitlines", s_splitlines, "keepends", 0, NULL, false},
-    {"startswith", s_startswith, "prefix start end", 1, NULL, false},
-    {"strip", s_strip, "chars", 0, NULL, false},
+    {"startswith", s_startswith, "$prefix $start $end", 1, NULL, false},
+    {"strip", s_strip, "$chars", 0, NULL, false},
     {"swapcase", s_swapcase, "", 0, NULL, false},
     {"title", s_title, "", 0, NULL, false},
     {"upper", s_upper, "", 0, NULL, false},
-    {"zfill", s_zfill, "width", 1, NULL, false},
+    {"zfill", s_zfill, "$width", 1, NULL, false},
     {0},
 };
 
@@ -565,22 +566,22 @@ M(l_clear) {
 }
 
 static const method list_methods[] = {
-    {"append", l_append, "object", 1, NULL, true},
+    {"append", l_append, "$object", 1, NULL, true},
     {"clear", l_clear, "", 0, NULL, true},
     {"copy", l_copy, "", 0, NULL, false},
-    {"count", l_count, "value", 1, NULL, false},
-    {"extend", l_extend, "iterable", 1, NULL, true},
-    {"index", l_index, "value", 1, NULL, false},
-    {"insert", l_insert, "index object", 2, NULL, true},
-    {"pop", l_pop, "index", 0, NULL, true},
-    {"remove", l_remove, "value", 1, NULL, true},
+    {"count", l_count, "$value", 1, NULL, false},
+    {"extend", l_extend, "$iterable", 1, NULL, true},
+    {"index", l_index, "$value", 1, NULL, false},
+    {"insert", l_insert, "$index $object", 2, NULL, true},
+    {"pop", l_pop, "$index", 0, NULL, true},
+    {"remove", l_remove, "$value", 1, NULL, true},
     {"reverse", l_reverse, "", 0, NULL, true},
     {"sort", l_sort, "key reverse", 0, NULL, true},
     {0},
 };
 static const method tuple_methods[] = {
-    {"count", l_count, "value", 1, NULL, false},
-    {"index", l_index, "value", 1, NULL, false},
+    {"count", l_count, "$value", 1, NULL, false},
+    {"index", l_index, "$value", 1, NULL, false},
     {0},
 };
 
@@ -687,12 +688,12 @@ M(d_clear) {
 static const method dict_methods[] = {
     {"clear", d_clear, "", 0, NULL, true},
     {"copy", d_copy, "", 0, NULL, false},
-    {"get", d_get, "key default", 1, NULL, false},
+    {"get", d_get, "$key $default", 1, NULL, false},
     {"items", d_items, "", 0, NULL, false},
     {"keys", d_keys, "", 0, NULL, false},
-    {"pop", d_pop, "key default", 1, NULL, true},
+    {"pop", d_pop, "$key $default", 1, NULL, true},
     {"popitem", d_popitem, "", 0, NULL, true},
-    {"setdefault", d_setdefault, "key default", 1, NULL, true},
+    {"setdefault", d_setdefault, "$key $default", 1, NULL, true},
     {"update", NULL, NULL, 0, d_update, true},
     {"values", d_values, "", 0, NULL, false},
     {0},
@@ -795,6 +796,12 @@ static bool g_range(R *r, jv self, const jargs *a, jv *out) {
     if (!jinja_spend(r, n / 8) || !jv_list(r, JL_RANGE, n, out)) return false;
     for (uint64_t i = 0; i < n; i++)
         if (!jlist_push(r, out->u.list, jv_int(from + (int64_t)i * step))) return false;
+    int64_t *range = jinja_alloc(r, 3 * sizeof *range);
+    if (!range) return false;
+    range[0] = from;
+    range[1] = to;
+    range[2] = step;
+    out->u.list->range = range;
     return true;
 }
 

@@ -55,13 +55,12 @@ const char *jv_owner_name(jv v) {
 }
 
 bool jv_truth(R *r, jv v, bool *out) {
+    (void)r;
     *out = true;
     switch (v.type) {
     case JV_MISSING:
     case JV_NONE: *out = false; return true;
-    case JV_UNDEFINED:
-        *out = false;
-        return !(v.u.undef && v.u.undef->unsafe) || jv_undef_fail(r, v);
+    case JV_UNDEFINED: *out = false; return true;
     case JV_BOOL: *out = v.u.b; return true;
     case JV_INT: *out = v.u.i != 0; return true;
     case JV_FLOAT: *out = v.u.f != 0; return true;
@@ -112,10 +111,6 @@ static bool lists_comparable(jv a, jv b) {
 bool jv_equal(R *r, jv a, jv b, bool *out) {
     *out = false;
     if (!jinja_spend(r, 1)) return false;
-    for (int k = 0; k < 2; k++) {
-        jv v = k ? b : a;
-        if (v.type == JV_UNDEFINED && v.u.undef && v.u.undef->unsafe) return jv_undef_fail(r, v);
-    }
     if (jv_is_number(a) && jv_is_number(b)) {
         *out = numbers_equal(a, b);
         return true;
@@ -183,12 +178,9 @@ bool jv_less(R *r, jv a, jv b, const char *op, bool *out) {
 bool jv_contains(R *r, jv needle, jv hay, bool *out) {
     *out = false;
     if (hay.type == JV_STR) {
-        if (needle.type != JV_STR) {
-            if (needle.type == JV_UNDEFINED && needle.u.undef && needle.u.undef->unsafe)
-                return jv_undef_fail(r, needle);
+        if (needle.type != JV_STR)
             return jinja_fail(r, "'in <string>' requires string as left operand, not %s",
                               jv_type_name(needle));
-        }
         str s = jstr_str(hay.u.s);
         *out = str_find(s, jstr_str(needle.u.s), 0) != (size_t)-1;
         return jinja_spend(r, s.n / 64);
@@ -219,10 +211,7 @@ bool jv_length(R *r, jv v, int64_t *out) {
         if (v.u.list->kind == JL_GENERATOR) break;
         *out = (int64_t)v.u.list->n;
         return true;
-    case JV_UNDEFINED:
-        if (v.u.undef && v.u.undef->unsafe) return jv_undef_fail(r, v);
-        *out = 0;
-        return true;
+    case JV_UNDEFINED: *out = 0; return true;
     default: break;
     }
     return jinja_fail(r, "object of type '%s' has no len()", jv_type_name(v));
@@ -270,7 +259,6 @@ bool jv_items(R *r, jv v, jlist **out) {
         *out = l.u.list;
         return true;
     case JV_UNDEFINED:
-        if (v.u.undef && v.u.undef->unsafe) return jv_undef_fail(r, v);
         if (!jv_list(r, JL_LIST, 0, &l)) return false;
         *out = l.u.list;
         return true;
@@ -352,10 +340,7 @@ static bool is_private(str name) {
 }
 
 bool jv_attr(R *r, jv of, jv name, jv *out) {
-    if (of.type == JV_UNDEFINED) {
-        if (is_private(jstr_str(name.u.s))) return jv_undef_named(r, "Undefined object", name, out);
-        return jv_undef_fail(r, of);
-    }
+    if (of.type == JV_UNDEFINED) return jv_undef_fail(r, of);
     if (!native_attr(r, of, jstr_str(name.u.s), out)) return false;
     if (out->type != JV_MISSING) return true;
     if (is_private(jstr_str(name.u.s))) return jv_undef_unsafe(r, jv_owner_name(of), name, out);
@@ -394,8 +379,6 @@ bool jv_item(R *r, jv of, jv key, jv *out) {
     size_t at;
     *out = (jv){0};
     if (of.type == JV_UNDEFINED) return jv_undef_fail(r, of);
-    if (key.type == JV_UNDEFINED && key.u.undef && key.u.undef->unsafe)
-        return jv_undef_fail(r, key);
     bool is_index = key.type == JV_INT || key.type == JV_BOOL;
     if (of.type == JV_DICT) {
         const jv *v = NULL;

@@ -248,7 +248,7 @@ static jnode *primary(jparse *x, bool namespaces) {
         if (x->now.op == '[') return list_literal(x);
         if (x->now.op == '{') return dict_literal(x);
         if (x->now.op == '(') {
-            jnode *n = parse_next(x) ? parse_tuple(x, true, NULL, true) : NULL;
+            jnode *n = parse_next(x) ? parse_tuple(x, true, true) : NULL;
             return n && parse_expect_op(x, ')') ? n : NULL;
         }
         break;
@@ -636,17 +636,15 @@ jnode *parse_expression(jparse *x, bool with_if) {
     return n;
 }
 
-static bool at_tuple_end(const jparse *x, const char *end) {
-    return x->now.type == JT_VAR_END || x->now.type == JT_BLOCK_END || parse_at_op(x, ')') ||
-           (end && parse_at_name(x, end));
+static bool at_tuple_end(const jparse *x) {
+    return x->now.type == JT_VAR_END || x->now.type == JT_BLOCK_END || parse_at_op(x, ')');
 }
 
-static jnode *tuple_of(jparse *x, bool simple, bool with_if, const char *end, bool in_parentheses,
-                       bool namespaces) {
+static jnode *tuple_of(jparse *x, bool simple, bool with_if, bool in_parentheses, bool namespaces) {
     jnode *first = NULL, *n = NULL, **tail = NULL;
     for (;;) {
         if (first && !parse_expect_op(x, ',')) return NULL;
-        if (at_tuple_end(x, end)) break;
+        if (at_tuple_end(x)) break;
         jnode *one = simple ? primary(x, namespaces) : parse_expression(x, with_if);
         if (!one) return NULL;
         if (n) append(n, &tail, one);
@@ -668,8 +666,8 @@ static jnode *tuple_of(jparse *x, bool simple, bool with_if, const char *end, bo
     return parse_done(x, parse_node(x, JN_TUPLE));
 }
 
-jnode *parse_tuple(jparse *x, bool with_if, const char *end, bool in_parentheses) {
-    return tuple_of(x, false, with_if, end, in_parentheses, false);
+jnode *parse_tuple(jparse *x, bool with_if, bool in_parentheses) {
+    return tuple_of(x, false, with_if, in_parentheses, false);
 }
 
 static bool can_assign(const jnode *n, int depth) {
@@ -680,8 +678,8 @@ static bool can_assign(const jnode *n, int depth) {
     return true;
 }
 
-jnode *parse_target(jparse *x, const char *end, bool namespaces) {
-    jnode *n = tuple_of(x, true, true, end, false, namespaces);
+jnode *parse_target(jparse *x, bool namespaces) {
+    jnode *n = tuple_of(x, true, true, false, namespaces);
     if (n && !can_assign(n, PARSE_DEPTH)) {
         parse_fail(x, "can't assign to this");
         return NULL;

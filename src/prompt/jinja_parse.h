@@ -48,9 +48,8 @@ bool parse_expect(jparse *x, jtoken type, const char *what);
 bool parse_name(jparse *x, str *out);
 
 jnode *parse_expression(jparse *x, bool with_if);
-/* end: a word that ends it, or NULL */
-jnode *parse_tuple(jparse *x, bool with_if, const char *end, bool in_parentheses);
-jnode *parse_target(jparse *x, const char *end, bool namespaces);
+jnode *parse_tuple(jparse *x, bool with_if, bool in_parentheses);
+jnode *parse_target(jparse *x, bool namespaces);
 jnode *parse_filters(jparse *x, jnode *in, bool inline_first);
 jnode *parse_unary(jparse *x, bool with_filters);
 bool parse_call_args(jparse *x, jnode *call);

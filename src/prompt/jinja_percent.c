@@ -279,9 +279,10 @@ bool jstr_percent(R *r, const jstr *s, jv args, jv *out) {
         p.at = hit + 1;
         if (hit < s->n && (!jinja_spend(r, 2) || !percent_one(&p, &b))) return false;
     }
-    bool all = jv_is_tuple(args) ? p.used == args.u.list->n
-                                 : p.used > 0 || p.named || args.type == JV_DICT ||
-                                       (args.type == JV_LIST && !jv_is_tuple(args));
+    bool all = jv_is_tuple(args)
+                   ? p.used == args.u.list->n
+                   : p.used > 0 || p.named || args.type == JV_DICT || args.type == JV_UNDEFINED ||
+                         (args.type == JV_LIST && !jv_is_tuple(args));
     if (!all) return jinja_fail(r, "not all arguments converted during string formatting");
     return jsb_done(&b, out);
 }

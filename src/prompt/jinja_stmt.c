@@ -34,12 +34,12 @@ static bool whole_body(jparse *x, const char *end, jnode **out) {
 
 static jnode *parse_for(jparse *x) {
     jnode *n = parse_node(x, JN_FOR);
-    if (!n || !parse_next(x) || !(n->a = parse_target(x, "in", false))) return NULL;
+    if (!n || !parse_next(x) || !(n->a = parse_target(x, false))) return NULL;
     if (!parse_at_name(x, "in")) {
         parse_fail(x, "expected token 'in'");
         return NULL;
     }
-    if (!parse_next(x) || !(n->b = parse_tuple(x, false, "recursive", false))) return NULL;
+    if (!parse_next(x) || !(n->b = parse_tuple(x, false, false))) return NULL;
     if (parse_skip_name(x, "if") && !(n->c = parse_expression(x, true))) return NULL;
     n->op = parse_skip_name(x, "recursive");
     x->loops++;
@@ -56,7 +56,7 @@ static jnode *parse_if(jparse *x) {
     x->soft++;
     for (;;) {
         jnode *next = parse_node(x, JN_IF);
-        if (!next || !parse_next(x) || !(next->a = parse_tuple(x, false, NULL, false)) ||
+        if (!next || !parse_next(x) || !(next->a = parse_tuple(x, false, false)) ||
             !body(x, "elif else endif", &next->list) || !parse_done(x, next))
             return NULL;
         if (n) {
@@ -83,9 +83,9 @@ static jnode *parse_if(jparse *x) {
 
 static jnode *parse_set(jparse *x) {
     jnode *n = parse_node(x, JN_SET);
-    if (!n || !parse_next(x) || !(n->a = parse_target(x, NULL, true))) return NULL;
+    if (!n || !parse_next(x) || !(n->a = parse_target(x, true))) return NULL;
     if (parse_skip_op(x, '=')) {
-        if (!(n->b = parse_tuple(x, true, NULL, false))) return NULL;
+        if (!(n->b = parse_tuple(x, true, false))) return NULL;
         return parse_done(x, n);
     }
     n->kind = JN_SET_BLOCK;
@@ -164,7 +164,7 @@ static jnode *parse_with(jparse *x) {
     for (tail = &n->list2; x->now.type != JT_BLOCK_END;) {
         if (n->list2 && !parse_expect_op(x, ',')) return NULL;
         jnode *set = parse_node(x, JN_SET);
-        if (!set || !(set->a = parse_target(x, NULL, false)) || !parse_expect_op(x, '=') ||
+        if (!set || !(set->a = parse_target(x, false)) || !parse_expect_op(x, '=') ||
             !(set->b = parse_expression(x, true)) || !parse_done(x, set))
             return NULL;
         *tail = set;
@@ -267,7 +267,7 @@ static jnode *one(jparse *x, const char *ends, bool *end) {
     }
     if (x->now.type == JT_VAR_BEGIN) {
         n = parse_node(x, JN_OUTPUT);
-        if (!n || !parse_next(x) || !(n->a = parse_tuple(x, true, NULL, false)) ||
+        if (!n || !parse_next(x) || !(n->a = parse_tuple(x, true, false)) ||
             !parse_expect(x, JT_VAR_END, "end of print statement"))
             return NULL;
         return parse_done(x, n);

@@ -29,8 +29,18 @@ IS(sequence,
 IS(callable, in.type == JV_FUNC || in.type == JV_MACRO || in.type == JV_LOOP ||
                  in.type == JV_JOINER || in.type == JV_UNDEFINED)
 IS(escaped, in.type == JV_STR && in.u.s->markup)
-IS(filter, in.type == JV_STR && jfilter_find(jstr_str(in.u.s)) != NULL)
-IS(test, in.type == JV_STR && jtest_find(jstr_str(in.u.s)) != NULL)
+
+TEST(filter) {
+    (void)arg;
+    *out = in.type == JV_STR && jfilter_find(jstr_str(in.u.s)) != NULL;
+    return jv_hashable(r, in);
+}
+
+TEST(test) {
+    (void)arg;
+    *out = in.type == JV_STR && jtest_find(jstr_str(in.u.s)) != NULL;
+    return jv_hashable(r, in);
+}
 
 static bool remainder_of(R *r, jv in, jv by, jv *out) {
     return jv_binary(r, JOP_MOD, in, by, out);
@@ -176,9 +186,6 @@ const jtest *jtest_find(str name) {
 
 bool jtest_apply(R *r, const jtest *t, jv in, const jargs *a, bool *out) {
     jv arg[JARGS_MOST];
-    bool asks = t->test == t_defined || t->test == t_undefined;
-    if (!asks && in.type == JV_UNDEFINED && in.u.undef && in.u.undef->unsafe)
-        return jv_undef_fail(r, in);
     return jargs_bind(r, t->name, a, t->n_args ? "other" : "", t->n_args, arg) &&
            t->test(r, in, arg, out);
 }

@@ -154,6 +154,7 @@ static uint64_t hash_of(jv v) {
         }
     case JV_LIST: {
         uint64_t h = 77;
+        if (!jv_is_tuple(v)) return h;
         for (size_t i = 0; i < v.u.list->n; i++) h = mix(h ^ hash_of(v.u.list->v[i]));
         return h;
     }
@@ -163,9 +164,11 @@ static uint64_t hash_of(jv v) {
 
 /* Refuses lists and dicts; bounds the nesting of tuples, on which hash_of recurses. */
 static bool hashable(R *r, jv v, int depth) {
-    if (v.type == JV_DICT || (v.type == JV_LIST && !jv_is_tuple(v)))
+    bool changes = v.type == JV_LIST && (v.u.list->kind == JL_LIST || v.u.list->kind == JL_KEYS ||
+                                         v.u.list->kind == JL_ITEMS);
+    if (v.type == JV_DICT || changes)
         return jinja_fail(r, "unhashable type: '%s'", jv_type_name(v));
-    if (v.type != JV_LIST) return true;
+    if (!jv_is_tuple(v)) return true;
     if (depth == 0) return jinja_fail(r, "a key of tuples nests too deep");
     for (size_t i = 0; i < v.u.list->n; i++)
         if (!hashable(r, v.u.list->v[i], depth - 1)) return false;

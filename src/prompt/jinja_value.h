@@ -88,6 +88,7 @@ struct jlist {
     jv *v;
     size_t n, cap;
     jlist_kind kind;
+    const int64_t *range; /* from, to, step of a whole range(); else NULL */
 };
 
 typedef struct jpair {
