@@ -379,7 +379,7 @@ void api_random_name(char *dst, size_t cap, const char *prefix) {
     if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
         for (size_t i = 0; i < sizeof b; i++) b[i] = (unsigned char)(clock_now_ns() >> (i % 4 * 8));
     for (size_t i = 0; i < sizeof b; i++) name[i] = letters[b[i] % 62];
-    snprintf(dst, cap, "%s-%s", prefix, name);
+    snprintf(dst, cap, "%s%s", prefix, name);
 }
 
 void api_call_name(api_call *c, const char *prefix) {
@@ -410,7 +410,7 @@ static api_call *call_new(api *a, http_exchange *x, const route_match *m) {
     c->created_s = clock_unix_s();
     buf_init(&c->out, LIMIT_CALL_BYTES);
     call_settle_args(c, m);
-    api_call_name(c, "req");
+    api_call_name(c, "req_");
     pthread_mutex_init(&core->lock, NULL);
     atomic_store(&core->holders, 1);
     core->job = (pool_job){.run = call_turn, .ud = c};

@@ -124,7 +124,7 @@ struct api_call {
     json_t *body;       /* checked; NULL: the route has no fields */
     resident *model;    /* when the route asks for one */
     const char *model_name;
-    char id[40];       /* "<prefix>-<random>", see api_call_name; also sent as x-request-id */
+    char id[40];       /* "<prefix><random>", see api_call_name; also sent as x-request-id */
     int64_t created_s; /* unix */
     uint64_t began_ns; /* when the request was read, by clock_now_ns */
 
@@ -144,7 +144,7 @@ struct api_call {
 void api_reply(api_call *c, int status, const char *content_type, const buf *body);
 void api_reply_json(api_call *c, int status, const buf *body);
 void api_reply_error(api_call *c, const api_error *e);
-/* Gives c->id: prefix, and 24 random letters and digits. */
+/* Gives c->id: prefix ("chatcmpl-"), and 24 random letters and digits. */
 void api_call_name(api_call *c, const char *prefix);
 void api_random_name(char *dst, size_t cap, const char *prefix);
 

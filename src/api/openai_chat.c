@@ -361,7 +361,7 @@ static void chat(api_call *c) {
     hearth_params p;
     api_prompt prompt = {0};
     chat_state *s = arena_alloc(c->arena, sizeof *s);
-    api_call_name(c, "chatcmpl");
+    api_call_name(c, "chatcmpl-");
     c->state = s;
     bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
     ok = ok && options_read(c, &p, s, &e) && messages_ok(c->body, &e) &&

@@ -206,7 +206,7 @@ static void echo_write(api_call *c, jsonw *w) {
     copy_member(c, w, "tools", "[]");
     copy_member(c, w, "top_logprobs", "0");
     copy_member(c, w, "truncation", "\"disabled\"");
-    copy_member(c, w, "user", "null");
+    if (api_get(c->body, "user")) copy_member(c, w, "user", "null");
     jsonw_key(w, "background");
     jsonw_bool(w, false);
     jsonw_key(w, "store");
@@ -519,10 +519,10 @@ static void respond(api_call *c) {
     hearth_params p;
     api_prompt prompt = {0};
     response_state *s = c->state = arena_alloc(c->arena, sizeof *s);
-    api_random_name(c->id, sizeof c->id, "resp");
+    api_random_name(c->id, sizeof c->id, "resp_");
     bool ok = s || no_memory(&e);
     c->cleanup = respond_cleanup;
-    if (s) api_random_name(s->message_id, sizeof s->message_id, "msg");
+    if (s) api_random_name(s->message_id, sizeof s->message_id, "msg_");
     ok = ok && options_read(c, &p, &e) && talk_read(c, &e) && prompt_of(c, &prompt, &e) &&
          api_generate(c, &responses_writer, &p, &prompt, 1, 1, &e);
     if (!ok) api_reply_error(c, &e);

@@ -331,7 +331,7 @@ static void complete(api_call *c) {
     api_prompt *prompts = NULL;
     int n_prompts = 0, n = 1;
     text_state *s = arena_alloc(c->arena, sizeof *s);
-    api_call_name(c, "cmpl");
+    api_call_name(c, "cmpl-");
     c->state = s;
     bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
     ok = ok && options_read(c, &p, s, &n, &e);
