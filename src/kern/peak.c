@@ -16,6 +16,7 @@ const kern_peak *kern_peak_of(const kern *k) {
         {"avxvnni", &kern_peak_avxvnni},
         {"avx2", &kern_peak_avx2},
 #elif defined(__aarch64__)
+        {"neon-base", &kern_peak_neon_base},
         {"neon", &kern_peak_dotprod},
         {"neon-i8mm", &kern_peak_i8mm},
 #endif

@@ -7,7 +7,7 @@
 #if defined(__x86_64__)
 extern const kern_peak kern_peak_amx, kern_peak_avx512, kern_peak_avxvnni, kern_peak_avx2;
 #elif defined(__aarch64__)
-extern const kern_peak kern_peak_dotprod, kern_peak_i8mm;
+extern const kern_peak kern_peak_neon_base, kern_peak_dotprod, kern_peak_i8mm;
 #endif
 
 #endif

@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(os.environ["HEARTH_SOURCE"])
 BUILD = Path(os.environ["HEARTH_BUILD"]) / "arm"
-PROGRAMS = ["panel", "matmul", "rows", "attn", "lacking"]
+PROGRAMS = ["panel", "matmul", "rows", "attn", "lacking", "peak"]
 CPUS = {"max": "neon-i8mm", "neoverse-n1": "neon", "cortex-a72": "neon-base"}
 SIZE = "nightly" if os.environ.get("HEARTH_TEST_SIZE") == "nightly" else "small"
 ON_LESSER = ["matmul"]  # "max" runs every variant; on the others, none may use what they lack
