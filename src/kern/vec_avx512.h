@@ -16,7 +16,7 @@
 #define VEC_TILE_TOKENS 6                   /* tile of matrix products: at most so many tokens, */
 #define VEC_TILE_ROWS(n) ((n) <= 3 ? 4 : 2) /* so many vectors of rows with n tokens, */
 #define VEC_PLAIN_ROWS 4                    /* of float weights, */
-#define VEC_STAGED_STEP 2                   /* groups of four elements unrolled in prefill */
+#define VEC_STAGED_STEP 8 /* groups of four elements unrolled in prefill: all, or GCC spills */
 
 typedef __m512 vec;
 typedef __m512i ivec; /* 64 bytes, or 16 int32 */

@@ -83,12 +83,13 @@ typedef struct chunk_view {
     size_t ahead; /* bytes to the same place of the next chunk */
 } chunk_view;
 
-/* Up to TILE tokens' part of a chunk, gathered so that the tile needs one pointer. */
+/* Up to TILE tokens' part of a chunk. Types with a minimum have no offset: they need dsum, the others
+ * start. */
 typedef struct tokens {
-    int8_t q[TILE][KERN_CHUNK_K];
     int32_t start[TILE][16]; /* -offset * sum, per sub-block */
     float dsum[TILE][16];    /* d * sum, per sub-block */
     float d[TILE][8];
+    const int8_t *q[TILE];
 } __attribute__((aligned(64))) tokens;
 
 /* ---- weights ---- */
@@ -225,7 +226,9 @@ VEC_INLINE void tile_dots_pairs(class_of cl, int V, int N, const chunk_view *v, 
         int second = 2 * p + 1 < N ? 2 * p + 1 : 2 * p;
 #pragma GCC unroll 8
         for (int j = 0; j < V; j++)
-            acc[p][j][0] = acc[p][j][1] = vec_pair_start(t->start[2 * p][at], t->start[second][at]);
+            acc[p][j][0] = acc[p][j][1] = cl.has_min ? vec_pair_start(0, 0)
+                                                     : vec_pair_start(t->start[2 * p][at],
+                                                                      t->start[second][at]);
     }
 #pragma GCC unroll 1
     for (int e = 0; e < cl.sub; e += 8, w += 8 * KERN_ROWS) {
@@ -270,13 +273,14 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
     ivec part[TILE][VECS], q[TILE];
     chunk_view at = *v;
     advance_w(wk, &at, s * cl.sub);
-    const int8_t *q0 = &t->q[0][b * KERN_BLOCK + s * cl.sub];
+    int e = b * KERN_BLOCK + s * cl.sub;
 #pragma GCC unroll 6
     for (int i = 0; i < N; i++)
 #pragma GCC unroll 8
-        for (int j = 0; j < V; j++) dot[i][j] = ivec_set32(t->start[i][b * subs + s]);
+        for (int j = 0; j < V; j++)
+            dot[i][j] = ivec_set32(cl.has_min ? 0 : t->start[i][b * subs + s]);
 #pragma GCC unroll 1
-    for (int g0 = 0; g0 < groups; g0 += step) {
+    for (int g0 = 0; g0 < groups; g0 += step, e += 4 * step) {
 #pragma GCC unroll 8
         for (int g = 0; g < step; g++) {
             ivec w[VECS];
@@ -284,7 +288,7 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
             for (int j = 0; j < V; j++) w[j] = load_w(wk, &at, g, j0 + j);
 #pragma GCC unroll 6
             for (int i = 0; i < N; i++) {
-                if (g % VEC_Q_GROUPS == 0) q[i] = vec_load_q(q0 + i * KERN_CHUNK_K + g * 4);
+                if (g % VEC_Q_GROUPS == 0) q[i] = vec_load_q(t->q[i] + e + g * 4);
 #pragma GCC unroll 8
                 for (int j = 0; j < V; j++) {
                     if (g % span == 0) part[i][j] = vec_dot_begin(dot[i][j]);
@@ -295,7 +299,6 @@ VEC_INLINE void tile_dots(planes_kind wk, class_of cl, int V, int N, const chunk
             }
         }
         advance_w(wk, &at, 4 * step);
-        q0 += 4 * step;
     }
 }
 
@@ -435,35 +438,35 @@ static format_code code_of(uint32_t type) {
     return (format_code){0};
 }
 
-/* Gathers one token's part of a chunk: n blocks. e0: the chunk's first element, counted over all
- * rows of a. start is -offset, plus what the set's dot products subtract. */
-VEC_INLINE void token_gather_blocks(int sub, int32_t start, const kern_act *a, int64_t e0, int n,
-                                    tokens *t, int i) {
-    const float *d = a->d + e0 / KERN_BLOCK;
-    const int16_t *sum = a->sum16 + e0 / 16;
-    memcpy(t->q[i], a->q + e0, (size_t)n * KERN_BLOCK);
-    for (int b = 0; b < n; b++) t->d[i][b] = d[b];
-    if (sub == 32) {
-        for (int b = 0; b < n; b++) {
-            int32_t s = sum[2 * b] + sum[2 * b + 1];
-            t->start[i][b] = start * s;
-            t->dsum[i][b] = d[b] * (float)s;
-        }
-    } else {
-        for (int s = 0; s < 2 * n; s++) {
-            t->start[i][s] = start * sum[s];
-            t->dsum[i][s] = d[s / 2] * (float)sum[s];
-        }
-    }
+/* One token's part of a chunk: n blocks. e0: the chunk's first element, counted over all rows of a.
+ * start is -offset, plus what the set's dot products subtract. */
+VEC_INLINE void token_gather_blocks(int sub, bool has_min, int32_t start, const kern_act *a,
+                                    int64_t e0, int n, tokens *t, int i) {
+    const int per_block = KERN_BLOCK / sub;
+    int16_t pair[16];
+    int32_t sum[16];
+    float d[8];
+    memcpy(d, a->d + e0 / KERN_BLOCK, (size_t)n * sizeof *d);
+    memcpy(t->d[i], d, (size_t)n * sizeof *d);
+    memcpy(pair, a->sum16 + e0 / 16, (size_t)n * 2 * sizeof *pair);
+    for (int s = 0; s < n * per_block; s++)
+        sum[s] = sub == 32 ? pair[2 * s] + pair[2 * s + 1] : pair[s];
+    if (has_min)
+        for (int s = 0; s < n * per_block; s++) t->dsum[i][s] = d[s / per_block] * (float)sum[s];
+    else
+        for (int s = 0; s < n * per_block; s++) t->start[i][s] = start * sum[s];
 }
 
 static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc,
                          tokens *t, int i) {
     const int whole = KERN_CHUNK_K / KERN_BLOCK; /* a constant: straight code */
+    int32_t start = bias - f->offset;
+    t->q[i] = a->q + e0;
     if (kc < KERN_CHUNK_K)
-        token_gather_blocks(f->sub, bias - f->offset, a, e0, kc / KERN_BLOCK, t, i);
-    else if (f->sub == 32) token_gather_blocks(32, bias - f->offset, a, e0, whole, t, i);
-    else token_gather_blocks(16, bias - f->offset, a, e0, whole, t, i);
+        token_gather_blocks(f->sub, f->has_min, start, a, e0, kc / KERN_BLOCK, t, i);
+    else if (f->sub == 32 && f->has_min) token_gather_blocks(32, true, start, a, e0, whole, t, i);
+    else if (f->sub == 32) token_gather_blocks(32, false, start, a, e0, whole, t, i);
+    else token_gather_blocks(16, f->has_min, start, a, e0, whole, t, i);
 }
 
 /* ---- panels of plain numbers: fma chains along k, lanes are rows ---- */
