@@ -61,6 +61,7 @@ typedef struct hearth_model_options {
     void *progress_ud;
     int n_threads; /* for packing; 0 = what the machine gives this process */
     bool as_f32;   /* dequantise all weights: the reference computation, slow and large */
+    bool no_pack;  /* weights stay in the file: less memory, the same answers, much slower */
     /* Longest context that an engine will be given, 0: the trained one. Only files with rope
      * factors of their own for long contexts care. */
     int32_t n_ctx;

@@ -212,7 +212,8 @@ static bool open_both(const residents *rs, const resident *r, hearth_model **m, 
     hub_model ref;
     if (!hub_find(&ref, r->path, e)) return false;
     hearth_err he = {0};
-    hearth_model_options o = {.n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx};
+    hearth_model_options o = {
+        .n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx, .no_pack = rs->o.no_pack};
     *m = hub_open(&ref, &o, &he);
     *g = *m ? hearth_engine_new(*m, &rs->o.engine, &he) : NULL;
     if (*g) return true;

@@ -28,6 +28,7 @@ typedef struct residents_options {
     const char *folder;        /* every .gguf file in it is a model by its stem; NULL: none */
     hearth_engine_options engine;
     int keep_alive_s; /* of models that a request brought in; -1: for ever */
+    bool no_pack;     /* weights stay in their files */
     int max_models;   /* in memory at the same time; 0: as many as memory allows */
 } residents_options;
 

@@ -26,6 +26,7 @@ typedef struct bench_shape {
     int sequences; /* decoding together */
     int threads;   /* 0: what there is */
     kern_kv_type kv;
+    bool no_pack;        /* weights stay in the file */
     const char *rewrite; /* a text file, or NULL: then `tokens` is the most to write */
 } bench_shape;
 

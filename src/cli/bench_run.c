@@ -285,7 +285,7 @@ bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, 
     gguf *g = models_open_file(r, e);
     bool ok = g && model_cost_of(g, s->kv, &b->cost, e);
     gguf_close(g);
-    if (ok && !(b->m = models_open(r, s->threads, 0, &he))) {
+    if (ok && !(b->m = models_open(r, s->threads, 0, s->no_pack, &he))) {
         err_from_hearth(e, &he);
         ok = false;
     }

@@ -60,7 +60,7 @@ bool chat_open(chat *c, const char *model_name, err *e) {
     hearth_err he = {0};
     if (!models_find(&r, model_name, e)) return false;
     char *name = strdup(model_name);
-    hearth_model *m = models_open(&r, c->threads, c->ctx, &he);
+    hearth_model *m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
     if (!m || !name) {
         free(name);
         if (m) return hearth_model_close(m), err_set(e, ERR_FAILED, "out of memory");

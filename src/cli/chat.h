@@ -28,6 +28,7 @@ typedef struct chat {
     int threads;
     hearth_kv kv;
     bool no_speculation;
+    bool no_pack;  /* weights stay in the file */
     bool raw;      /* no template: the messages' text as it is */
     bool markdown; /* render answers on a terminal */
     bool verbose;

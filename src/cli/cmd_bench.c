@@ -201,7 +201,8 @@ static int run(const cli_args *a) {
                      .context = (int)cli_int(a, "context", 1),
                      .sequences = (int)cli_int(a, "sequences", 1),
                      .threads = (int)cli_int(a, "threads", 0),
-                     .kv = kv_type_named(kv)};
+                     .kv = kv_type_named(kv),
+                     .no_pack = cli_flag(a, "no-pack")};
     s.tokens = (int)cli_int(a, "tokens", s.rewrite ? 512 : 128);
     int threads = s.threads ? s.threads : team_default_size();
     bool ok = true;
@@ -235,6 +236,8 @@ static const cli_option options[] = {
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"limits", 0, CLI_FLAG, NULL,
      "measure this machine's limits too, and the share of them that is reached", 0, 0},
+    {"no-pack", 0, CLI_FLAG, NULL, "leave the weights in the file: little memory, much slower", 0,
+     0},
     {"profile", 0, CLI_FLAG, NULL, "also where the time goes: by kind of step, and waiting", 0, 0},
     {"paced", 0, CLI_FLAG, NULL,
      "wait for a line on stdin before each repetition; print each as a line of JSON", 0, 0},

@@ -45,6 +45,7 @@ static bool settings(const cli_args *a, chat *c, err *e) {
     kern_kv_type kv = kv_type_named(cli_text(a, "kv", "f16"));
     c->kv = kv == KERN_KV_Q8 ? HEARTH_KV_Q8 : kv == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
     c->no_speculation = cli_flag(a, "no-speculation");
+    c->no_pack = cli_flag(a, "no-pack");
     c->raw = cli_flag(a, "raw");
     c->verbose = cli_flag(a, "verbose");
     c->markdown = !cli_flag(a, "no-markdown");
@@ -189,6 +190,8 @@ static const cli_option options[] = {
      LIMIT_CONTEXT},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
+    {"no-pack", 0, CLI_FLAG, NULL,
+     "leave the weights in the file: little memory, the same answer, much slower", 0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL,
      "one token at a time: the same answer, and slower where it repeats what was said", 0, 0},
     {"raw", 0, CLI_FLAG, NULL, "complete the text as it stands: no chat template", 0, 0},

@@ -62,6 +62,7 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
         .max_requests = (int32_t)cli_int(a, "parallel", 0),
         .no_speculation = cli_flag(a, "no-speculation"),
     };
+    o->models.no_pack = cli_flag(a, "no-pack");
     return keep_alive_of(cli_text(a, "keep-alive", "5m"), &o->models.keep_alive_s, e);
 }
 
@@ -203,6 +204,8 @@ static const cli_option options[] = {
     {"tls-key", 0, CLI_FILE, "FILE", "its private key", 0, 0},
     {"drain", 0, CLI_INT, "SECONDS", "how long a stop waits for what is under way; default 10", 0,
      86400},
+    {"no-pack", 0, CLI_FLAG, NULL, "leave the weights in their files: little memory, much slower",
+     0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL, "compute one token a step, without guessing ahead", 0, 0},
     CLI_CONFIG_OPTION,
     {0},

@@ -16,11 +16,15 @@ bool models_find(models_ref *r, const char *name, err *e) {
 
 /* ---- opening ---- */
 
-hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, hearth_err *e) {
+hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, bool no_pack,
+                          hearth_err *e) {
     bar b;
     bar_begin(&b, "loading", r->name);
-    hearth_model_options o = {
-        .n_threads = threads, .n_ctx = ctx, .progress = bar_draw, .progress_ud = &b};
+    hearth_model_options o = {.n_threads = threads,
+                              .n_ctx = ctx,
+                              .no_pack = no_pack,
+                              .progress = bar_draw,
+                              .progress_ud = &b};
     hearth_model *m = hub_open(r, &o, e);
     bar_end(&b);
     return m;

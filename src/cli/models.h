@@ -17,8 +17,10 @@ bool models_find(models_ref *r, const char *name, err *e);
 bool models_have_bundled(void);
 
 /* Each shows a progress bar on a terminal while a large model loads. threads 0: what there
- * is; ctx: the longest context that an engine will be given, 0: the model's own. */
-hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, hearth_err *e);
+ * is; ctx: the longest context that an engine will be given, 0: the model's own; no_pack:
+ * weights stay in the file. */
+hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, bool no_pack,
+                          hearth_err *e);
 model *models_open_inner(const models_ref *r, team *t, bool as_f32, err *e);
 gguf *models_open_file(const models_ref *r, err *e);
 

@@ -39,6 +39,7 @@ static hearth_model *open_any(const char *path, const void *data, size_t n, cons
                             .progress_ud = o->progress_ud,
                             .team = t,
                             .as_f32 = o->as_f32,
+                            .no_pack = o->no_pack,
                             .n_ctx = o->n_ctx};
         m->inner = path ? model_open(path, &mo, &inner)
                         : model_open_memory(data, n, name, &mo, &inner);

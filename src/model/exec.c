@@ -70,6 +70,7 @@ static extents extents_of(const plan *pl) {
 static void local_place(model_exec *x, exec_local *l, carver *c, const extents *ex) {
     int64_t embd = x->m->p.pub.n_embd, rows = x->attn_rows;
     l->c = carve(c, EXEC_TILE_FLOATS, sizeof(float));
+    l->panel = carve(c, (int64_t)x->m->w.panel_bytes, 1);
     l->x = carve(c, EXEC_SMALL * embd, sizeof(float));
     l->tmp = carve(c, embd + 2 * LIMIT_HEAD_DIM, sizeof(float));
     carve_act(c, &l->h, EXEC_SMALL, embd);

@@ -33,6 +33,7 @@ typedef struct exec_seg {
 /* What one member needs for itself. */
 typedef struct exec_local {
     float *c;             /* [EXEC_TILE_FLOATS] output of matmul */
+    void *panel;          /* [weights.panel_bytes] where matrices are not packed */
     float *x;             /* [EXEC_SMALL][n_embd] */
     float *tmp;           /* [n_embd]; also one head of K and one of V */
     kern_act h;           /* [EXEC_SMALL] rows */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/str.h"
 
@@ -77,9 +79,22 @@ static uint64_t groups_available(const char *root, const char *line, const char 
     }
 }
 
+/* What the limit on address space (ulimit -v) leaves. */
+static uint64_t address_space_available(void) {
+    struct rlimit limit;
+    char text[128];
+    unsigned long long pages;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+    if (!slurp("/proc/self/statm", text, sizeof text) || sscanf(text, "%llu", &pages) != 1)
+        return limit.rlim_cur;
+    uint64_t used = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+}
+
 uint64_t memory_available(void) {
     char text[4096];
-    uint64_t least = machine_available();
+    uint64_t least = machine_available(), space = address_space_available();
+    if (space < least) least = space;
     if (!slurp("/proc/self/cgroup", text, sizeof text)) return least;
     for (const char *p = text; *p; p += strcspn(p, "\n") + (p[strcspn(p, "\n")] == '\n')) {
         uint64_t left = UINT64_MAX;

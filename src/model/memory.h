@@ -5,8 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes that can still be used without swapping: the smaller of what the machine has available and
- * what the control groups of this process leave. UINT64_MAX when nothing says. */
+/* Bytes that can still be used without swapping: the smallest of what the machine has available,
+ * what the control groups of this process leave, and what its limit on address space leaves.
+ * UINT64_MAX when nothing says. */
 uint64_t memory_available(void);
 
 /* Zeroed pages, huge where the kernel gives them, resident when touched. NULL when refused. */

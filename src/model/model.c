@@ -163,9 +163,9 @@ void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float
 
 void model_embd_row(const model *m, int32_t token, float *dst) {
     int64_t k = m->p.pub.n_embd;
-    if (m->pl.tied) {
-        const weight_matrix *w = &m->w.m[m->pl.head];
-        kern_panel_row(w->f, weight_panel(w, token / KERN_ROWS), k, token % KERN_ROWS, dst);
+    const weight_matrix *w = &m->w.m[m->pl.tied ? m->pl.head : 0];
+    if (m->pl.tied && w->base) {
+        kern_panel_row(w->f, weight_panel(w, token / KERN_ROWS, NULL), k, token % KERN_ROWS, dst);
         return;
     }
     row_read(m->pl.embd, token, k, dst);

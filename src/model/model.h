@@ -34,6 +34,7 @@ typedef struct model_options {
     void *progress_ud;
     team *team;  /* packs in parallel when given */
     bool as_f32; /* dequantise every weight to F32: the reference computation on the same weights */
+    bool no_pack; /* weights stay in the file, which must stay there; slow. Not with as_f32 */
     int32_t
         n_ctx; /* longest context that will be run, 0: the trained one. Matters only to files with
                        * long and short rope factors, which have a table for each */
@@ -41,7 +42,7 @@ typedef struct model_options {
 
 /* Errors: ERR_NOT_FOUND, ERR_DAMAGED (format, missing tensor, wrong shape, key out of range: the
  * message names it), ERR_FAILED (architecture not known; the message lists those that are),
- * ERR_NO_FIT (weights need more memory than there is; both sizes). */
+ * ERR_NO_FIT (weights need more memory than there is; both sizes, and no_pack as the way out). */
 model *model_open(const char *path, const model_options *o, err *e);
 model *model_open_memory(const void *data, size_t n, const char *name, const model_options *o,
                          err *e);

@@ -134,7 +134,7 @@ static int heads_matmul(const exec_walk *w, const qkv_job *j, plan_ref ref, int 
     const weight_matrix *m = exec_mat(x, ref);
     int p0 = head0 * dim / KERN_ROWS, n_panels = (heads * dim + KERN_ROWS - 1) / KERN_ROWS;
     for (int p = 0; p < n_panels; p++)
-        x->k->matmul(m->f, weight_panel(m, p0 + p), exec_h(w), NULL, t0, n,
+        x->k->matmul(m->f, weight_panel(m, p0 + p, w->l->panel), exec_h(w), NULL, t0, n,
                      c + (int64_t)p * j->rows * KERN_ROWS);
     return n_panels;
 }
@@ -218,7 +218,7 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
         int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
         for (int t0 = 0; t0 < w->n; t0 += rows) {
             int n = w->n - t0 < rows ? w->n - t0 : rows;
-            x->k->matmul(m->f, weight_panel(m, p), &a, NULL, t0, n, w->l->c);
+            x->k->matmul(m->f, weight_panel(m, p, w->l->panel), &a, NULL, t0, n, w->l->c);
             for (int i = 0; i < n; i++) {
                 float *c = w->l->c + i * KERN_ROWS;
                 if (b) bias_add(c, b + col, width);
@@ -245,8 +245,9 @@ void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
         int width = gate->n_out - col < KERN_ROWS ? (int)(gate->n_out - col) : KERN_ROWS;
         for (int t0 = 0; t0 < w->n; t0 += rows) {
             int n = w->n - t0 < rows ? w->n - t0 : rows;
-            x->k->matmul(gate->f, weight_panel(gate, p), exec_h(w), NULL, t0, n, cg);
-            if (up) x->k->matmul(up->f, weight_panel(up, p), exec_h(w), NULL, t0, n, cu);
+            x->k->matmul(gate->f, weight_panel(gate, p, w->l->panel), exec_h(w), NULL, t0, n, cg);
+            if (up)
+                x->k->matmul(up->f, weight_panel(up, p, w->l->panel), exec_h(w), NULL, t0, n, cu);
             for (int i = 0; i < n && (bg || bu); i++) {
                 if (bg) bias_add(cg + i * KERN_ROWS, bg + col, width);
                 if (bu) bias_add(cu + i * KERN_ROWS, bu + col, width);
@@ -284,7 +285,8 @@ void exec_head(exec_walk *w, const plan_step *s) {
         for (int t0 = 0; t0 < x->n_out; t0 += rows) {
             int n = x->n_out - t0 < rows ? x->n_out - t0 : rows;
             float *c = w->l->c;
-            x->k->matmul(m->f, weight_panel(m, p), exec_h(w), x->out_row + t0, 0, n, c);
+            x->k->matmul(m->f, weight_panel(m, p, w->l->panel), exec_h(w), x->out_row + t0, 0, n,
+                         c);
             for (int i = 0; i < n && b; i++) bias_add(c + i * KERN_ROWS, b + col, width);
             if (s->scale != 1) x->k->scale(c, s->scale, (int64_t)n * KERN_ROWS);
             if (s->cap > 0) x->k->softcap(c, s->cap, (int64_t)n * KERN_ROWS);

@@ -31,7 +31,7 @@ static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, in
     const float *b = exec_vec(x, s->b);
     int64_t col = (int64_t)p * KERN_ROWS;
     int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
-    x->k->matmul(m->f, weight_panel(m, p), exec_h(w), NULL, t0, n, w->l->c);
+    x->k->matmul(m->f, weight_panel(m, p, w->l->panel), exec_h(w), NULL, t0, n, w->l->c);
     for (int i = 0; i < n; i++) {
         float *dst = scores + (t0 + i) * m->n_out + col;
         for (int r = 0; r < width; r++) dst[r] = w->l->c[i * KERN_ROWS + r] + (b ? b[col + r] : 0);
@@ -102,8 +102,9 @@ static void up_item(const exec_walk *w, const plan_step *s, int32_t expert, int 
     float *cg = l->c, *cu = l->c + rows * KERN_ROWS;
     for (int t0 = l->pair_first[expert]; t0 < l->pair_first[expert + 1]; t0 += rows) {
         int left = l->pair_first[expert + 1] - t0, n = left < rows ? left : rows;
-        x->k->matmul(gate->f, weight_panel(gate, at), exec_h(w), l->pair_row + t0, 0, n, cg);
-        x->k->matmul(up->f, weight_panel(up, at), exec_h(w), l->pair_row + t0, 0, n, cu);
+        x->k->matmul(gate->f, weight_panel(gate, at, l->panel), exec_h(w), l->pair_row + t0, 0, n,
+                     cg);
+        x->k->matmul(up->f, weight_panel(up, at, l->panel), exec_h(w), l->pair_row + t0, 0, n, cu);
         for (int i = 0; i < n && (bg || bu); i++) {
             for (int r = 0; r < width && bg; r++) cg[i * KERN_ROWS + r] += bg[r];
             for (int r = 0; r < width && bu; r++) cu[i * KERN_ROWS + r] += bu[r];
@@ -141,7 +142,8 @@ static void down_item(const exec_walk *w, const plan_step *s, const kern_act *f,
         const float *be = b ? b + e * m->n_out + col : NULL;
         for (int t0 = l->pair_first[e]; t0 < l->pair_first[e + 1]; t0 += rows) {
             int left = l->pair_first[e + 1] - t0, n = left < rows ? left : rows;
-            x->k->matmul(m->f, weight_panel(m, (int64_t)e * m->n_panels + p), f, NULL, t0, n, l->c);
+            x->k->matmul(m->f, weight_panel(m, (int64_t)e * m->n_panels + p, l->panel), f, NULL, t0,
+                         n, l->c);
             for (int i = 0; i < n; i++) {
                 float *y = x->y + l->pair_row[t0 + i] * m->n_out + col, weight = l->pair_w[t0 + i];
                 for (int r = 0; r < width; r++)

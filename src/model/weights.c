@@ -20,9 +20,9 @@ static int64_t panels_of(const plan_matrix *m) {
 
 /* Walks the plan and gives every matrix and vector its place: offsets from the mapping's start are
  * written into w when that is not NULL. Returns the size, 0 on overflow. */
-static uint64_t layout(weights *w, const plan *pl, bool as_f32, uint64_t *offset) {
+static uint64_t layout(weights *w, const plan *pl, bool as_f32, bool no_pack, uint64_t *offset) {
     uint64_t at = 0;
-    for (int32_t i = 0; i < pl->n_matrices; i++) {
+    for (int32_t i = 0; i < pl->n_matrices && !no_pack; i++) {
         const plan_matrix *m = &pl->matrix[i];
         if (m->is_mate) continue; /* placed with its partner */
         const plan_matrix *mate = m->mate == PLAN_NONE ? NULL : &pl->matrix[m->mate];
@@ -49,7 +49,7 @@ static uint64_t layout(weights *w, const plan *pl, bool as_f32, uint64_t *offset
 }
 
 uint64_t weights_bytes(const plan *pl, bool as_f32) {
-    return layout(NULL, pl, as_f32, NULL);
+    return layout(NULL, pl, as_f32, false, NULL);
 }
 
 /* ---- packing ---- */
@@ -106,7 +106,7 @@ static void pack_slice(pack_run *r, int32_t mi, int32_t expert, int64_t p0, int6
         return;
     }
     uint64_t from = ((uint64_t)expert * (uint64_t)m->n_out + (uint64_t)m->row0) * row_bytes;
-    const uint8_t *src = (const uint8_t *)m->src->data + from;
+    const uint8_t *src = wm->src + (size_t)expert * wm->expert_bytes;
     for (int64_t p = p0; p < p0 + n; p++) {
         uint8_t *dst = wm->base + (size_t)(expert * (int64_t)wm->n_panels + p) * wm->stride;
         if (!r->as_f32) kern_panel_pack(wm->f, src, m->n_out, m->k, p * KERN_ROWS, dst);
@@ -151,8 +151,10 @@ static void pack_work(team *t, int me, void *ud) {
     while (!atomic_load(&r->failed) && pack_nth(r, &at, team_next(t))) continue;
 }
 
-static bool pack_all(pack_run *r, err *e) {
-    if (r->o && r->o->team) {
+static bool pack_all(pack_run *r, bool no_pack, err *e) {
+    if (no_pack) {
+        progress(r, r->total);
+    } else if (r->o && r->o->team) {
         team_run(r->o->team, pack_work, r);
     } else {
         slice_at at = {0};
@@ -176,32 +178,41 @@ static bool pack_all(pack_run *r, err *e) {
 
 /* ---- loading ---- */
 
-static bool fits(uint64_t need, const gguf *g, err *e) {
+static bool fits(uint64_t need, const gguf *g, bool no_pack, err *e) {
     uint64_t have = memory_available();
     if (need <= have) return true;
-    return err_set(e, ERR_NO_FIT, "%s: the weights need %.1f GB of memory, %.1f GB are available",
-                   gguf_path(g), (double)need / 1e9, (double)have / 1e9);
+    return err_set(e, ERR_NO_FIT, "%s: the weights need %.3f GB of memory, %.3f GB are available%s",
+                   gguf_path(g), (double)need / 1e9, (double)have / 1e9,
+                   no_pack ? "" : "; --no-pack runs from the file, slowly");
 }
 
-static void place(weights *w, const plan *pl, bool as_f32, const uint64_t *offset) {
+/* Every matrix's and vector's place; `offset` is NULL for matrices that stay in the file. */
+static bool place(weights *w, const plan *pl, bool as_f32, bool no_pack, const uint64_t *offset) {
     uint8_t *base = w->map;
     for (int32_t i = 0; i < pl->n_matrices; i++) {
         const plan_matrix *m = &pl->matrix[i];
         weight_matrix *wm = &w->m[i];
+        uint64_t row;
+        if (!quant_bytes(m->src->type, (uint64_t)m->k, &row)) return false;
         wm->f = format_of(m, as_f32);
-        wm->base = base + offset[i];
+        wm->base = no_pack ? NULL : base + offset[i];
+        wm->src = (const uint8_t *)m->src->data + (uint64_t)m->row0 * row;
+        wm->expert_bytes = (size_t)row * (size_t)m->n_out;
         wm->k = m->k;
         wm->n_out = m->n_out;
         wm->n_panels = (int32_t)panels_of(m);
         wm->reads_q = kern_format_quantized_input(wm->f);
+        size_t panel = kern_panel_bytes(wm->f, m->k);
+        if (no_pack && panel > w->panel_bytes) w->panel_bytes = panel;
     }
     for (int32_t i = 0; i < pl->n_vectors; i++)
         w->v[i] = (float *)(void *)(base + offset[pl->n_matrices + i]);
+    return true;
 }
 
 bool weights_load(weights *w, const plan *pl, const gguf *g, const model_options *o, err *e) {
     memset(w, 0, sizeof *w);
-    bool as_f32 = o && o->as_f32, ok = false;
+    bool as_f32 = o && o->as_f32, no_pack = o && o->no_pack && !as_f32, ok = false;
     pack_run r = {.w = w, .pl = pl, .g = g, .o = o, .as_f32 = as_f32};
     uint64_t *offset = calloc((size_t)(pl->n_matrices + pl->n_vectors) + 1, sizeof *offset);
     w->m = calloc((size_t)pl->n_matrices + 1, sizeof *w->m);
@@ -220,12 +231,12 @@ bool weights_load(weights *w, const plan *pl, const gguf *g, const model_options
         if (quant_bytes(pl->matrix[i].src->type, (uint64_t)pl->matrix[i].k, &bytes))
             r.total += bytes * (uint64_t)pl->matrix[i].n_out * (uint64_t)pl->matrix[i].n_expert;
     }
-    uint64_t need = layout(w, pl, as_f32, offset);
+    uint64_t need = layout(w, pl, as_f32, no_pack, offset);
     if (need == 0 || need > SIZE_MAX / 2) {
         err_set(e, ERR_NO_FIT, "%s: the weights are larger than the address space", gguf_path(g));
         goto out;
     }
-    if (!fits(need, g, e)) goto out;
+    if (!fits(need, g, no_pack, e)) goto out;
     w->map_bytes = (size_t)need;
     w->map = memory_map(w->map_bytes);
     if (!w->map) {
@@ -233,8 +244,7 @@ bool weights_load(weights *w, const plan *pl, const gguf *g, const model_options
                 (double)need / 1e6);
         goto out;
     }
-    place(w, pl, as_f32, offset);
-    ok = pack_all(&r, e);
+    ok = place(w, pl, as_f32, no_pack, offset) && pack_all(&r, no_pack, e);
 out:
     pthread_mutex_destroy(&r.lock);
     free(offset);

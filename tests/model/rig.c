@@ -37,13 +37,18 @@ void rig_hide_tensor(buf *file, const char *name) {
 
 void rig_open(rig *r, const char *name, uint32_t type, kern_kv_type kv, int n_threads, int n_ctx,
               void (*change)(buf *file)) {
+    rig_open_with(r, name, type, kv, n_threads, n_ctx, change, (model_options){0});
+}
+
+void rig_open_with(rig *r, const char *name, uint32_t type, kern_kv_type kv, int n_threads,
+                   int n_ctx, void (*change)(buf *file), model_options o) {
     err e = {0};
     memset(r, 0, sizeof *r);
     if (!tiny_open(&r->t, name, type, &e)) fail_msg("%s", e.msg);
     rig_set_u32(&r->t.gguf, ".context_length", (uint32_t)n_ctx);
     if (change) change(&r->t.gguf);
     r->team = team_new(n_threads, &e);
-    model_options o = {.team = r->team};
+    o.team = r->team;
     r->m = model_open_memory(r->t.gguf.data, r->t.gguf.len, name, &o, &e);
     if (!r->m) fail_msg("%s: %s", name, e.msg);
     r->kv = kv;

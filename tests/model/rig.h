@@ -29,6 +29,9 @@ typedef struct rig {
 /* Opens `name` with its context length set to n_ctx, after `change` (or NULL) has had the file. */
 void rig_open(rig *r, const char *name, uint32_t type, kern_kv_type kv, int n_threads, int n_ctx,
               void (*change)(buf *file));
+/* The same with the model's options as given; the team is put in. */
+void rig_open_with(rig *r, const char *name, uint32_t type, kern_kv_type kv, int n_threads,
+                   int n_ctx, void (*change)(buf *file), model_options o);
 void rig_close(rig *r);
 /* n tokens of one sequence in one batch, every row with logits when `logits` is not NULL. */
 void rig_feed(rig *r, int seq, const int32_t *ids, int n, float *logits);

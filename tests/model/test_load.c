@@ -2,8 +2,11 @@
  * than an error; loading with a team, and the estimates that need no weights. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "gguf/damage.h"
+#include "model/memory.h"
 #include "quant/quant.h"
 #include "rig.h"
 #include "support/cmocka_all.h"
@@ -142,6 +145,60 @@ static void estimates_and_teams(void **state) {
         gguf_close(g);
         buf_deinit(&b);
     }
+}
+
+/* Weights left in the file: next to no memory, and the same bits, for one row and for many. */
+static void not_packed(void **state) {
+    (void)state;
+    static const int32_t ids[12] = {5, 9, 200, 31, 7, 7, 80, 2, 150, 33, 90, 11};
+    for (const char *const *name = tiny_names; *name; name++) {
+        rig r[2];
+        float *logits[2];
+        for (int i = 0; i < 2; i++) {
+            rig_open_with(&r[i], *name, QUANT_Q4_0, KERN_KV_F16, 2, 256, NULL,
+                          (model_options){.no_pack = i == 1});
+            logits[i] = calloc((size_t)r[i].n_vocab * 12, sizeof(float));
+            assert_non_null(logits[i]);
+            rig_feed(&r[i], 0, ids, 11, logits[i]);
+            rig_feed(&r[i], 0, ids + 11, 1, logits[i] + 11 * r[i].n_vocab);
+        }
+        size_t n = (size_t)r[0].n_vocab * 12 * sizeof(float);
+        if (memcmp(logits[0], logits[1], n) != 0) fail_msg("%s: other logits", *name);
+        uint64_t packed = model_params_of(r[0].m)->weight_bytes;
+        assert_true(model_params_of(r[1].m)->weight_bytes < packed / 4);
+        for (int i = 0; i < 2; i++) {
+            free(logits[i]);
+            rig_close(&r[i]);
+        }
+    }
+}
+
+/* A limit on address space is seen before anything is packed, and the way out is told. */
+static void address_space(void **state) {
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip_because("a sanitizer's own memory is larger than the limit");
+#endif
+    struct rlimit before, low;
+    err e = {0};
+    buf b = tiny("llama");
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_true(f && fscanf(f, "%llu", &pages) == 1);
+    fclose(f);
+    getrlimit(RLIMIT_AS, &before);
+    low = before;
+    low.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (1 << 20);
+    setrlimit(RLIMIT_AS, &low);
+    uint64_t left = memory_available();
+    model *m = model_open_memory(b.data, b.len, "x.gguf", NULL, &e);
+    setrlimit(RLIMIT_AS, &before);
+    assert_true(left <= 1 << 20);
+    assert_null(m);
+    assert_int_equal(e.code, ERR_NO_FIT);
+    if (!strstr(e.msg, "x.gguf: the weights need 0.") || !strstr(e.msg, "; --no-pack runs"))
+        fail_msg("%s", e.msg);
+    buf_deinit(&b);
 }
 
 /* ---- damage ---- */
@@ -294,6 +351,8 @@ int main(void) {
         cmocka_unit_test(keys_are_checked),
         cmocka_unit_test(vocabulary_only_files),
         cmocka_unit_test(estimates_and_teams),
+        cmocka_unit_test(not_packed),
+        cmocka_unit_test(address_space),
         cmocka_unit_test(damaged_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
