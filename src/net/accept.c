@@ -71,22 +71,25 @@ static void on_retry(evutil_socket_t fd, short what, void *arg) {
         if (l->ev) event_add(l->ev, NULL);
 }
 
-/* Descriptors have run out. False: it must be tried again later. */
+/* Descriptors have run out, which the kernel also says when nobody waits. False: no more now. */
 static bool refuse_with_spare(http_listener *l) {
     http_server *s = l->server;
-    log_once("net.descriptors", "out of file descriptors: connections are refused; raise the limit "
-                                "(ulimit -n) or set a lower number of connections");
+    int fd = -1;
+    bool is_empty = false;
     if (s->spare_fd >= 0) {
         close(s->spare_fd);
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        is_empty = fd < 0 && errno == EAGAIN;
         if (fd >= 0) {
+            log_once("net.descriptors", "out of file descriptors: connections are refused; raise "
+                                        "the limit (ulimit -n)");
             atomic_fetch_add(&s->accepted, 1);
             refuse_at_once(s, fd, s->tls && !l->is_unix);
         }
         s->spare_fd = open_spare();
-        if (fd >= 0 && s->spare_fd >= 0) return true;
     }
-    pause_accepting(s);
+    if (fd >= 0 && s->spare_fd >= 0) return true;
+    if (!is_empty) pause_accepting(s);
     return false;
 }
 

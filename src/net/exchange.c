@@ -57,7 +57,7 @@ void http_retain(http_exchange *x) {
 void http_release(http_exchange *x) {
     http_server *s = x->s;
     /* When nobody is left but the connection, the network thread must look whether that leaves an
-     * answer that never ends. Every last reference goes under the lock, so x is there until then. */
+     * answer that never ends. Every last reference goes under the lock: x is there until then. */
     pthread_mutex_lock(&s->lock);
     int left = atomic_fetch_sub(&x->refs, 1) - 1;
     if (left == 1 && !x->has_ended) http_server_make_ready(s, x);
