@@ -32,7 +32,7 @@ http_exchange *http_exchange_new(http_conn *c) {
 
 void http_exchange_detach(http_exchange *x, bool is_lost) {
     pthread_mutex_lock(&x->s->lock);
-    bool tell = is_lost && !x->has_ended;
+    bool tell = is_lost && (!x->has_ended || x->is_overrun);
     atomic_store(&x->gone, true);
     buf_deinit(&x->pending);
     pthread_mutex_unlock(&x->s->lock);
