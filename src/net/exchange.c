@@ -40,6 +40,7 @@ void http_exchange_detach(http_exchange *x, bool is_lost) {
     if (x->tick) event_free(x->tick);
     x->tick = NULL;
     if (tell && x->on_gone) x->on_gone(x->gone_ud, x);
+    if (x->on_end) x->on_end(x->end_ud, x);
     atomic_fetch_sub(&x->s->exchanges, 1);
     http_release(x);
 }
@@ -295,6 +296,11 @@ void http_on_gone(http_exchange *x, http_event fn, void *ud) {
 void http_on_drained(http_exchange *x, http_event fn, void *ud) {
     x->on_drained = fn;
     x->drained_ud = ud;
+}
+
+void http_on_end(http_exchange *x, http_event fn, void *ud) {
+    x->on_end = fn;
+    x->end_ud = ud;
 }
 
 static void tick(evutil_socket_t fd, short what, void *arg) {

@@ -84,14 +84,24 @@ void http_stream_end(http_exchange *x);
 /* Bytes written that the socket has not taken yet: a producer that can wait stops above 64 KB. */
 size_t http_backlog(const http_exchange *x);
 
-/* ---- events, all on the network thread; set inside the handler ---- */
+/* ---- events, all on the network thread; set inside the handler ----
+ *
+ * An event may be on its way while another thread ends the answer; what `ud` points to must live
+ * until on_end. */
 typedef void (*http_event)(void *ud, http_exchange *x);
+/* The client left before http_reply or http_stream_end was called, or was dropped because it took
+ * nothing (a backlog over LIMIT_HTTP_BACKLOG, or stall_timeout_ms). At most once. */
 void http_on_gone(http_exchange *x, http_event fn, void *ud);
 void http_on_drained(http_exchange *x, http_event fn, void *ud); /* backlog fell below 16 KB */
 void http_on_tick(http_exchange *x, int period_ms, http_event fn, void *ud); /* until it ends */
+/* The last event, exactly once: the answer is with the kernel, or the client is gone. */
+void http_on_end(http_exchange *x, http_event fn, void *ud);
 bool http_gone(const http_exchange *x);
 
 void http_retain(http_exchange *x);
-void http_release(http_exchange *x); /* the handler's own reference is the server's */
+/* The handler's own reference is the server's: retain before the handler returns to keep x. When
+ * the last one goes without an answer, the client gets a 500, or the end of the connection inside a
+ * stream: it is never left waiting. */
+void http_release(http_exchange *x);
 
 #endif

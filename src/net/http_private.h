@@ -162,8 +162,8 @@ struct http_exchange {
     /* network thread */
     http_conn *conn; /* NULL once it is over */
     bool was_high;   /* on_drained is due */
-    http_event on_gone, on_drained, on_tick;
-    void *gone_ud, *drained_ud, *tick_ud;
+    http_event on_gone, on_drained, on_tick, on_end;
+    void *gone_ud, *drained_ud, *tick_ud, *end_ud;
     struct event *tick;
 };
 

@@ -37,6 +37,7 @@ class Server:
             raise AssertionError(self.child.communicate()[1])
         tcp = [a for a in self.addresses if not a.startswith("unix:")]
         self.port = int(tcp[0].rsplit(":", 1)[1]) if tcp else None
+        self.idle = self.descriptors()
 
     def __enter__(self):
         return self
@@ -78,6 +79,10 @@ class Server:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.child.pid}/fd"))
+
+    def has_no_clients(self):
+        """Every descriptor that a client took is back."""
+        return self.descriptors() == self.idle
 
     def resident(self):
         """Bytes of memory that are the process's own."""

@@ -102,9 +102,22 @@ typedef struct job {
     http_exchange *x;
     int n, size, pause_ms;
     bool minds_backlog;
+    atomic_int users; /* the worker, and the exchange's events */
     pthread_mutex_t lock;
     pthread_cond_t room;
 } job;
+
+static void drop(job *j) {
+    if (atomic_fetch_sub(&j->users, 1) != 1) return;
+    pthread_cond_destroy(&j->room);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+}
+
+static void on_job_end(void *ud, http_exchange *x) {
+    (void)x;
+    drop(ud);
+}
 
 static void on_drained(void *ud, http_exchange *x) {
     (void)x;
@@ -145,11 +158,11 @@ static void *work(void *arg) {
     if (!ok) atomic_fetch_add(&refused_writes, 1);
     free(piece);
     http_stream_end(j->x);
-    http_release(j->x); /* events are over or will not use the job: see below */
+    http_release(j->x);
+    drop(j);
     return NULL;
 }
 
-/* The job outlives the exchange's events: it is freed when the process ends. */
 static void stream(http_exchange *x, bool minds_backlog) {
     job *j = calloc(1, sizeof *j);
     pthread_t t;
@@ -163,12 +176,17 @@ static void stream(http_exchange *x, bool minds_backlog) {
     pthread_cond_init(&j->room, NULL);
     http_on_gone(x, on_job_gone, j);
     http_on_drained(x, on_drained, j);
+    http_on_end(x, on_job_end, j);
+    atomic_init(&j->users, 2);
     http_retain(x);
     pthread_attr_t a;
     pthread_attr_init(&a);
     pthread_attr_setstacksize(&a, 256 << 10);
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
-    if (pthread_create(&t, &a, work, j) != 0) http_release(x);
+    if (pthread_create(&t, &a, work, j) != 0) {
+        http_release(x);
+        drop(j);
+    }
     pthread_attr_destroy(&a);
 }
 

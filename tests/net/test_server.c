@@ -66,12 +66,18 @@ static void wait_for(atomic_int *what, int value) {
 /* ---- a server that keeps its exchanges ---- */
 
 static http_exchange *kept[64];
-static atomic_int n_kept, n_gone, n_ticks, n_drained;
+static atomic_int n_kept, n_gone, n_ticks, n_drained, n_ended;
 
 static void on_gone(void *ud, http_exchange *x) {
     (void)x;
     assert_ptr_equal(ud, &n_gone);
     atomic_fetch_add(&n_gone, 1);
+}
+
+static void on_end(void *ud, http_exchange *x) {
+    (void)x;
+    assert_ptr_equal(ud, &n_ended);
+    atomic_fetch_add(&n_ended, 1);
 }
 
 static void on_tick(void *ud, http_exchange *x) {
@@ -87,6 +93,7 @@ static void on_drained(void *ud, http_exchange *x) {
 static void handle(void *ud, http_exchange *x) {
     (void)ud;
     http_on_gone(x, on_gone, &n_gone);
+    http_on_end(x, on_end, &n_ended);
     if (strcmp(http_path(x), "/now") == 0) {
         http_reply(x, 200, "text/plain", "now", 3);
         http_reply(x, 500, "text/plain", "twice", 5); /* once per exchange: nothing */
@@ -111,6 +118,7 @@ static http_server *begin(void) {
     atomic_store(&n_gone, 0);
     atomic_store(&n_ticks, 0);
     atomic_store(&n_drained, 0);
+    atomic_store(&n_ended, 0);
     http_server *s = http_server_new(&(http_options){.handle = handle}, &e);
     if (!s || !http_server_listen(s, "127.0.0.1:0", &e) || !http_server_start(s, &e))
         fail_msg("%s", e.msg);
@@ -154,6 +162,7 @@ static void test_reply_later(void **state) {
     close(fd);
     http_server_free(s);
     assert_int_equal(atomic_load(&n_gone), 0); /* both were answered */
+    assert_int_equal(atomic_load(&n_ended), 2);
 }
 
 static void *write_much(void *arg) {
@@ -260,6 +269,7 @@ static void test_gone_once(void **state) {
     assert_int_equal(n.exchanges, 0);
     http_server_free(s);
     assert_int_equal(atomic_load(&n_gone), 30);
+    assert_int_equal(atomic_load(&n_ended), 30);
 }
 
 /* A client that has sent more than is read ahead, and leaves. A FIN is seen when it reached this
