@@ -26,13 +26,15 @@
 #define API_TICK_MS 1000        /* how often a call that waits is looked at */
 #define API_QUIET_MS 3900       /* with a tick more, a client hears something every 5 s */
 #define API_BACKLOG (64u << 10) /* bytes unsent at which no more tokens are read */
+#define API_SLOW_THREADS 16     /* calls that wait for embeddings at the same time */
 #define API_TURN_TOKENS 256     /* tokens that a turn reads at most: others wait too */
 
 enum { /* flags of a call: news since its last turn */
        API_NEWS_GONE = 1,
        API_NEWS_TICK = 2,
        API_NEWS_MODEL = 4,
-       API_NEWS_END = 8 /* the server stops */
+       API_NEWS_END = 8,  /* the server stops */
+       API_NEWS_WORK = 16 /* what was waited for is done */
 };
 
 typedef enum call_turns { TURN_NONE, TURN_LISTED, TURN_RUNS, TURN_AGAIN } call_turns;
@@ -41,6 +43,7 @@ typedef enum call_phase {
     CALL_NEW,     /* nothing done yet */
     CALL_LOADING, /* its model is coming */
     CALL_RUNS,    /* requests are in the engine */
+    CALL_WAITS,   /* a thread that may wait works for it */
     CALL_DONE     /* answered */
 } call_phase;
 
@@ -51,7 +54,11 @@ struct api_call_core {
     pool_job job;
     bool begun;          /* the status line of a stream is sent */
     uint64_t written_ns; /* last time that something was sent, or the beginning */
-    unsigned ending;     /* news that must wait until the model has come */
+    unsigned ending;     /* news that must wait until the model has come, or the work is done */
+    _Atomic bool unwanted;
+    pool_job slow; /* on the pool of those that may wait */
+    void (*work)(api_call *c);
+    void (*done)(api_call *c);
     /* guards the next two and each choice's req: loading and network thread come here */
     pthread_mutex_t lock;
     resident *came; /* what the loading thread brought */
@@ -75,6 +82,7 @@ struct api {
     store *store;
     residents *models;
     pool *pool;
+    pool *slow;        /* threads that may wait for an engine */
     struct kept *kept; /* responses */
     bool require_key;
     int max_calls;
@@ -129,7 +137,11 @@ void call_finish(api_call *c); /* answered: nothing more will be sent */
 /* Whether the key's budget has room for so many tokens more. */
 bool call_budget_ok(api_call *c, int64_t n_tokens, api_error *e);
 
+/* work.c */
+void work_turn(api_call *c, unsigned news);
+
 /* pump.c */
+store_entry *pump_entry_new(api_call *c);
 void pump_turn(api_call *c, unsigned news);
 void pump_cancel(api_call *c);    /* any thread */
 void pump_hooks(hearth_hooks *h); /* for the engines */

@@ -285,7 +285,7 @@ static void call_run(api_call *c) {
     api_error e = {0};
     c->route->run(c);
     int phase = atomic_load(&c->core->phase);
-    if (phase == CALL_RUNS || phase == CALL_DONE) return;
+    if (phase == CALL_RUNS || phase == CALL_WAITS || phase == CALL_DONE) return;
     api_fail(&e, 500, "server_error", NULL, "%s gave no answer", c->route->path);
     api_reply_error(c, &e);
 }
@@ -352,6 +352,7 @@ static void call_turn_do(api_call *c, unsigned news) {
         }
         break;
     case CALL_RUNS: pump_turn(c, news); break;
+    case CALL_WAITS: work_turn(c, news); break;
     default: break;
     }
 }

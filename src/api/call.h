@@ -94,7 +94,7 @@ typedef struct api_choice { /* one answer; the tag of its request */
     hearth_request *req; /* NULL: read to its end */
     store_entry *entry;  /* its row in the ledger; the store's after it was settled */
     hearth_usage usage;  /* complete once `ended` */
-    bool ended;
+    bool opened, ended;
     int32_t n_tokens;    /* read so far */
     buf text, reasoning; /* all of it so far */
     buf extra;           /* the writer's; freed with the call */
@@ -153,6 +153,14 @@ void api_random_name(char *dst, size_t cap, const char *prefix);
  * nothing runs; answer with the error. */
 bool api_generate(api_call *c, const api_writer *w, const hearth_params *p, api_prompt *prompts,
                   int n_prompts, int n_each, api_error *e);
+/* For what waits without giving tokens (embeddings): `work` runs on a thread where it may wait, and
+ * asks api_call_unwanted now and then; then `done`, as `run` does, answers. */
+void api_wait(api_call *c, void (*work)(api_call *c), void (*done)(api_call *c));
+bool api_call_unwanted(void *call); /* the client left, the key was revoked, the server stops */
+/* A choice that stands for the whole of such work: the tag for the engine's hooks. Its budget is
+ * checked for n_tokens. NULL, with *e: refused. The engine must open and settle it. */
+api_choice *api_work_tag(api_call *c, int64_t n_tokens, api_error *e);
+void api_work_untag(api_choice *ch); /* it was not opened after all */
 /* Wakes the call: a worker will look at it soon. Any thread. */
 void api_call_poke(api_call *c);
 
@@ -186,6 +194,10 @@ bool api_content_text(api_call *c, const json_t *content, const char *where, con
                       api_error *e);
 /* The same without joining: whether the content is a text, or parts that are texts. */
 bool api_content_check(const json_t *content, const char *where, api_error *e);
+/* An array of token numbers into ids [its size]; each must be of the vocabulary. */
+bool api_ids_read(api_call *c, const json_t *v, const char *name, int32_t *ids, api_error *e);
+/* The share of the engine that the key has. */
+int32_t api_weight(const api_call *c);
 /* A token's own bytes and text, for lists of log-probabilities. In the arena. */
 str api_token_text(api_call *c, int32_t id);
 

@@ -36,6 +36,12 @@ bool api_fail_err(api_error *e, const err *from) {
     return false;
 }
 
+bool api_fail_hearth(api_error *e, const hearth_err *from) {
+    err inner = {.code = (err_code)from->code};
+    snprintf(inner.msg, sizeof inner.msg, "%s", from->msg);
+    return api_fail_err(e, &inner);
+}
+
 const char *api_error_type(int status) {
     switch (status) {
     case 401: return "authentication_error";

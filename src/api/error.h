@@ -7,6 +7,7 @@
 #define HEARTH_API_ERROR_H
 
 #include "base/err.h"
+#include "hearth.h"
 
 typedef struct api_error {
     int status;        /* HTTP */
@@ -21,6 +22,7 @@ bool api_fail(api_error *e, int status, const char *code, const char *param, con
     __attribute__((format(printf, 5, 6)));
 /* From an error of the rooms below: its code gives the status. Always false. */
 bool api_fail_err(api_error *e, const err *from);
+bool api_fail_hearth(api_error *e, const hearth_err *from);
 /* OpenAI's word for a status: "invalid_request_error", ... Static. */
 const char *api_error_type(int status);
 

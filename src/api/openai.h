@@ -16,6 +16,7 @@ extern const api_route api_routes_openai[];
 extern const api_route api_routes_openai_chat[];
 extern const api_route api_routes_openai_text[];
 extern const api_route api_routes_openai_responses[];
+extern const api_route api_routes_openai_embed[];
 
 #define OPENAI_FINGERPRINT "fp_hearth_" HEARTH_VERSION
 

@@ -241,28 +241,6 @@ static const api_writer text_writer = {text_begin, text_piece, text_end, text_fi
 
 /* ---- the request ---- */
 
-/* An array of token numbers. */
-static bool ids_read(api_call *c, const json_t *v, api_prompt *out, api_error *e) {
-    hearth_model_info info;
-    hearth_model_info_get(resident_model(c->model), &info);
-    size_t n = json_array_size(v), i;
-    int32_t *ids = calloc(n + 1, sizeof *ids);
-    json_t *id;
-    if (!ids) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    json_array_foreach(v, i, id) {
-        double x = json_is_number(id) ? json_number_value(id) : -1;
-        if (!(x >= 0 && x < info.n_vocab) || x != (double)(int32_t)x) {
-            free(ids);
-            return api_fail(e, 400, "invalid_value", "prompt",
-                            "prompt: item %zu is no token of the vocabulary, 0 to %d", i,
-                            info.n_vocab - 1);
-        }
-        ids[i] = (int32_t)x;
-    }
-    *out = (api_prompt){ids, n};
-    return true;
-}
-
 static bool prompt_read(api_call *c, const json_t *v, api_prompt *out, str *echo, api_error *e) {
     if (json_is_string(v)) {
         str text = {json_string_value(v), json_string_length(v)};
@@ -272,7 +250,12 @@ static bool prompt_read(api_call *c, const json_t *v, api_prompt *out, str *echo
     if (!json_is_array(v))
         return api_fail(e, 400, "invalid_type", "prompt",
                         "prompt: texts and token numbers cannot be mixed");
-    if (!ids_read(c, v, out, e)) return false;
+    *out = (api_prompt){calloc(json_array_size(v) + 1, sizeof *out->ids), json_array_size(v)};
+    if (!out->ids) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!api_ids_read(c, v, "prompt", out->ids, e)) {
+        free(out->ids);
+        return false;
+    }
     char *text;
     size_t n;
     if (!echo) return true;

@@ -10,7 +10,9 @@
 
 static void on_opened(void *ud, void *tag, int32_t n_prompt) {
     (void)ud;
-    store_entry_opened(((api_choice *)tag)->entry, n_prompt);
+    api_choice *ch = tag;
+    ch->opened = true;
+    store_entry_opened(ch->entry, n_prompt);
 }
 
 static void on_progress(void *ud, void *tag, int32_t n_prefilled, int32_t n_generated) {
@@ -69,16 +71,22 @@ static char *metadata_text(api_call *c) {
     return json_is_object(m) && json_object_size(m) > 0 ? json_dumps(m, JSON_COMPACT) : NULL;
 }
 
-static bool choice_submit(api_call *c, api_choice *ch, const hearth_params *p, const char *metadata,
-                          api_error *e) {
+store_entry *pump_entry_new(api_call *c) {
     const json_t *user = c->body ? api_get(c->body, "user") : NULL;
+    char *metadata = metadata_text(c);
     store_entry_info info = {.key_id = c->key.id,
                              .model = c->model_name,
                              .dialect = c->route->dialect->name,
                              .endpoint = c->route->path,
                              .user = json_is_string(user) ? json_string_value(user) : NULL,
                              .metadata = metadata};
-    ch->entry = store_entry_new(c->api->store, &info);
+    store_entry *x = store_entry_new(c->api->store, &info);
+    free(metadata);
+    return x;
+}
+
+static bool choice_submit(api_call *c, api_choice *ch, const hearth_params *p, api_error *e) {
+    ch->entry = pump_entry_new(c);
     if (!ch->entry) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
     hearth_err he = {0};
     call_hold(c); /* until it is settled */
@@ -86,9 +94,7 @@ static bool choice_submit(api_call *c, api_choice *ch, const hearth_params *p, c
     if (!r) {
         call_release(c);
         store_entry_drop(ch->entry);
-        err inner = {.code = (err_code)he.code};
-        snprintf(inner.msg, sizeof inner.msg, "%s", he.msg);
-        return api_fail_err(e, &inner);
+        return api_fail_hearth(e, &he);
     }
     pthread_mutex_lock(&c->core->lock);
     ch->req = r;
@@ -98,7 +104,6 @@ static bool choice_submit(api_call *c, api_choice *ch, const hearth_params *p, c
 
 static bool submit_all(api_call *c, const hearth_params *p, const api_prompt *prompts,
                        int n_prompts, int n_each, api_error *e) {
-    char *metadata = metadata_text(c);
     bool ok = true;
     for (int i = 0; ok && i < n_prompts * n_each; i++) {
         api_choice *ch = &c->choice[i];
@@ -112,11 +117,11 @@ static bool submit_all(api_call *c, const hearth_params *p, const api_prompt *pr
         mine.prompt = prompts[ch->prompt].ids;
         mine.n_prompt = prompts[ch->prompt].n;
         mine.owner = c->key.owner;
+        mine.weight = api_weight(c);
         mine.tag = ch;
         mine.choice = (uint64_t)i;
-        ok = choice_submit(c, ch, &mine, metadata, e);
+        ok = choice_submit(c, ch, &mine, e);
     }
-    free(metadata);
     return ok;
 }
 
@@ -213,9 +218,7 @@ static bool choice_read(api_call *c, api_choice *ch, int *budget) {
     }
     if (r < 0) {
         api_error e = {0};
-        err inner = {.code = (err_code)he.code};
-        snprintf(inner.msg, sizeof inner.msg, "%s", he.msg);
-        api_fail_err(&e, &inner);
+        api_fail_hearth(&e, &he);
         api_reply_error(c, &e);
         return false;
     }

@@ -450,6 +450,18 @@ bool residents_list(residents *rs, resident_row **rows, size_t *n, err *e) {
     return *rows || err_set(e, ERR_NO_FIT, "out of memory");
 }
 
+void residents_stats(residents *rs, void (*each)(void *ud, const char *name, const hearth_stats *s),
+                     void *ud) {
+    pthread_mutex_lock(&rs->lock);
+    for (size_t i = 0; i < rs->n; i++) {
+        hearth_stats s;
+        if (!rs->entry[i]->engine || rs->entry[i]->leaving) continue;
+        hearth_engine_stats(rs->entry[i]->engine, &s);
+        each(ud, rs->entry[i]->name, &s);
+    }
+    pthread_mutex_unlock(&rs->lock);
+}
+
 /* ---- beginning and end ---- */
 
 residents *residents_new(const residents_options *o, err *e) {

@@ -70,6 +70,9 @@ typedef struct resident_row {
     int32_t n_ctx;          /* in force when loaded, else 0 */
     char path[1024];        /* as hub_find wants it */
 } resident_row;
+/* Each loaded model's figures; `each` must return at once. Touches no disk. */
+void residents_stats(residents *rs, void (*each)(void *ud, const char *name, const hearth_stats *s),
+                     void *ud);
 /* *rows by free. */
 bool residents_list(residents *rs, resident_row **rows, size_t *n, err *e);
 

@@ -6,8 +6,12 @@
 #include "api/openai.h"
 
 const api_route *const api_route_tables[] = {
-    api_routes_core,        api_routes_openai,           api_routes_openai_chat,
-    api_routes_openai_text, api_routes_openai_responses, NULL,
+    api_routes_core,             /* /health, /metrics, /openapi.json */
+    api_routes_openai,           /* /v1/models */
+    api_routes_openai_chat,      /* /v1/chat/completions */
+    api_routes_openai_text,      /* /v1/completions */
+    api_routes_openai_responses, /* /v1/responses */
+    NULL,
 };
 
 const api_route *route_at(size_t i) {

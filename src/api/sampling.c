@@ -347,6 +347,27 @@ str api_token_text(api_call *c, int32_t id) {
     return out;
 }
 
+bool api_ids_read(api_call *c, const json_t *v, const char *name, int32_t *ids, api_error *e) {
+    hearth_model_info info;
+    hearth_model_info_get(resident_model(c->model), &info);
+    const json_t *id;
+    size_t i;
+    json_array_foreach(v, i, id) {
+        double x = json_is_number(id) ? json_number_value(id) : -1;
+        if (!(x >= 0 && x < info.n_vocab) || x != floor(x))
+            return api_fail(e, 400, "invalid_value", name,
+                            "%s: item %zu is no token of the vocabulary, 0 to %d", name, i,
+                            info.n_vocab - 1);
+        ids[i] = (int32_t)x;
+    }
+    return true;
+}
+
+int32_t api_weight(const api_call *c) {
+    int32_t p = c->key.priority;
+    return p <= 0 ? 1 : p < LIMIT_WEIGHT ? p + 1 : LIMIT_WEIGHT;
+}
+
 /* ---- durations ---- */
 
 /* "1h30m", "5m", "90s", "100ms", "300". */

@@ -110,7 +110,8 @@ api *api_new(const api_options *o, err *e) {
     int n_workers = o->n_workers > 0 ? o->n_workers : team_default_size() > 4 ? 4 : 3;
     if (table_init(a, e) && access_hosts_init(a, o->allow_host, e) &&
         ((a->kept = kept_new(LIMIT_KEPT_BYTES)) || err_set(e, ERR_NO_FIT, "out of memory")) &&
-        (a->models = residents_new(&models, e)) && (a->pool = pool_new(n_workers, e)))
+        (a->models = residents_new(&models, e)) && (a->pool = pool_new(n_workers, e)) &&
+        (a->slow = pool_new(API_SLOW_THREADS, e)))
         return a;
     api_free(a);
     return NULL;
@@ -166,6 +167,7 @@ void api_free(api *a) {
         api_drain(a, 0);
         wait_for_calls(a, 60000); /* each is settled by the engine's next step */
     }
+    pool_free(a->slow);
     pool_free(a->pool);
     residents_free(a->models);
     kept_free(a->kept);
