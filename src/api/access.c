@@ -170,6 +170,10 @@ static bool is_here(http_exchange *x) {
 
 bool access_key(api *a, http_exchange *x, api_needs needs, store_key *out, api_error *e) {
     str given;
+    if (needs == API_OPEN) {
+        store_key_local(out);
+        return true;
+    }
     if (!credential_of(x, &given))
         return api_fail(e, 401, "invalid_api_key", NULL, "the request carries two different keys");
     bool has_key = given.n > 0 && store_key_check(a->store, given, out);
