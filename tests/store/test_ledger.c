@@ -1,5 +1,5 @@
-/* The ledger and the budgets: what is counted, when it is on disk, what a full disk, a jumping clock
- * and many threads do to it. */
+/* The ledger and the budgets: what is counted, when it is on disk, what a full disk, a jumping
+ * clock and many threads do to it. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
