@@ -39,6 +39,7 @@ def test_names(server, folder, name):
         assert json.loads(Answer(s).body)["tls"] is True
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_what_is_spoken(server, folder):
     old = ssl.create_default_context(cafile=folder / "cert.pem")
     old.minimum_version = ssl.TLSVersion.TLSv1
