@@ -35,6 +35,25 @@ bool amount_seconds(const char *what, const char *text, int64_t *seconds, err *e
     return true;
 }
 
+bool amount_bytes(const char *what, const char *text, uint64_t *bytes, err *e) {
+    static const char units[] = "kMGT";
+    str s = str_of(text);
+    double x;
+    bool ok = take_number(&s, &x);
+    if (ok && s.n > 0 && s.p[s.n - 1] == 'B') s.n--;
+    const char *unit = ok && s.n > 0 && s.p[0] ? strchr(units, s.p[0] == 'K' ? 'k' : s.p[0]) : NULL;
+    if (unit) {
+        bool binary = s.n == 2 && s.p[1] == 'i';
+        ok = s.n == 1 || binary;
+        for (const char *u = units; u <= unit; u++) x *= binary ? 1024 : 1000;
+    } else {
+        ok = ok && s.n == 0;
+    }
+    if (!ok || x < 1 || x > 1e15) return complain(what, text, "512M, 4G or 8GiB", e);
+    *bytes = (uint64_t)x;
+    return true;
+}
+
 static bool read_day(const char *text, int64_t *unix_s) {
     struct tm tm = {.tm_isdst = -1};
     const char *end = strptime(text, "%Y-%m-%d", &tm);

@@ -15,6 +15,8 @@ bool amount_seconds(const char *what, const char *text, int64_t *seconds, err *e
 bool amount_moment(const char *what, const char *text, bool ago, int64_t *unix_s, err *e);
 /* "200k-tokens/day", "3M/month", "1.5M/week": the number and which window (store.h). */
 bool amount_budget(const char *what, const char *text, int64_t *tokens, int *window, err *e);
+/* "512M", "4G", "1.5GiB" (k, M, G, T are powers of 1000; ki, Mi, Gi, Ti of 1024), "4096": bytes. */
+bool amount_bytes(const char *what, const char *text, uint64_t *bytes, err *e);
 /* "60/min", "2/s", "60": requests a minute. */
 bool amount_rate(const char *what, const char *text, int32_t *per_minute, err *e);
 /* "2026-11-23", local time, or `never` for 0. Returns dst, which has room for 32 bytes. */

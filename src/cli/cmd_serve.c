@@ -9,8 +9,10 @@
 
 #include "api/api.h"
 #include "base/file.h"
+#include "cli/amounts.h"
 #include "cli/commands.h"
 #include "cli/direct.h"
+#include "net/tls.h"
 
 /* ---- what the command line says ---- */
 
@@ -63,7 +65,34 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
         .no_speculation = cli_flag(a, "no-speculation"),
     };
     o->models.no_pack = cli_flag(a, "no-pack");
+    o->models.engine.step_ms = (int32_t)cli_int(a, "step-ms", 0);
+    const char *ram = cli_text(a, "cache-ram", NULL);
+    if (ram && !amount_bytes("--cache-ram", ram, &o->models.engine.kv_bytes, e)) return false;
     return keep_alive_of(cli_text(a, "keep-alive", "5m"), &o->models.keep_alive_s, e);
+}
+
+/* The PEM files of HTTPS; both NULL: plain HTTP. */
+typedef struct tls_files {
+    const char *cert, *key;
+    bool self; /* made here, signed by nobody else */
+} tls_files;
+
+static bool tls_of(const cli_args *a, tls_files *t, err *e) {
+    static char folder[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
+    t->cert = cli_text(a, "tls-cert", NULL);
+    t->key = cli_text(a, "tls-key", NULL);
+    t->self = cli_text(a, "tls", NULL) != NULL;
+    if (!t->cert != !t->key || (t->self && t->cert))
+        return err_set(e, ERR_USAGE,
+                       "serve: HTTPS needs --tls-cert and --tls-key, or --tls self alone");
+    if (!t->self) return true;
+    const char *home = file_home();
+    if (!home) return err_set(e, ERR_NOT_FOUND, "--tls self: no HOME to keep the certificate in");
+    snprintf(folder, sizeof folder, "%s/tls", home);
+    if (!tls_self_keep(folder, cert, sizeof cert, key, sizeof key, e)) return false;
+    t->cert = cert;
+    t->key = key;
+    return true;
 }
 
 /* ---- signals ---- */
@@ -106,9 +135,9 @@ static void *load_main(void *ud) {
 
 /* ---- serving ---- */
 
-static void say_where(const http_server *s, bool tls) {
+static void say_where(const http_server *s, const tls_files *tls) {
     const char *address;
-    const char *scheme = tls ? "https" : "http";
+    const char *scheme = tls->cert ? "https" : "http";
     for (int i = 0; (address = http_server_address(s, i)); i++) {
         if (strncmp(address, "unix:", 5) == 0) note("listening on %s", address);
         else note("listening on %s://%s", scheme, address);
@@ -116,6 +145,9 @@ static void say_where(const http_server *s, bool tls) {
     address = http_server_address(s, 0);
     if (address && strncmp(address, "unix:", 5) != 0)
         note("point programs that speak OpenAI's API at %s://%s/v1", scheme, address);
+    char print[96];
+    if (tls->self && tls_fingerprint(tls->cert, print, NULL))
+        note("own certificate %s, SHA-256 %s", tls->cert, print);
 }
 
 static bool listen_all(http_server *s, const char *const *addresses, err *e) {
@@ -154,22 +186,20 @@ static int run(const cli_args *a) {
     sigset_t set;
     const cli_value *given = cli_get(a, "listen");
     const char *const *listen = given->n_list ? given->list : default_listen;
-    const char *cert = cli_text(a, "tls-cert", NULL), *key = cli_text(a, "tls-key", NULL);
+    tls_files tls = {0};
     int code = ERR_FAILED;
     signals_block(&set);
     if (!options_of(a, &o, &e)) return cli_fail(&e);
-    if (!cert != !key) {
-        err_set(&e, ERR_USAGE, "serve: --tls-cert and --tls-key belong together");
-        return cli_fail(&e);
-    }
+    if (!tls_of(a, &tls, &e)) return cli_fail(&e);
     o.store = store_open(&(store_options){.mode = STORE_SERVE}, &e);
     if (!o.store) return cli_fail(&e);
     if (addresses_ok(listen, o.store, &e) && (s.api = api_new(&o, &e)) &&
         (s.server = http_server_new(
-             &(http_options){.handle = api_handle, .ud = s.api, .tls_cert = cert, .tls_key = key},
+             &(http_options){
+                 .handle = api_handle, .ud = s.api, .tls_cert = tls.cert, .tls_key = tls.key},
              &e)) &&
         listen_all(s.server, listen, &e)) {
-        say_where(s.server, cert != NULL);
+        say_where(s.server, &tls);
         code = serve_until_signal(&s, &set, &e);
     }
     api_free(s.api);
@@ -191,6 +221,12 @@ static const cli_option options[] = {
     {"ctx", 'c', CLI_INT, "N", "longest context in tokens; default: the model's own, if it fits",
      16, 16777216},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache; default f16", 0, 0},
+    {"cache-ram", 0, CLI_TEXT, "SIZE",
+     "memory for conversations and kept prefixes of each model: 4G, 512M; default: what fits", 0,
+     0},
+    {"step-ms", 0, CLI_INT, "MS",
+     "longest time between two tokens of an answer while others' prompts are read; default 100", 1,
+     600000},
     {"keep-alive", 0, CLI_TEXT, "TIME",
      "how long a model that was asked for stays without use: 5m, 1h, -1 for ever; default 5m", 0,
      0},
@@ -200,6 +236,7 @@ static const cli_option options[] = {
     {"allow-host", 0, CLI_LIST, "NAME",
      "a name by which clients know this server, or an origin like app://name whose pages may ask",
      0, 0},
+    {"tls", 0, CLI_CHOICE, "self", "serve HTTPS with a certificate of this machine's own", 0, 0},
     {"tls-cert", 0, CLI_FILE, "FILE", "certificate chain in PEM: serve HTTPS", 0, 0},
     {"tls-key", 0, CLI_FILE, "FILE", "its private key", 0, 0},
     {"drain", 0, CLI_INT, "SECONDS", "how long a stop waits for what is under way; default 10", 0,

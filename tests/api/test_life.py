@@ -1,11 +1,15 @@
 """Beginnings and ends: of clients, of models, of the server."""
+import http.client
 import json
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import threading
 import time
+
+import pytest
 
 import hearth_api
 from hearth_api import BARD, needs_bard
@@ -176,6 +180,22 @@ def test_stop_ends_streams_with_an_error(tmp_path):
         assert s.child.wait(timeout=120) == 0
 
 
+@pytest.mark.skipif(not hearth_api.NIGHTLY, reason="takes ten seconds of waiting; nightly")
+def test_keep_alive_while_queued(tmp_path):
+    with hearth_api.serving(tmp_path, "--parallel", "1", "--drain", "0") as s:
+        first, r = s.open("POST", "/v1/completions",
+                          {"prompt": "x", "ignore_eos": True, "max_tokens": -1, "n": 128, "stream": True})
+        second, waiting = s.open("POST", "/v1/chat/completions",
+                                 {"messages": [{"role": "user", "content": "x"}], "stream": True})
+        assert waiting.status == 200
+        got = b""
+        while got.count(b": keep-alive") < 2:
+            got += waiting.readline()
+        assert b'"content":""' in got
+        second.close()
+        first.close()
+
+
 def test_second_signal_stops_at_once(tmp_path):
     s = hearth_api.Server(tmp_path, "--drain", "3600").wait_ready()
     c, r = s.open("POST", "/v1/chat/completions", {**LONG, "n": 128, "stream": True})
@@ -187,6 +207,20 @@ def test_second_signal_stops_at_once(tmp_path):
     c.close()
     assert code in (0, 128 + signal.SIGTERM)
     s.log.close()
+
+
+def test_own_certificate(tmp_path):
+    s = hearth_api.Server(tmp_path, "--tls", "self")
+    while "own certificate" not in s.text():
+        assert s.child.poll() is None, s.text()
+        time.sleep(0.01)
+    port = int(s.text().split("https://127.0.0.1:")[1].split("\n")[0])
+    trust = ssl.create_default_context(cafile=tmp_path / "tls" / "cert.pem")
+    c = http.client.HTTPSConnection("localhost", port, context=trust, timeout=60)
+    c.request("GET", "/v1/models")
+    assert c.getresponse().status == 200
+    c.close()
+    assert s.stop() == 0
 
 
 def test_unix_socket(tmp_path):
