@@ -8,8 +8,9 @@ The peer is llama-bench where it is on PATH, else llama.cpp's library as `make p
 carries it (tests/peers/llama_cpp.py says where it is looked for). Without a peer Hearth runs alone. Models for the table
 are made into the folder --models (bench/models.py). One row a run is appended to --csv, with the share of the machine's
 limit measured around Hearth's run of the same pair; medians, spreads, ratios of the pairs and targets are printed as
-a table. On a machine that others use, --gate names a command that takes it for the pairs of a row: it prints a line when
-they may begin and ends when its stdin closes.
+a table. A pair during which other programs took more than --disturbed of the processors is measured again; the share
+that they took is in the CSV file. On a machine that others use, --gate names a command that takes it for the pairs of
+a row: it prints a line when they may begin and ends when its stdin closes.
 """
 import argparse
 import contextlib
@@ -24,6 +25,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -34,7 +36,7 @@ import table  # noqa: E402
 from engines import Failed, Hearth, Work, find_peer  # noqa: E402
 
 COLUMNS = ["date", "cpu", "threads", "row", "model", "type", "bytes", "engine", "version", "work", "context", "sequences",
-           "kv", "tokens", "tokens_per_s", "share_of_limit", "limit", "limit_per_s"]
+           "kv", "tokens", "tokens_per_s", "share_of_limit", "limit", "limit_per_s", "others_share_of_cpu"]
 
 
 def cpu_name():
@@ -87,18 +89,47 @@ def sides_of(row, model, a, peer):
     return [ours, Side(name, version, make(model, row.work, a.threads), row.work)]
 
 
+def busy_seconds(pids):
+    """Processor time since the start: of the whole machine, and of these processes."""
+    tick = os.sysconf("SC_CLK_TCK")
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _, _, irq, softirq = map(int, f.readline().split()[1:8])
+    own = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            own += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:15]))    # with ended children
+    return (user + nice + system + irq + softirq) / tick, own / tick
+
+
+def pair_once(sides):
+    """One run of each, and the share of the processors that other programs took meanwhile."""
+    pids = [os.getpid()] + [side.engine.process.pid for side in sides if hasattr(side.engine, "process")]
+    began, (all_before, own_before) = time.monotonic(), busy_seconds(pids)
+    runs = [side.engine.measure() for side in sides]
+    took, (all_after, own_after) = time.monotonic() - began, busy_seconds(pids)
+    others = (all_after - all_before) - (own_after - own_before)
+    return runs, max(0.0, others / took / os.cpu_count())
+
+
 def turns(sides, a):
-    """The pairs; what each run said is kept in its side."""
+    """The pairs; what each run said is kept in its side. Disturbed pairs are repeated, as many times as there are pairs."""
     for side in sides:
         side.engine.wait_ready()
+    spare = a.pairs
     with gate(a.gate):
-        for pair in range(a.pairs):
-            for side in sides:
-                run = side.engine.measure()
-                side.runs.append(run)
+        while len(sides[0].runs) < a.pairs:
+            runs, others = pair_once(sides)
+            again = others > a.disturbed and spare > 0
+            spare -= again
+            note = f" (others took {100 * others:.0f} %{': again' if again else ''})" if others > a.disturbed else ""
+            for side, run in zip(sides, runs):
                 shown = [f"{what} {value:.2f}" for what, value in (("prefill", run.prefill), ("decode", run.decode),
                                                                   ("unguided", run.unguided)) if value]
-                print(f"  pair {pair + 1}: {side.name:12} {', '.join(shown)} tokens/s", file=sys.stderr, flush=True)
+                print(f"  pair {len(side.runs) + 1}: {side.name:12} {', '.join(shown)} tokens/s{note}", file=sys.stderr,
+                      flush=True)
+                if not again:
+                    run.others = others
+                    side.runs.append(run)
     for side in sides:
         side.engine.close()
 
@@ -126,7 +157,7 @@ def csv_rows(row, model, sides, a):
                 yield [date, a.cpu, a.threads, row.name, model.name, row.kind, os.path.getsize(model), side.name,
                        side.version, label, w.context, w.sequences, w.kv, n, f"{rate:.3f}",
                        f"{share:.4f}" if share else "", {"dot": "8-bit MAC", "read": "read bytes"}[limit] if share else "",
-                       f"{most:.4g}" if most else ""]
+                       f"{most:.4g}" if most else "", f"{run.others:.3f}"]
 
 
 def csv_append(path, rows):
@@ -257,6 +288,8 @@ def main():
     ap.add_argument("--text-model", type=pathlib.Path, default=ROOT / "models/bard/bard-q8_0.gguf",
                     help="a model that writes sense, for the row that rewrites a page (default: bard)")
     ap.add_argument("--gate", default="", help="command that takes the machine for the pairs of a row")
+    ap.add_argument("--disturbed", type=float, default=0.05, metavar="SHARE",
+                    help="repeat pairs while others took more than this of the processors (0.05)")
     ap.add_argument("--csv", type=pathlib.Path, default=ROOT / "bench/results" / f"{platform.node()}.csv")
     a = ap.parse_args()
     if bool(a.model) == a.table:

@@ -39,6 +39,7 @@ class Run:
     decode_share: float | None = None
     read: float | None = None       # bytes a second at that time
     dot: float | None = None        # 8-bit multiply-adds a second
+    others: float = 0.0             # share of the processors that other programs had during the pair
 
 
 class Failed(Exception):

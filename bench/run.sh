@@ -16,5 +16,5 @@ smollm2=$("$here/../packaging/fetch-test-model.sh") || smollm2=
 for model in "$bard" "$smollm2"; do
     [ -f "$model" ] || continue
     echo "== hearth bench $(basename "$model")"
-    "$build/hearth" bench "$model" </dev/null
+    "$build/hearth" bench --limits "$model" </dev/null
 done
