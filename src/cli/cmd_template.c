@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/models.h"
+#include "prompt/gotmpl.h"
 #include "prompt/jinja.h"
 #include "tok/tok.h"
 
@@ -101,6 +102,27 @@ static bool read_clock(const char *text, struct tm *now, err *e) {
     return err_set(e, ERR_USAGE, "--now: \"%s\" is no time such as 2026-11-22T09:30:00", text);
 }
 
+static bool is_go(const char *name) {
+    str s = str_of(name);
+    return str_ends(s, STR(".gotmpl")) || str_ends(s, STR(".tmpl"));
+}
+
+/* Old templates: with messages as a conversation, else with the variables as they are. */
+static bool render_go(str source, const jinja_how *how, jinja_result *out, err *e) {
+    gotmpl *t = gotmpl_parse(source, e);
+    bool chat = json_object_get(how->vars, "messages") != NULL;
+    bool ok = t && (chat ? gotmpl_render_chat : gotmpl_render)(t, how, out, e);
+    gotmpl_free(t);
+    return ok;
+}
+
+static bool render_jinja(str source, const jinja_how *how, jinja_result *out, err *e) {
+    jinja *t = jinja_parse(source, e);
+    bool ok = t && jinja_render(t, how, out, e);
+    jinja_free(t);
+    return ok;
+}
+
 /* began: the input is right; what fails from there on is the template. */
 static bool render(const cli_args *a, str source, json_t *own, jinja_result *out, bool *began,
                    err *e) {
@@ -108,12 +130,9 @@ static bool render(const cli_args *a, str source, json_t *own, jinja_result *out
     const char *clock = cli_text(a, "now", NULL), *path = cli_text(a, "input", NULL);
     if (clock && !read_clock(clock, &now, e)) return false;
     json_t *vars = path ? read_case(path, e) : json_object();
-    jinja *t = vars ? jinja_parse(source, e) : NULL;
+    jinja_how how = {.vars = vars, .own = own, .now = clock ? &now : NULL};
     *began = vars != NULL;
-    bool ok = t &&
-              jinja_render(t, &(jinja_how){.vars = vars, .own = own, .now = clock ? &now : NULL},
-                           out, e);
-    jinja_free(t);
+    bool ok = vars && (is_go(a->arg[0]) ? render_go : render_jinja)(source, &how, out, e);
     json_decref(vars);
     return ok;
 }
@@ -156,7 +175,8 @@ const cli_command cmd_template = {
              "bos_token and eos_token are the model's. Any file with a vocabulary will do, also "
              "one without weights and of any architecture.\n\nThe dialect is that of Jinja2 as the "
              "transformers library sets it up. When the template raises an error, or cannot be "
-             "read, one line says so on stderr and the exit code is 1.",
+             "read, one line says so on stderr and the exit code is 1.\n\nA file whose name ends "
+             "in .gotmpl or .tmpl is an old template in the language of Go, as Ollama has them.",
     .examples = "  hearth template model.gguf --input case.json\n  hearth template qwen3.jinja "
                 "--input case.json --set bos_token=\"<s>\" --now 2026-11-22T09:30:00",
     .complete = "model",

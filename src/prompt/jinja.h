@@ -50,7 +50,8 @@ typedef struct jinja_result {
 } jinja_result;
 
 /* ERR_USAGE with what the template raised, ERR_FAILED with what it could not do, and the line;
- * ERR_NO_FIT when it passed a bound. *out is emptied first and needs jinja_result_deinit only on success. */
+ * ERR_NO_FIT when it passed a bound. *out is emptied first and needs jinja_result_deinit only on
+ * success. */
 bool jinja_render(const jinja *t, const jinja_how *how, jinja_result *out, err *e);
 void jinja_result_deinit(jinja_result *r);
 

@@ -13,7 +13,7 @@
 /* The fewest digits that read back as the same number, laid out as Python does. */
 void jfloat_repr(double f, char out[40]) {
     if (isnan(f) || isinf(f)) {
-        strcpy(out, isnan(f) ? "nan" : f > 0 ? "inf" : "-inf");
+        snprintf(out, 40, "%s", isnan(f) ? "nan" : f > 0 ? "inf" : "-inf");
         return;
     }
     char digits[40];
@@ -23,11 +23,10 @@ void jfloat_repr(double f, char out[40]) {
         if (strtod(digits, NULL) == f) break;
     }
     char *e = strchr(digits, 'e');
-    int exponent = atoi(e + 1);
+    int exponent = (int)strtol(e + 1, NULL, 10);
     if (exponent >= -4 && exponent < 16) {
         int decimals = precision > exponent ? precision - exponent : 0;
-        snprintf(out, 40, "%.*f", decimals, f);
-        if (decimals == 0) strcat(out, ".0");
+        snprintf(out, 40, decimals == 0 ? "%.*f.0" : "%.*f", decimals, f);
         return;
     }
     *e = 0;
@@ -85,9 +84,9 @@ static void repr_char(jsb *b, const jstr *s, size_t at, size_t n, uint32_t cp, c
     bool content = s->mark ? s->mark[at] : s->content;
     char text[16] = {0};
     if (cp == (unsigned char)quote || cp == '\\') snprintf(text, sizeof text, "\\%c", (char)cp);
-    else if (cp == '\n') strcpy(text, "\\n");
-    else if (cp == '\r') strcpy(text, "\\r");
-    else if (cp == '\t') strcpy(text, "\\t");
+    else if (cp == '\n') memcpy(text, "\\n", 3);
+    else if (cp == '\r') memcpy(text, "\\r", 3);
+    else if (cp == '\t') memcpy(text, "\\t", 3);
     else if (jchar_is_printable(cp)) {
         jsb_part(b, s, at, at + n);
         return;

@@ -28,7 +28,7 @@ static void grouped(const char *digits, char separator, int every, char *dst) {
         if (i && (n - i) % (size_t)every == 0) dst[k++] = separator;
         dst[k++] = digits[i];
     }
-    strcpy(dst + k, digits + n);
+    memcpy(dst + k, digits + n, strlen(digits + n) + 1);
 }
 
 static void binary_digits(uint64_t v, char *dst) {
@@ -47,7 +47,7 @@ static bool put_number(R *r, bool negative, const char *digits, const char *pref
                     ? 4
                     : 3;
     if (s->group) grouped(digits, s->group, every, body);
-    else strcpy(body, digits);
+    else snprintf(body, sizeof body, "%s", digits);
     const char *sign = negative ? "-" : s->sign == '+' ? "+" : s->sign == ' ' ? " " : "";
     jv plain;
     if (s->align == '=' && s->fill.n == 1 && s->fill.p[0] == '0' && !s->group) {
@@ -91,8 +91,9 @@ static bool put_int(R *r, int64_t v, const spec *s, jv *out) {
     if (s->precision >= 0) { /* only in "%.3d": at least so many digits */
         char wide[PRECISION_MOST + 80];
         int missing = s->precision - (int)strlen(digits);
-        memset(wide, '0', missing > 0 ? (size_t)missing : 0);
-        strcpy(wide + (missing > 0 ? missing : 0), digits);
+        if (missing < 0) missing = 0;
+        memset(wide, '0', (size_t)missing);
+        memcpy(wide + missing, digits, strlen(digits) + 1);
         return put_number(r, v < 0, wide, prefix, s, out);
     }
     return put_number(r, v < 0, digits, prefix, s, out);
@@ -104,17 +105,19 @@ static bool put_float(R *r, double f, const spec *s, jv *out) {
     double size = fabs(f);
     int precision = s->precision < 0 ? 6 : s->precision;
     if (isnan(f) || isinf(f)) {
-        strcpy(digits, isnan(f) ? "nan" : "inf");
-        if (type >= 'A' && type <= 'Z') strcpy(digits, isnan(f) ? "NAN" : "INF");
+        bool upper = type >= 'A' && type <= 'Z';
+        const char *word = isnan(f) ? (upper ? "NAN" : "nan") : (upper ? "INF" : "inf");
+        snprintf(digits, sizeof digits, "%s", word);
     } else if (type == '%') {
         snprintf(digits, sizeof digits, "%.*f%%", precision, size * 100);
     } else if (type == 'r') {
         char shortest[40];
         jfloat_repr(size, shortest);
-        strcpy(digits, shortest);
+        snprintf(digits, sizeof digits, "%s", shortest);
         if (s->precision >= 0) {
             snprintf(digits, sizeof digits, "%.*g", precision ? precision : 1, size);
-            if (!strpbrk(digits, ".e")) strcat(digits, ".0");
+            size_t n = strlen(digits);
+            if (!strpbrk(digits, ".e")) memcpy(digits + n, ".0", 3);
         }
     } else {
         format[3] = type == 'F' ? 'F' : type;

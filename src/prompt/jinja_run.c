@@ -163,13 +163,18 @@ static void set_budget(R *r) {
     }
 }
 
+bool jinja_run_begin(R *r, const jinja *t, const jinja_how *how, err *e) {
+    *r = (R){.t = t, .how = how, .e = e, .line = 1};
+    if (!json_is_object(how->vars)) return err_set(e, ERR_USAGE, "the variables are no object");
+    set_budget(r);
+    return r->memory || err_set(e, ERR_NO_FIT, "out of memory for a template");
+}
+
 bool jinja_render(const jinja *t, const jinja_how *how, jinja_result *out, err *e) {
-    R r = {.t = t, .how = how, .e = e, .line = 1};
+    R r;
     jsb text;
     *out = (jinja_result){0};
-    if (!json_is_object(how->vars)) return err_set(e, ERR_USAGE, "the variables are no object");
-    set_budget(&r);
-    if (!r.memory) return err_set(e, ERR_NO_FIT, "out of memory for a template");
+    if (!jinja_run_begin(&r, t, how, e)) return false;
     jsb_init(&text, &r);
     r.out = &text;
     bool ok = set_globals(&r) && jrun_body(&r, t->body) == JF_ON && !text.failed && !r.failed;

@@ -51,7 +51,10 @@ struct jinja_run {
 
 typedef enum jflow { JF_ON, JF_BREAK, JF_CONTINUE, JF_FAILED } jflow;
 
-bool jrun_eval(R *r, const jnode *n, jv *out); /* jinja_eval.c */
+/* Budgets, memory and the clock of a rendering; t NULL: without names. r->memory is the
+ * caller's. */
+bool jinja_run_begin(R *r, const jinja *t, const jinja_how *how, err *e); /* jinja_run.c */
+bool jrun_eval(R *r, const jnode *n, jv *out);                            /* jinja_eval.c */
 bool jrun_args(R *r, const jnode *call, jargs *a);
 /* A chain of filters whose innermost has no expression: that one gets `in`. */
 bool jrun_filter_chain(R *r, const jnode *n, jv in, jv *out);
