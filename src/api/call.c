@@ -174,39 +174,9 @@ void api_reply_error(api_call *c, const api_error *e) {
 
 /* ---- before run ---- */
 
-/* Brackets that are open at the same time, outside of strings: the parser is recursive. */
-static bool depth_ok(str s) {
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char ch = s.p[i];
-        if (in_string) {
-            if (ch == '\\') i++;
-            else if (ch == '"') in_string = false;
-        } else if (ch == '"') {
-            in_string = true;
-        } else if (ch == '{' || ch == '[') {
-            if (++depth > LIMIT_JSON_DEPTH) return false;
-        } else if (ch == '}' || ch == ']') {
-            depth--;
-        }
-    }
-    return true;
-}
-
 static bool body_parse(api_call *c, api_error *e) {
-    str s = http_body(c->x);
-    json_error_t je;
-    char shown[200];
-    if (s.n == 0) return api_fail(e, 400, "empty_body", NULL, "the request has no body");
-    if (!depth_ok(s))
-        return api_fail(e, 400, "invalid_json", NULL, "the body has more than %d levels",
-                        LIMIT_JSON_DEPTH);
-    c->body = json_loadb(s.p, s.n, 0, &je);
-    if (!c->body)
-        return api_fail(e, 400, "invalid_json", NULL, "the body is no JSON: line %d, column %d: %s",
-                        je.line, je.column, str_printable(str_of(je.text), shown, sizeof shown));
-    return api_fields_check(c->route->fields, c->body, e);
+    c->body = api_json_read(http_body(c->x), e);
+    return c->body && api_fields_check(c->route->fields, c->body, e);
 }
 
 static bool refused(const store_refusal *no, api_error *e) {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
+
 /* Where in the body the check is: "messages[2].content". */
 typedef struct path {
     char text[128];
@@ -259,6 +261,44 @@ void api_fields_schema(const api_field *table, jsonw *w) {
     }
     if (any) jsonw_end(w);
     jsonw_end(w);
+}
+
+/* ---- the text ---- */
+
+/* Brackets that are open at the same time, outside of strings: the parser is recursive. */
+static bool depth_ok(str s) {
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char ch = s.p[i];
+        if (in_string) {
+            if (ch == '\\') i++;
+            else if (ch == '"') in_string = false;
+        } else if (ch == '"') {
+            in_string = true;
+        } else if (ch == '{' || ch == '[') {
+            if (++depth > LIMIT_JSON_DEPTH) return false;
+        } else if (ch == '}' || ch == ']') {
+            depth--;
+        }
+    }
+    return true;
+}
+
+json_t *api_json_read(str s, api_error *e) {
+    json_error_t je;
+    char shown[200];
+    json_t *v = NULL;
+    if (s.n == 0) {
+        api_fail(e, 400, "empty_body", NULL, "the request has no body");
+    } else if (!depth_ok(s)) {
+        api_fail(e, 400, "invalid_json", NULL, "the body has more than %d levels",
+                 LIMIT_JSON_DEPTH);
+    } else if (!(v = json_loadb(s.p, s.n, 0, &je))) {
+        api_fail(e, 400, "invalid_json", NULL, "the body is no JSON: line %d, column %d: %s",
+                 je.line, je.column, str_printable(str_of(je.text), shown, sizeof shown));
+    }
+    return v;
 }
 
 /* ---- reading ---- */

@@ -46,6 +46,8 @@ struct api_field {
     const char *doc;          /* one line */
 };
 
+/* The text of a body; NULL, with *e, when it is no JSON or too deep. */
+json_t *api_json_read(str s, api_error *e);
 bool api_fields_check(const api_field *table, const json_t *object, api_error *e);
 /* The table as a JSON Schema object. */
 void api_fields_schema(const api_field *table, jsonw *w);
