@@ -225,7 +225,7 @@ static void on_model(void *ud, resident *r, const err *e) {
 
 /* False: answered, or coming. */
 static bool model_get(api_call *c, api_error *e) {
-    const char *asked = c->body ? api_get_text(c->body, "model", NULL) : NULL;
+    const char *asked = c->body ? api_get_text(c->body, "model", NULL) : http_query(c->x, "model");
     char shown[120];
     c->keep_alive_s = RESIDENT_KEEP;
     if (c->body && api_get(c->body, "keep_alive") &&
@@ -268,7 +268,12 @@ static void call_begin(api_call *c) {
         e.retry_after_s = 5;
     }
     if (closing || !access_key(c->api, c->x, c->route->needs, &c->key, &e) || !admitted(c, &e) ||
-        (c->route->fields && !body_parse(c, &e)) || (c->route->model && !model_get(c, &e))) {
+        (c->route->fields && !body_parse(c, &e))) {
+        api_reply_error(c, &e);
+        return;
+    }
+    if (c->route->early && c->route->early(c)) return;
+    if (c->route->model && !model_get(c, &e)) {
         if (e.status) api_reply_error(c, &e);
         return;
     }

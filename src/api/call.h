@@ -62,9 +62,11 @@ typedef struct api_route {
     const api_dialect *dialect;
     api_needs needs;
     void (*now)(api *a, http_exchange *x); /* on the network thread: must not wait. Or: */
-    void (*run)(api_call *c);              /* on a worker */
-    const api_field *fields;               /* of the JSON body; NULL: the body is not read */
-    bool model;            /* wait for the model that the body's "model" names; see c->model */
+    /* On a worker, before the model is waited for. True: answered, `run` is not called. Optional. */
+    bool (*early)(api_call *c);
+    void (*run)(api_call *c); /* on a worker */
+    const api_field *fields;  /* of the JSON body; NULL: the body is not read */
+    bool model; /* wait for the model that "model" names, in the body or the query; see c->model */
     const char *if_header; /* only requests that have this header; such rows go first */
     const char *summary;   /* one line, for the OpenAPI document; NULL: not in it */
 } api_route;

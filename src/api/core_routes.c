@@ -8,10 +8,15 @@ static void front(api *a, http_exchange *x) {
     static const char page[] =
         "Hearth is running.\n\n"
         "OpenAI's API:      /v1       (programs: set the base URL to this address and /v1)\n"
+        "Ollama's API:      /api      (programs: OLLAMA_HOST is this address)\n"
         "What there is:     /openapi.json\n"
         "Health, figures:   /health, /metrics\n";
+    static const char word[] = "Ollama is running"; /* its programs look for these words */
+    const char *accept = http_header(x, "accept");
+    bool is_browser = accept && strstr(accept, "text/html");
     (void)a;
-    http_reply(x, 200, "text/plain; charset=utf-8", page, sizeof page - 1);
+    if (is_browser) http_reply(x, 200, "text/plain; charset=utf-8", page, sizeof page - 1);
+    else http_reply(x, 200, "text/plain; charset=utf-8", word, sizeof word - 1);
 }
 
 static void health(api *a, http_exchange *x) {

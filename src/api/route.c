@@ -3,6 +3,7 @@
 
 #include "api/api_private.h"
 #include "api/core_routes.h"
+#include "api/ollama.h"
 #include "api/openai.h"
 
 const api_route *const api_route_tables[] = {
@@ -11,6 +12,8 @@ const api_route *const api_route_tables[] = {
     api_routes_openai_chat,      /* /v1/chat/completions */
     api_routes_openai_text,      /* /v1/completions */
     api_routes_openai_responses, /* /v1/responses */
+    api_routes_ollama,           /* /api/version and the store's routes */
+    api_routes_ollama_text,      /* /api/generate, /api/chat */
     NULL,
 };
 

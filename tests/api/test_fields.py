@@ -1,4 +1,5 @@
 """Each field of each endpoint with values that it may not have: 400 that names it, or a valid answer; never 5xx."""
+import copy
 import json
 
 import pytest
@@ -22,6 +23,7 @@ LEAST = {
     "content": "x",
     "tokens": [1],
     "model": "bard",
+    "options": {"num_predict": 1},
 }
 
 
@@ -84,7 +86,7 @@ def fields(schema, prefix=()):
 
 
 def with_value(schema, path, value):
-    body = {k: v for k, v in LEAST.items() if k in schema["properties"]}
+    body = {k: copy.deepcopy(v) for k, v in LEAST.items() if k in schema["properties"]}
     at = body
     for name in path[:-1]:
         at = at.setdefault(name, {})
