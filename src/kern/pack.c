@@ -1,6 +1,7 @@
 /* Packing GGUF rows into panels. A chunk of each row is first decoded into a byte per weight (w as
  * in kern.h, or the index for types by table) and its scales put in place; then the bytes of 64
- * rows are woven into planes, eight at a time in a machine word. Rows past the end are zero rows.
+ * rows are woven into planes. Both go eight bytes at a time in a machine word: little-endian, like
+ * the file. Rows past the end are zero rows.
  */
 #include "kern/kern_panel.h"
 
@@ -28,14 +29,36 @@ static uint32_t load32(const uint8_t *p) {
     return v;
 }
 
-/* 32 nibbles: low halves first, then high halves. */
-static void nibbles32(const uint8_t *qs, uint8_t *w) {
-    for (int i = 0; i < 16; i++) w[i] = qs[i] & 15, w[i + 16] = qs[i] >> 4;
+static uint64_t load64(const uint8_t *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+static void store64(uint8_t *p, uint64_t v) {
+    memcpy(p, &v, 8);
+}
+
+/* Eight bytes at a time: bits shift .. of each, as many as `mask` (of one byte) has. */
+#define BYTES(x) (0x0101010101010101u * (x))
+static uint64_t bits_of(uint64_t v, int shift, uint64_t mask) {
+    return v >> shift & BYTES(mask);
+}
+
+/* 2n nibbles: low halves first, then high halves; n a multiple of 8. */
+static void nibbles(const uint8_t *qs, int n, uint8_t *w) {
+    for (int i = 0; i < n; i += 8) {
+        uint64_t v = load64(qs + i);
+        store64(w + i, bits_of(v, 0, 15));
+        store64(w + i + n, bits_of(v, 4, 15));
+    }
 }
 
 /* Adds bit i of `bits` to w[i] as 16. */
 static void fifth32(uint32_t bits, uint8_t *w) {
-    for (int i = 0; i < 32; i++) w[i] = (uint8_t)(w[i] | (bits >> i & 1) << 4);
+    for (int i = 0; i < 32; i += 8) {
+        uint64_t own = BYTES(bits >> i & 255) & 0x8040201008040201u; /* byte j keeps bit j */
+        store64(w + i, load64(w + i) | bits_of(own + BYTES(0x7f), 7, 1) << 4);
+    }
 }
 
 /* The types with blocks of 32: one block. */
@@ -43,7 +66,7 @@ static void block32(uint32_t type, const uint8_t *p, int b, pack_row *o) {
     uint8_t *w = o->w + b * 32;
     if (type == QUANT_MXFP4) {
         o->e[b] = p[0];
-        nibbles32(p + 1, w);
+        nibbles(p + 1, 16, w);
         return;
     }
     o->d[b] = load16(p), p += 2;
@@ -53,7 +76,7 @@ static void block32(uint32_t type, const uint8_t *p, int b, pack_row *o) {
         return;
     }
     bool five = type == QUANT_Q5_0 || type == QUANT_Q5_1;
-    nibbles32(five ? p + 4 : p, w);
+    nibbles(five ? p + 4 : p, 16, w);
     if (five) fifth32(load32(p), w);
 }
 
@@ -62,7 +85,8 @@ static void block_q2k(const uint8_t *p, pack_row *o) {
     const uint8_t *qs = p + 16;
     for (int h = 0; h < 2; h++)
         for (int j = 0; j < 4; j++)
-            for (int l = 0; l < 32; l++) o->w[128 * h + 32 * j + l] = qs[32 * h + l] >> 2 * j & 3;
+            for (int l = 0; l < 32; l += 8)
+                store64(o->w + 128 * h + 32 * j + l, bits_of(load64(qs + 32 * h + l), 2 * j, 3));
     o->d[0] = load16(p + 80), o->m[0] = load16(p + 82);
 }
 
@@ -70,9 +94,10 @@ static void block_q3k(const uint8_t *p, pack_row *o) {
     const uint8_t *hmask = p, *qs = p + 32;
     for (int h = 0; h < 2; h++)
         for (int j = 0; j < 4; j++)
-            for (int l = 0; l < 32; l++)
-                o->w[128 * h + 32 * j + l] = (uint8_t)((qs[32 * h + l] >> 2 * j & 3) |
-                                                       (hmask[l] >> (4 * h + j) & 1) << 2);
+            for (int l = 0; l < 32; l += 8)
+                store64(o->w + 128 * h + 32 * j + l, bits_of(load64(qs + 32 * h + l), 2 * j, 3) |
+                                                         bits_of(load64(hmask + l), 4 * h + j, 1)
+                                                             << 2);
     int8_t scale[16];
     quant_q3k_scales(p + 96, scale);
     memcpy(o->scale, scale, 16);
@@ -85,11 +110,11 @@ static void block_q45k(const uint8_t *p, bool five, pack_row *o) {
     const uint8_t *qh = p + 16, *qs = five ? p + 48 : p + 16;
     for (int q = 0; q < 4; q++) {
         uint8_t *w = o->w + 64 * q;
-        for (int l = 0; l < 32; l++) w[l] = qs[32 * q + l] & 15, w[l + 32] = qs[32 * q + l] >> 4;
-        if (!five) continue;
-        for (int l = 0; l < 32; l++) {
-            w[l] = (uint8_t)(w[l] | (qh[l] >> 2 * q & 1) << 4);
-            w[l + 32] = (uint8_t)(w[l + 32] | (qh[l] >> (2 * q + 1) & 1) << 4);
+        nibbles(qs + 32 * q, 32, w);
+        for (int l = 0; five && l < 32; l += 8) {
+            uint64_t high = load64(qh + l);
+            store64(w + l, load64(w + l) | bits_of(high, 2 * q, 1) << 4);
+            store64(w + l + 32, load64(w + l + 32) | bits_of(high, 2 * q + 1, 1) << 4);
         }
     }
 }
@@ -98,11 +123,12 @@ static void block_q6k(const uint8_t *p, pack_row *o) {
     for (int h = 0; h < 2; h++) {
         const uint8_t *ql = p + 64 * h, *qh = p + 128 + 32 * h;
         uint8_t *w = o->w + 128 * h;
-        for (int l = 0; l < 32; l++) {
-            w[l] = (uint8_t)((ql[l] & 15) | (qh[l] & 3) << 4);
-            w[l + 32] = (uint8_t)((ql[l + 32] & 15) | (qh[l] >> 2 & 3) << 4);
-            w[l + 64] = (uint8_t)(ql[l] >> 4 | (qh[l] >> 4 & 3) << 4);
-            w[l + 96] = (uint8_t)(ql[l + 32] >> 4 | (qh[l] >> 6) << 4);
+        for (int l = 0; l < 32; l += 8) {
+            uint64_t a = load64(ql + l), b = load64(ql + l + 32), high = load64(qh + l);
+            store64(w + l, bits_of(a, 0, 15) | bits_of(high, 0, 3) << 4);
+            store64(w + l + 32, bits_of(b, 0, 15) | bits_of(high, 2, 3) << 4);
+            store64(w + l + 64, bits_of(a, 4, 15) | bits_of(high, 4, 3) << 4);
+            store64(w + l + 96, bits_of(b, 4, 15) | bits_of(high, 6, 3) << 4);
         }
     }
     memcpy(o->scale, p + 192, 16);
@@ -115,7 +141,7 @@ static void block_iq4xs(const uint8_t *p, pack_row *o) {
     for (int b = 0; b < 8; b++) {
         int s = (p[4 + b / 2] >> 4 * (b & 1) & 15) | (int)(high >> 2 * b & 3) << 4;
         o->scale[b] = (uint8_t)(s - 32);
-        nibbles32(p + 8 + 16 * b, o->w + 32 * b);
+        nibbles(p + 8 + 16 * b, 16, o->w + 32 * b);
     }
 }
 
@@ -157,11 +183,12 @@ static void weave_bytes(const uint8_t *w, int kc, int r, uint8_t *dst) {
 /* Two rows share a byte; rows come in ascending order, so an even row sets it and an odd one adds.
  * */
 static void weave_bits(const uint8_t *w, int kc, int r, int shift, uint8_t *dst) {
-    for (int g = 0; g < kc / 4; g++) {
-        uint32_t bits = load32(w + 4 * g) >> shift & 0x01010101;
-        uint32_t four = bits * 0x01020408u >> 24 & 15; /* bit of byte i to bit i */
-        uint8_t *b = dst + g * 32 + r / 2;
-        *b = (uint8_t)(r & 1 ? *b | four << 4 : four);
+    dst += r / 2;
+    for (int g = 0; g < kc / 4; g += 2, dst += 64) {
+        uint64_t eight = bits_of(load64(w + 4 * g), shift, 1) * 0x0102040810204080u >> 56;
+        unsigned low = eight & 15, high = (unsigned)eight >> 4; /* bit i of byte i */
+        dst[0] = (uint8_t)(r & 1 ? dst[0] | low << 4 : low);
+        dst[32] = (uint8_t)(r & 1 ? dst[32] | high << 4 : high);
     }
 }
 
