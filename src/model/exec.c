@@ -189,6 +189,18 @@ int exec_block_rows(const model_exec *x, int n_panels) {
     return tile > 0 && n > tile ? n / tile * tile : n;
 }
 
+int exec_next(const exec_walk *w, exec_items *it) {
+    if (it->at == it->end) {
+        for (int run = team_next(w->x->t); it->runs <= run; it->runs++) {
+            int left = it->n - it->dealt, share = left / (2 * w->x->n_threads);
+            it->at = it->dealt;
+            it->dealt += share > 0 ? share : left > 0;
+        }
+        it->end = it->dealt;
+    }
+    return it->at < it->end ? it->at++ : it->n;
+}
+
 /* ---- checking a batch ---- */
 
 static bool row_check(const model_exec *x, int r, err *e) {

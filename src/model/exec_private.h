@@ -119,6 +119,19 @@ static inline const weight_matrix *exec_mat(const model_exec *x, plan_ref r) {
 static inline const kern_act *exec_h(const exec_walk *w) {
     return w->small ? &w->l->h : &w->x->h;
 }
+/* Work items 0 .. n - 1 of a step, dealt out in runs of neighbours that shrink towards the end.
+ * Neighbouring panels are neighbours in memory, so a long run is read at the memory's full speed.
+ *
+ *     exec_items it = {.n = n};
+ *     for (int i; (i = exec_next(w, &it)) < n;) ...
+ */
+typedef struct exec_items {
+    int n;
+    int at, end;     /* of the run in hand */
+    int runs, dealt; /* runs counted so far, and the items in them */
+} exec_items;
+int exec_next(const exec_walk *w, exec_items *it); /* n: there are no more */
+
 /* Rows of a matmul call when an item has n_panels of output. */
 int exec_block_rows(const model_exec *x, int n_panels);
 

@@ -198,7 +198,8 @@ void exec_qkv(exec_walk *w, const plan_step *s) {
         j.sin = x->sin[h->rope];
     }
     int n_kv = (h->n_head_kv + per - 1) / per, n_q = (h->n_head + per - 1) / per;
-    for (int i; (i = team_next(x->t)) < n_kv + n_q;) {
+    exec_items it = {.n = n_kv + n_q};
+    for (int i; (i = exec_next(w, &it)) < it.n;) {
         if (i < n_kv) kv_item(w, &j, i);
         else q_item(w, &j, i - n_kv);
     }
@@ -213,7 +214,8 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
     kern_act a = *in;
     a.k = m->k;
     int rows = exec_block_rows(x, 1);
-    for (int p; (p = team_next(x->t)) < m->n_panels;) {
+    exec_items it = {.n = m->n_panels};
+    for (int p; (p = exec_next(w, &it)) < it.n;) {
         int64_t col = (int64_t)p * KERN_ROWS;
         int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
         for (int t0 = 0; t0 < w->n; t0 += rows) {
@@ -240,7 +242,8 @@ void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
     f.k = gate->n_out;
     int rows = exec_block_rows(x, 2);
     float *cg = w->l->c, *cu = w->l->c + rows * KERN_ROWS;
-    for (int p; (p = team_next(x->t)) < gate->n_panels;) {
+    exec_items it = {.n = gate->n_panels};
+    for (int p; (p = exec_next(w, &it)) < it.n;) {
         int64_t col = (int64_t)p * KERN_ROWS;
         int width = gate->n_out - col < KERN_ROWS ? (int)(gate->n_out - col) : KERN_ROWS;
         for (int t0 = 0; t0 < w->n; t0 += rows) {
@@ -279,7 +282,8 @@ void exec_head(exec_walk *w, const plan_step *s) {
     const weight_matrix *m = exec_mat(x, s->w);
     const float *b = exec_vec(x, s->b);
     int rows = exec_block_rows(x, 1);
-    for (int p; (p = team_next(x->t)) < m->n_panels;) {
+    exec_items it = {.n = m->n_panels};
+    for (int p; (p = exec_next(w, &it)) < it.n;) {
         int64_t col = (int64_t)p * KERN_ROWS;
         int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
         for (int t0 = 0; t0 < x->n_out; t0 += rows) {

@@ -120,7 +120,8 @@ void exec_experts_up(exec_walk *w, const plan_step *s, const plan_step *down) {
     bool reads_q = exec_mat(x, down->w)->reads_q;
     kern_act f = x->f;
     f.k = gate->n_out;
-    for (int i; (i = team_next(x->t)) < w->l->n_active * gate->n_panels;)
+    exec_items it = {.n = w->l->n_active * gate->n_panels};
+    for (int i; (i = exec_next(w, &it)) < it.n;)
         up_item(w, s, w->l->active[i / gate->n_panels], i % gate->n_panels, &f, reads_q);
 }
 
@@ -158,5 +159,6 @@ void exec_experts_down(exec_walk *w, const plan_step *s) {
     const weight_matrix *m = exec_mat(x, s->w);
     kern_act f = x->f;
     f.k = m->k;
-    for (int p; (p = team_next(x->t)) < m->n_panels;) down_item(w, s, &f, p);
+    exec_items it = {.n = m->n_panels};
+    for (int p; (p = exec_next(w, &it)) < it.n;) down_item(w, s, &f, p);
 }
