@@ -73,11 +73,23 @@ hearth_model *hearth_model_open_memory(const void *data, size_t n, const char *n
                                        const hearth_model_options *o, hearth_err *e);
 void hearth_model_close(hearth_model *m); /* after every engine on it is freed */
 
+/* How the states of a text's tokens become one vector. */
+typedef enum hearth_pooling {
+    HEARTH_POOL_NONE = 0, /* what the model's file says; where it says nothing, mean or last */
+    HEARTH_POOL_MEAN,
+    HEARTH_POOL_CLS, /* the first token's */
+    HEARTH_POOL_LAST,
+    HEARTH_POOL_RANK /* a classifier judges two texts: see hearth_rerank */
+} hearth_pooling;
+
 typedef struct hearth_model_info {
     const char *arch, *name;
     int32_t n_vocab, n_embd, n_layer, n_ctx_train;
     uint64_t n_params, file_bytes, weight_bytes;
-    int32_t bos, eos; /* -1: none */
+    int32_t bos, eos;       /* -1: none */
+    bool generates;         /* false: an encoder, which only sums up texts; hearth_submit refuses */
+    bool reranks;           /* it was made to judge: hearth_rerank */
+    hearth_pooling pooling; /* what the file says */
 } hearth_model_info;
 void hearth_model_info_get(const hearth_model *m, hearth_model_info *out);
 /* Metadata string such as "tokenizer.chat_template"; NULL when absent. n may be NULL; not
@@ -322,6 +334,40 @@ int hearth_next_timeout(hearth_request *r, hearth_token *out, int timeout_ms, he
 void hearth_cancel(hearth_request *r); /* any thread, any time before free; the request ends soon */
 void hearth_request_usage(const hearth_request *r, hearth_usage *out);
 void hearth_request_free(hearth_request *r); /* cancels first if need be; NULL is fine */
+
+/* ---- embeddings and reranking ---- */
+
+/* Text as it stands, or, where ids is not NULL, tokens with whatever begins and ends them. */
+typedef struct hearth_input {
+    const char *text;
+    size_t n_text;
+    const int32_t *ids;
+    size_t n_ids;
+} hearth_input;
+
+typedef struct hearth_embed_params {
+    const char *owner;      /* as in hearth_params */
+    int32_t weight;         /* likewise */
+    void *tag;              /* for the hooks: one opened and one settled for the whole call */
+    hearth_pooling pooling; /* NONE: the model's own */
+    bool raw;               /* vectors as they come; else of length 1 */
+    bool truncate;          /* too long a text loses its end; else it is an error */
+    /* Asked some ten times a second while the call waits; true gives up. May be NULL. */
+    bool (*stop)(void *ud);
+    void *stop_ud;
+} hearth_embed_params;
+
+/* Vectors of n texts, [n][*dim] in *out, the caller's by hearth_free. Any number of calls at a time,
+ * from any threads; they wait, and the engine puts them together. p may be NULL. n_tokens: [n] or
+ * NULL. HEARTH_NO_FIT names the text that is too long, and what fits; HEARTH_BUSY as hearth_submit;
+ * HEARTH_INTERRUPTED when stop said so. */
+bool hearth_embed(hearth_engine *g, const hearth_input *in, size_t n, const hearth_embed_params *p,
+                  float **out, int32_t *dim, int32_t *n_tokens, hearth_err *e);
+/* How well each of n texts answers the query, in scores [n]: higher is better. A classifier's own
+ * number, or, of models that say yes or no, the probability of yes. Texts only, no ids. n_tokens: of
+ * all, or NULL. */
+bool hearth_rerank(hearth_engine *g, const hearth_input *query, const hearth_input *docs, size_t n,
+                   const hearth_embed_params *p, float *scores, int32_t *n_tokens, hearth_err *e);
 
 #ifdef __cplusplus
 }

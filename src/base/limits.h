@@ -37,6 +37,7 @@
 #define LIMIT_TOP_LOGPROBS 128
 #define LIMIT_BATCH_TOKENS 65536 /* rows of a step */
 #define LIMIT_RUNNING 1024       /* requests that run at the same time */
+#define LIMIT_TEXTS 4096         /* of one call for embeddings */
 #define LIMIT_QUEUED (1 << 20)   /* requests that wait to be let in */
 #define LIMIT_STEP_MS 600000     /* target time between tokens */
 #define LIMIT_WEIGHT 1000        /* share of an owner beside others */

@@ -88,7 +88,10 @@ void hearth_model_info_get(const hearth_model *m, hearth_model_info *out) {
                                .file_bytes = p->file_bytes,
                                .weight_bytes = p->weight_bytes,
                                .bos = t ? tok_bos(t) : -1,
-                               .eos = t ? tok_eos(t) : -1};
+                               .eos = t ? tok_eos(t) : -1,
+                               .generates = !model_is_encoder(m->inner),
+                               .reranks = model_pooling_of(m->inner) == MODEL_POOL_RANK,
+                               .pooling = (hearth_pooling)model_pooling_of(m->inner)};
 }
 
 const char *hearth_model_meta(const hearth_model *m, const char *key, size_t *n) {

@@ -52,20 +52,22 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
     active_set(g, r, false);
     g->stats.n_settled++;
     g->full = false;
-    if (r->finish == HEARTH_FINISH_CANCELLED) {
+    if (r->finish == HEARTH_FINISH_CANCELLED && !r->sum) {
         buf_clear(&r->text.out);
         if (text_flush(&r->text, false) && r->text.out.len > 0) request_emit(r, -1, NAN, NULL, 0);
     }
-    if (g->hooks.settled) g->hooks.settled(g->hooks.ud, r->tag, u);
+    if (g->hooks.settled && !r->sum) g->hooks.settled(g->hooks.ud, r->tag, u);
     pthread_mutex_lock(&g->lock); /* who has read the end finds it in the figures */
     stats_publish(g);
     pthread_mutex_unlock(&g->lock);
     request_end(r);
+    if (r->sum) embed_settled(g, r);
     request_release(r);
 }
 
 static void request_open(hearth_engine *g, hearth_request *r) {
-    if (g->hooks.opened) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
+    if (r->sum) embed_opened(g, r);
+    else if (g->hooks.opened) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
     r->owner_turns = turns_join(&g->turns, r->owner, r->weight);
     if (r->owner_turns) {
         request_list_add(&g->queue, r);
@@ -124,8 +126,9 @@ static void preempt_at(hearth_engine *g, int32_t i) {
     hearth_request *r = g->running[i];
     g->n_running--;
     memmove(g->running + i, g->running + i + 1, (size_t)(g->n_running - i) * sizeof *g->running);
-    kv_seq_drop(g->kv, r->seq);
+    if (r->seq) kv_seq_drop(g->kv, r->seq);
     r->computed = 0;
+    if (r->sum) r->sum->n_done = 0;
     r->step_rows = 0;
     r->preempted = true;
     active_set(g, r, false);
@@ -232,12 +235,14 @@ static bool request_fits(hearth_engine *g, hearth_request *r) {
 }
 
 static bool request_admit(hearth_engine *g, hearth_request *r) {
-    if (!r->seq && !(r->seq = kv_seq_new(g->kv, r->owner))) {
+    if (g->encoder) {
+        r->computed = 0; /* it has no state that others could have */
+    } else if (!r->seq && !(r->seq = kv_seq_new(g->kv, r->owner))) {
         err e;
         err_set(&e, ERR_FAILED, "out of memory");
         request_fail(r, &e);
     } else {
-        r->computed = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
+        r->computed = r->fresh ? 0 : kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
         if (!request_fits(g, r)) {
             kv_seq_drop(g->kv, r->seq);
             r->computed = 0;
@@ -315,7 +320,8 @@ static void *engine_main(void *ud) {
     hearth_engine *g = ud;
     while (work_wait(g)) {
         admit(g);
-        engine_step(g);
+        if (g->encoder) encode_step(g);
+        else engine_step(g);
         array_sweep(g, g->running, &g->n_running, false);
     }
     return NULL;
@@ -394,7 +400,8 @@ static bool ctx_settle(hearth_engine *g, const hearth_engine_options *o, kv_opti
 
 static bool kv_make(hearth_engine *g, const hearth_engine_options *o, err *e) {
     const model *m = g->model->inner;
-    kv_options ko = {.n_groups = model_n_kv_groups(m), .no_reuse = o->no_prefix_reuse};
+    kv_options ko = {.n_groups = g->encoder ? 0 : model_n_kv_groups(m),
+                     .no_reuse = o->no_prefix_reuse};
     for (int i = 0; i < ko.n_groups; i++) {
         const model_kv_group *group = model_kv_group_at(m, i);
         ko.page_bytes[i] = model_kv_page_bytes(group, kv_type_of(o->kv));
@@ -411,7 +418,7 @@ static bool buffers_make(hearth_engine *g, err *e) {
     g->batch = calloc(n, sizeof *g->batch);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
-    g->logits = malloc((n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
+    g->logits = malloc((g->encoder ? 1 : n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
     if (g->running && g->waiting && g->items && g->batch && g->seqs && g->rows && g->logits)
         return true;
     return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
@@ -429,6 +436,9 @@ static void engine_delete(hearth_engine *g) {
     free(g->seqs);
     free(g->rows);
     free(g->logits);
+    free(g->scratch_at);
+    memory_unmap(g->hidden, g->hidden_bytes);
+    memory_unmap(g->scratch, g->scratch_bytes);
     pthread_cond_destroy(&g->wake);
     pthread_mutex_destroy(&g->lock);
     free(g);
@@ -462,12 +472,18 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     g->speculate = !o->no_speculation;
     g->batch_tokens = o->batch_tokens ? o->batch_tokens : 512;
     g->max_requests = o->max_requests ? o->max_requests : 16;
+    g->encoder = model_is_encoder(g->model->inner);
+    g->n_embd = p->n_embd;
+    int32_t whole = o->n_ctx > 0 && o->n_ctx < p->n_ctx ? o->n_ctx : p->n_ctx;
+    if (g->encoder && g->batch_tokens < whole) g->batch_tokens = whole;
     g->max_queued = o->max_queued ? o->max_queued : 1024;
     g->step_s = (o->step_ms ? o->step_ms : 100) / 1000.0;
     g->team = team_new(o->n_threads ? o->n_threads : team_default_size(), e);
     if (!g->team || !buffers_make(g, e)) return false;
     cost_guess(g);
-    g->exec = model_exec_new(g->model->inner, g->team, kv_type_of(o->kv), g->batch_tokens, e);
+    if (!encode_buffers(g, e)) return false;
+    kern_kv_type kv_type = g->encoder ? KERN_KV_F32 : kv_type_of(o->kv);
+    g->exec = model_exec_new(g->model->inner, g->team, kv_type, g->batch_tokens, e);
     return g->exec && kv_make(g, o, e);
 }
 

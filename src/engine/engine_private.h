@@ -6,6 +6,8 @@
  *   engine.c   the engine's thread: new and free, the queue, admission, settling
  *   turns.c    whose turn it is: owners' shares, and the rows of a step; cost.c: what a step costs
  *   step.c     one step: who takes part, pages for it, the model, the samplers
+ *   embed.c    calls that want vectors: their requests, and what becomes of them; rerank.c: what a
+ *              judge is asked; encode.c: steps of an encoder, and summing up
  *   draft.c    guesses at the next tokens, which a step may try
  *   stats.c    what it counts
  *
@@ -62,6 +64,27 @@ typedef struct request_list {
     hearth_request *first, *last;
 } request_list;
 
+/* One call of hearth_embed: it waits until none of its requests is left. */
+typedef struct embed_call {
+    pthread_mutex_t lock; /* guards left and usage */
+    pthread_cond_t done;
+    int32_t left;
+    hearth_usage usage; /* of all */
+    bool opened;        /* the engine's: reported */
+    void *tag;
+} embed_call;
+
+/* What a request carries whose text is summed up. */
+typedef struct summing {
+    embed_call *call;
+    hearth_pooling how;
+    int32_t n_first; /* tokens of the first of two texts */
+    int32_t yes, no; /* tokens whose logits are wanted, or -1 */
+    int32_t n_done;  /* positions in vec */
+    float yes_no[2];
+    float vec[]; /* [n_embd] */
+} summing;
+
 struct hearth_request {
     /* set at submit, constant afterwards */
     hearth_engine *g;
@@ -71,6 +94,8 @@ struct hearth_request {
     int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
     int32_t n_logprobs;
     bool ignore_eos, special_text;
+    bool fresh;   /* every position is computed, also what others have computed already */
+    summing *sum; /* NULL: it generates */
 
     _Atomic bool cancel;
     _Atomic int holders; /* the client and the engine; the last one frees */
@@ -101,6 +126,7 @@ struct hearth_request {
     uint64_t passed;   /* tokens that others of its owner were given before it */
     int32_t step_rows; /* of this step; 0: it does not take part */
     int32_t n_draft;   /* rows of this step after those: guesses */
+    int32_t n_planned; /* as many were in the batch; n_draft may have been given up since */
     int32_t guess[DRAFT_MOST];
     draft draft;
     float *logits;        /* of its last row in this step, then of its drafts; NULL: none wanted */
@@ -119,6 +145,8 @@ struct hearth_engine {
     double step_s; /* wanted at most between two tokens */
     bool reuse;    /* of prefixes */
     bool speculate;
+    bool encoder;
+    int32_t n_embd;
     hearth_hooks hooks;
     team *team;
     model_exec *exec;
@@ -149,10 +177,15 @@ struct hearth_engine {
     turns_item *items;      /* [max_requests] */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;
-    cost_shape shape;       /* of the step */
-    model_seq *seqs;        /* [max_requests] */
-    model_row *rows;        /* [batch_tokens] */
-    float *logits;          /* [max_requests + DRAFT_MOST][n_vocab] */
+    cost_shape shape; /* of the step */
+    model_seq *seqs;  /* [max_requests] */
+    model_row *rows;  /* [batch_tokens] */
+    float *logits;    /* [max_requests + DRAFT_MOST][n_vocab] */
+    float *hidden;    /* [batch_tokens][n_embd] */
+    bool sums;        /* the step has requests that want it */
+    uint8_t *scratch; /* an encoder's pages */
+    size_t hidden_bytes, scratch_bytes, scratch_page;
+    void **scratch_at;      /* [batch_tokens / KV_PAGE + max_requests] */
     hearth_request **drawn; /* [max_requests] whose logits they are */
     int32_t n_drawn;
 };
@@ -172,6 +205,30 @@ void request_fail(hearth_request *r, const err *e);
 /* engine.c */
 void engine_poke(hearth_engine *g);
 void engine_preempt(hearth_engine *g); /* the youngest goes from running to waiting */
+
+/* One more place of `n` in the queue, if it is not full. */
+bool queue_enter(hearth_engine *g, int32_t n, err *e);
+/* Requests [0, n), in a list, come in. */
+void queue_submit(hearth_engine *g, request_list *l);
+/* A request with a copy of the tokens and nothing else; the caller's. */
+hearth_request *request_blank(hearth_engine *g, const char *owner, const int32_t *ids, size_t n,
+                              err *e);
+
+/* embed.c */
+void embed_opened(hearth_engine *g, hearth_request *r);
+void embed_settled(hearth_engine *g, hearth_request *r); /* the call may be gone afterwards */
+bool input_encode(const hearth_engine *g, const hearth_input *in, tok_ids *ids, err *e);
+/* Runs n texts, of which texts[i] has first[i] tokens of the first kind; yes, no: as in summing. On
+ * success req[0 .. n) are the caller's, to read and to free. */
+bool embed_run(hearth_engine *g, tok_ids *texts, const int32_t *first, size_t n,
+               const hearth_embed_params *p, hearth_pooling how, int32_t yes, int32_t no,
+               hearth_request **req, err *e);
+
+/* encode.c */
+bool encode_buffers(hearth_engine *g, err *e);
+void encode_step(hearth_engine *g);
+/* Rows [row0, row0 + step_rows) of g->hidden, and the last one's logits, are r's. */
+void sum_take(const hearth_engine *g, hearth_request *r, int32_t row0);
 
 /* step.c */
 void engine_step(hearth_engine *g);

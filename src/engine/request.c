@@ -21,6 +21,8 @@ void request_list_add(request_list *l, hearth_request *r) {
 /* ---- birth and death ---- */
 
 static bool prompt_check(const hearth_engine *g, const hearth_params *p, err *e) {
+    if (g->encoder)
+        return err_set(e, ERR_USAGE, "this model sums up texts (embeddings) and generates none");
     if (!p->prompt || p->n_prompt == 0)
         return err_set(e, ERR_USAGE, "the prompt is empty: at least one token is wanted");
     size_t room = (size_t)g->n_ctx - (p->max_tokens != 0);
@@ -46,9 +48,13 @@ static str piece_of(const void *ud, int32_t id) {
     return tok_piece(ud, id, true);
 }
 
-static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err *e) {
+hearth_request *request_blank(hearth_engine *g, const char *owner, const int32_t *ids, size_t n,
+                              err *e) {
     hearth_request *r = calloc(1, sizeof *r);
-    if (!r) goto no_memory;
+    if (!r) {
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -58,30 +64,40 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     atomic_init(&r->cancel, false);
     atomic_init(&r->holders, 1);
     r->g = g;
+    r->n_prompt = r->n_tokens = (int32_t)n;
+    r->cap_tokens = r->n_tokens + 64;
+    r->account.n_prompt = r->usage.n_prompt = r->n_prompt;
+    r->owner = strdup(owner ? owner : "");
+    r->tokens = malloc((size_t)r->cap_tokens * sizeof *r->tokens);
+    if (r->owner && r->tokens) {
+        memcpy(r->tokens, ids, n * sizeof *r->tokens);
+        return r;
+    }
+    request_release(r);
+    err_set(e, ERR_FAILED, "out of memory");
+    return NULL;
+}
+
+static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err *e) {
+    hearth_request *r = request_blank(g, p->owner, p->prompt, p->n_prompt, e);
+    if (!r) return NULL;
     r->tag = p->tag;
-    r->n_prompt = r->n_tokens = (int32_t)p->n_prompt;
     r->max_tokens = p->max_tokens;
     r->n_logprobs = p->n_logprobs;
     r->ignore_eos = p->ignore_eos;
     r->special_text = p->special_text;
-    r->cap_tokens = r->n_tokens + 64;
-    r->account.n_prompt = r->usage.n_prompt = r->n_prompt;
     r->weight = p->weight;
-    r->owner = strdup(p->owner ? p->owner : "");
-    r->tokens = malloc((size_t)r->cap_tokens * sizeof *r->tokens);
-    if (p->n_logprobs >= 0) r->raw = malloc((size_t)g->n_vocab * sizeof *r->raw);
-    if (!r->owner || !r->tokens || (p->n_logprobs >= 0 && !r->raw)) goto no_memory;
-    memcpy(r->tokens, p->prompt, p->n_prompt * sizeof *r->tokens);
+    if (p->n_logprobs >= 0 && !(r->raw = malloc((size_t)g->n_vocab * sizeof *r->raw))) {
+        request_release(r);
+        err_set(e, ERR_FAILED, "out of memory");
+        return NULL;
+    }
     r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
     if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e)) {
         request_release(r);
         return NULL;
     }
     return r;
-no_memory:
-    if (r) request_release(r);
-    err_set(e, ERR_FAILED, "out of memory");
-    return NULL;
 }
 
 void request_release(hearth_request *r) {
@@ -97,35 +113,44 @@ void request_release(hearth_request *r) {
     free(r->owner);
     free(r->tokens);
     free(r->raw);
+    free(r->sum);
     pthread_cond_destroy(&r->news);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }
 
-/* One more in the queue, if it is not full. */
-static bool queue_enter(hearth_engine *g, err *e) {
-    if (atomic_fetch_add(&g->n_queued, 1) < g->max_queued) return true;
-    atomic_fetch_sub(&g->n_queued, 1);
+bool queue_enter(hearth_engine *g, int32_t n, err *e) {
+    if (atomic_fetch_add(&g->n_queued, n) < g->max_queued) return true;
+    atomic_fetch_sub(&g->n_queued, n);
     return err_set(e, ERR_BUSY, "%d requests are waiting already: try again later", g->max_queued);
+}
+
+void queue_submit(hearth_engine *g, request_list *l) {
+    for (hearth_request *r = l->first; r; r = r->next) {
+        r->submitted_s = clock_now_s();
+        atomic_store(&r->holders, 2);
+    }
+    pthread_mutex_lock(&g->lock);
+    if (g->inbox.last) g->inbox.last->next = l->first;
+    else g->inbox.first = l->first;
+    g->inbox.last = l->last;
+    pthread_cond_signal(&g->wake);
+    pthread_mutex_unlock(&g->lock);
 }
 
 hearth_request *hearth_submit(hearth_engine *g, const hearth_params *p, hearth_err *e) {
     err inner = {0};
     bool queued = false;
     hearth_request *r = NULL;
-    if (prompt_check(g, p, &inner) && (queued = queue_enter(g, &inner)))
+    if (prompt_check(g, p, &inner) && (queued = queue_enter(g, 1, &inner)))
         r = request_new(g, p, &inner);
     if (!r) {
         if (queued) atomic_fetch_sub(&g->n_queued, 1);
         engine_err_out(e, &inner);
         return NULL;
     }
-    r->submitted_s = clock_now_s();
-    atomic_store(&r->holders, 2);
-    pthread_mutex_lock(&g->lock);
-    request_list_add(&g->inbox, r);
-    pthread_cond_signal(&g->wake);
-    pthread_mutex_unlock(&g->lock);
+    request_list l = {r, r};
+    queue_submit(g, &l);
     return r;
 }
 
@@ -255,7 +280,7 @@ bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_log
 
 /* With the lock held, so that who has read the end, or has left, is never told again. */
 static void tell(hearth_request *r) {
-    bool news = r->unread && !r->left;
+    bool news = r->unread && !r->left && !r->sum;
     r->unread = false;
     if (news && r->g->hooks.ready) r->g->hooks.ready(r->g->hooks.ud, r->tag);
 }

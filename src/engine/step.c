@@ -23,7 +23,7 @@ static int32_t rest_of(const hearth_request *r) {
 /* True when an older request is about to compute the very page that r needs next. */
 static bool waits_for_older(const hearth_engine *g, const hearth_request *r) {
     int32_t pos = r->computed, end = pos + KV_PAGE;
-    if (!g->reuse || pos % KV_PAGE != 0 || r->n_tokens - 1 < end) return false;
+    if (!g->reuse || r->fresh || pos % KV_PAGE != 0 || r->n_tokens - 1 < end) return false;
     for (int32_t i = 0; i < g->n_running && g->running[i] != r; i++) {
         const hearth_request *a = g->running[i];
         if (a->computed < pos || a->computed >= end || a->n_tokens < end) continue;
@@ -35,7 +35,7 @@ static bool waits_for_older(const hearth_engine *g, const hearth_request *r) {
 
 /* Takes what others have put into the tree since. */
 static void reuse_more(hearth_engine *g, hearth_request *r) {
-    if (rest_of(r) < 2) return;
+    if (rest_of(r) < 2 || r->fresh) return;
     int32_t have = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
     if (!r->preempted) r->account.n_cached += have - r->computed;
     g->stats.n_cached += (uint64_t)(have - r->computed);
@@ -122,7 +122,7 @@ static int32_t draft_room(hearth_engine *g, hearth_request *r, int32_t most) {
 static void plan_drafts(hearth_engine *g) {
     int32_t room = g->batch_tokens < FREE_ROWS ? g->batch_tokens : FREE_ROWS, n = 0;
     for (int32_t i = 0; i < g->n_running; i++) {
-        g->running[i]->n_draft = 0;
+        g->running[i]->n_draft = g->running[i]->n_planned = 0;
         room -= g->running[i]->step_rows;
         n += drafts_now(g, g->running[i]);
     }
@@ -133,7 +133,7 @@ static void plan_drafts(hearth_engine *g) {
         n--;
         int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
         if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
-        r->n_draft = got;
+        r->n_draft = r->n_planned = got;
         room -= got;
     }
 }
@@ -144,11 +144,13 @@ static int32_t batch_build(hearth_engine *g) {
     int32_t n_rows = 0, n_logits = 0;
     g->n_batch = 0;
     g->shape = (cost_shape){0};
+    g->sums = false;
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         if (r->step_rows == 0) continue;
         int32_t end = r->computed + r->step_rows, s = g->n_batch++;
-        bool draws = end == r->n_tokens && r->max_tokens != 0;
+        bool draws = end == r->n_tokens && (r->max_tokens != 0 || (r->sum && r->sum->yes >= 0));
+        g->sums |= r->sum != NULL;
         g->batch[s] = r;
         r->served = g->stats.n_steps;
         for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
@@ -169,13 +171,14 @@ static int32_t batch_build(hearth_engine *g) {
 static bool run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
     err e = {0};
     float *logits = r->logits ? r->logits : g->logits;
+    float *hidden = r->sum ? g->hidden + (rows - g->rows) * g->n_embd : NULL;
     model_batch b = {g->seqs, g->n_batch, rows, r->step_rows + r->n_draft, &r->cancel};
-    if (model_exec_run(g->exec, &b, logits, NULL, &e)) return true;
+    if (model_exec_run(g->exec, &b, logits, hidden, &e)) return true;
     bool ok = false;
     if (e.code != ERR_INTERRUPTED && r->n_draft > 0) {
         r->n_draft = 0;
         b.n_rows = r->step_rows;
-        ok = model_exec_run(g->exec, &b, logits, NULL, &e);
+        ok = model_exec_run(g->exec, &b, logits, hidden, &e);
     }
     if (!ok && e.code == ERR_INTERRUPTED) r->finish = HEARTH_FINISH_CANCELLED;
     else if (!ok) request_fail(r, &e);
@@ -187,19 +190,21 @@ static bool batch_run(hearth_engine *g, int32_t n_rows) {
     if (g->n_batch == 1) return run_alone(g, g->batch[0], g->rows);
     err e = {0};
     model_batch b = {g->seqs, g->n_batch, g->rows, n_rows, NULL};
-    if (model_exec_run(g->exec, &b, g->logits, NULL, &e)) return true;
+    if (model_exec_run(g->exec, &b, g->logits, g->sums ? g->hidden : NULL, &e)) return true;
     const model_row *rows = g->rows;
     for (int32_t i = 0; i < g->n_batch; i++) {
-        int32_t n = g->batch[i]->step_rows + g->batch[i]->n_draft;
         run_alone(g, g->batch[i], rows);
-        rows += n;
+        rows += g->batch[i]->step_rows + g->batch[i]->n_planned;
     }
     return false;
 }
 
 static void batch_commit(hearth_engine *g) {
+    int32_t row = 0;
     for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
+        if (r->sum && r->finish == HEARTH_FINISH_NONE) sum_take(g, r, row);
+        row += r->step_rows + r->n_planned;
         if (r->finish != HEARTH_FINISH_NONE) continue;
         if (rest_of(r) > 1 || r->account.n_generated == 0)
             g->stats.n_prefilled += (uint64_t)r->step_rows;
@@ -301,7 +306,7 @@ static void batch_report(hearth_engine *g) {
         r->reported = r->account;
         int32_t prefilled = r->computed < r->n_prompt ? r->computed : r->n_prompt;
         request_usage_publish(r);
-        if (g->hooks.progress)
+        if (g->hooks.progress && !r->sum)
             g->hooks.progress(g->hooks.ud, r->tag, prefilled, r->account.n_generated);
         request_ready(r);
     }

@@ -167,3 +167,36 @@ void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const tur
         if (rows < want) break;
     }
 }
+
+/* The one whose turn it is, of those that fit. */
+static turns_item *whole_next(turns_item *items, int32_t n, int32_t room) {
+    turns_item *best = NULL;
+    for (turns_item *i = items; i < items + n; i++) {
+        if (i->rows > 0 || i->rest > room) continue;
+        bool same = best && best->owner == i->owner;
+        if (!best || (same && turns_before(i->rest, i->passed, best->rest, best->passed)) ||
+            (!same && i->owner->work < best->owner->work))
+            best = i;
+    }
+    return best;
+}
+
+void turns_plan_whole(turns *t, turns_item *items, int32_t n, const cost *c,
+                      const turns_limits *l) {
+    cost_shape s = {0};
+    int32_t room = l->rows;
+    turns_item *i;
+    for (int32_t k = 0; k < n; k++) items[k].rows = 0;
+    items_sort(items, n);
+    while (room > 0 && (i = whole_next(items, n, room))) {
+        cost_shape with = s;
+        with.rows += i->rest;
+        with.context += (double)i->rest * i->rest;
+        if (s.rows > 0 && cost_of(c, &with) > l->idle_s) return;
+        s = with;
+        i->rows = i->rest;
+        room -= i->rest;
+        turns_charge(i->owner, turns_work(t, i->rest, i->rest, false));
+        pass_over(items, n, i, i->rest);
+    }
+}

@@ -72,6 +72,9 @@ typedef struct turns_limits {
 
 /* Deals out one step: sets rows and passed of all items and charges the owners. Reorders items. */
 void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const turns_limits *l);
+/* The same for texts that are read whole, in any order of tokens: all of one, or nothing; at least
+ * one. No item has more than l->rows. */
+void turns_plan_whole(turns *t, turns_item *items, int32_t n, const cost *c, const turns_limits *l);
 /* Whether a is before b among requests of one owner. */
 bool turns_before(int32_t rest_a, uint64_t passed_a, int32_t rest_b, uint64_t passed_b);
 

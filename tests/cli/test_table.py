@@ -9,7 +9,8 @@ import pytest
 from hearth_cli import ROOT, ok, one_line, run
 
 COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "config", "show",
-            "tokenize", "detokenize", "template", "logits", "perplexity", "quantize", "bench", "help", "completion"]
+            "tokenize", "detokenize", "embed", "template", "logits", "perplexity", "quantize", "bench", "help",
+            "completion"]
 
 
 def options_of(command):

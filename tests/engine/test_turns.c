@@ -285,7 +285,7 @@ static void owners_are_served_alike(void **state) {
     (void)state;
     static tally y;
     static hearth_request *r[ALL + 1];
-    static int32_t prompt[200];
+    static int32_t words[200];
     memset(&y, 0, sizeof y);
     sem_init(&y.held, 0, 0);
     sem_init(&y.go, 0, 0);
@@ -298,9 +298,9 @@ static void owners_are_served_alike(void **state) {
     char name[16];
     for (int i = 1; i <= ALL; i++) {
         int who = i <= LOUD ? 0 : 1 + (i - LOUD - 1) % (OWNERS - 1);
-        prompt_make(prompt, 200, (uint64_t)i);
+        prompt_make(words, 200, (uint64_t)i);
         hearth_params p = hearth_params_default();
-        p.prompt = prompt;
+        p.prompt = words;
         p.n_prompt = who == 3 ? 150 : 30;
         p.max_tokens = 8;
         p.ignore_eos = true;

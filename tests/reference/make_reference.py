@@ -235,7 +235,7 @@ def encoder(name, arch, pooling, n_layer=2, n_head=4, ff=512, n_scores=0, n_firs
 
 def judge():
     """The form of Qwen3's rerankers: a decoder whose last state two rows turn into yes and no."""
-    s = layered("qwen3-rank", "qwen3", base=1e6, qk_norm=True, eps=1e-6, n_head=4, n_kv=2, hd=64)
+    s = layered("qwen3-rank", "qwen3", base=1e6, qk_norm=True, eps=1e-6, n_head=4, n_kv=2, hd=64, ctx=512)
     s.key("pooling_type", "u32", RANK)
     s.matrix("cls.output", EMBD, 2)
     s.p.update(n_embd=EMBD, n_scores=2, n_first=N_PROMPT)
