@@ -117,19 +117,23 @@ bool jchar_is_space(uint32_t cp) {
 }
 
 bool jchar_is_alpha(uint32_t cp) {
+    if (cp < 128) return (cp | 32) >= 'a' && (cp | 32) <= 'z';
     utf8proc_category_t c = category(cp);
     return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
 }
 
 bool jchar_is_digit(uint32_t cp) {
+    if (cp < 128) return cp >= '0' && cp <= '9';
     return category(cp) == UTF8PROC_CATEGORY_ND;
 }
 
 bool jchar_is_upper(uint32_t cp) {
+    if (cp < 128) return cp >= 'A' && cp <= 'Z';
     return category(cp) == UTF8PROC_CATEGORY_LU;
 }
 
 bool jchar_is_lower(uint32_t cp) {
+    if (cp < 128) return cp >= 'a' && cp <= 'z';
     return category(cp) == UTF8PROC_CATEGORY_LL || cp == 0xaa || cp == 0xba;
 }
 
@@ -180,6 +184,12 @@ static void put_cased(jsb *b, const jstr *s, size_t at, size_t n, uint32_t cp, j
         jsb_put(b, wide, strlen(wide), content);
         return;
     }
+    if (cp < 128) {
+        bool changes = how == JCASE_LOWER ? jchar_is_upper(cp) : jchar_is_lower(cp);
+        char letter = (char)(changes ? cp ^ 32 : cp);
+        jsb_put(b, &letter, 1, content);
+        return;
+    }
     utf8proc_int32_t c = (utf8proc_int32_t)cp;
     c = how == JCASE_LOWER   ? utf8proc_tolower(c)
         : how == JCASE_UPPER ? utf8proc_toupper(c)
@@ -196,13 +206,13 @@ bool jstr_case(R *r, const jstr *s, jcase how, jv *out) {
     jsb b;
     jsb_init(&b, r);
     bool in_word = false;
-    if (!jinja_spend(r, s->n / 2)) return false;
+    if (!jinja_spend(r, s->n)) return false;
     for (size_t at = 0, n; at < s->n && !b.failed; at += n) {
         uint32_t cp;
         n = jchar_at(s, at, &cp);
         jcase c = how;
         bool cased = jchar_is_upper(cp) || jchar_is_lower(cp) ||
-                     category(cp) == UTF8PROC_CATEGORY_LT;
+                     (cp >= 128 && category(cp) == UTF8PROC_CATEGORY_LT);
         if (how == JCASE_TITLE) c = in_word ? JCASE_LOWER : JCASE_TITLE;
         if (how == JCASE_CAPITAL) c = at > 0 ? JCASE_LOWER : JCASE_TITLE;
         if (how == JCASE_SWAP) c = jchar_is_upper(cp) ? JCASE_LOWER : JCASE_UPPER;
@@ -220,7 +230,7 @@ bool jstr_words(R *r, const jstr *s, jv *out) {
     jsb b;
     jsb_init(&b, r);
     bool first = true, in_gap = false;
-    if (!jinja_spend(r, s->n / 2)) return false;
+    if (!jinja_spend(r, s->n)) return false;
     for (size_t at = 0, n; at < s->n && !b.failed; at += n) {
         uint32_t cp;
         n = jchar_at(s, at, &cp);
@@ -267,7 +277,7 @@ bool jstr_replace(R *r, const jstr *s, const jstr *from, const jstr *to, int64_t
     while (count > 0 && !b.failed) {
         size_t hit = at;
         if (from->n > 0) hit = str_find(jstr_str(s), jstr_str(from), at);
-        if (hit == (size_t)-1 || hit > s->n || !jinja_spend(r, 1)) break;
+        if (hit == (size_t)-1 || hit > s->n || !jinja_spend(r, 2)) break;
         jsb_part(&b, s, copied, hit);
         jsb_str(&b, to);
         count--;
