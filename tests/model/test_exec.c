@@ -245,7 +245,7 @@ static void not_finite(void **state) {
     float *logits = malloc((size_t)r.n_vocab * sizeof *logits);
     int32_t id = 5;
     rig_feed(&r, 0, &id, 1, NULL); /* nobody asks for a number */
-    model_row row = {5, 1, 0, true};
+    model_row row = {5, 1, 0, true, 0};
     model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
     err e = {0};
     assert_false(model_exec_run(r.x, &b, logits, NULL, &e));
@@ -271,17 +271,17 @@ static void bad_batches(void **state) {
         int n;
         err_code code;
     } bad[] = {
-        {{{-1, 0, 0, true}}, 1, ERR_USAGE},
-        {{{272, 0, 0, true}}, 1, ERR_USAGE},
-        {{{1, -1, 0, true}}, 1, ERR_NO_FIT},
-        {{{1, 256, 0, true}}, 1, ERR_NO_FIT},
-        {{{1, 0, 3, true}}, 1, ERR_USAGE},
-        {{{1, 0, -1, true}}, 1, ERR_USAGE},
-        {{{1, 0, 0, true}, {1, 0, 0, true}}, 2, ERR_USAGE},
-        {{{1, 64, 0, true}}, 1, ERR_USAGE},
-        {{{1, 0, 1, true}}, 1, ERR_USAGE},
-        {{{1, 0, 0, true}}, 0, ERR_USAGE},
-        {{{1, 0, 0, true}}, 129, ERR_USAGE},
+        {{{-1, 0, 0, true, 0}}, 1, ERR_USAGE},
+        {{{272, 0, 0, true, 0}}, 1, ERR_USAGE},
+        {{{1, -1, 0, true, 0}}, 1, ERR_NO_FIT},
+        {{{1, 256, 0, true, 0}}, 1, ERR_NO_FIT},
+        {{{1, 0, 3, true, 0}}, 1, ERR_USAGE},
+        {{{1, 0, -1, true, 0}}, 1, ERR_USAGE},
+        {{{1, 0, 0, true, 0}, {1, 0, 0, true, 0}}, 2, ERR_USAGE},
+        {{{1, 64, 0, true, 0}}, 1, ERR_USAGE},
+        {{{1, 0, 1, true, 0}}, 1, ERR_USAGE},
+        {{{1, 0, 0, true, 0}}, 0, ERR_USAGE},
+        {{{1, 0, 0, true, 0}}, 129, ERR_USAGE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         model_batch b = {.seqs = r.seq, .n_seqs = RIG_SEQS, .rows = bad[i].row, .n_rows = bad[i].n};
