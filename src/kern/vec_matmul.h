@@ -22,10 +22,14 @@
 
 #define VECS (KERN_ROWS / VEC_LANES) /* vectors that hold a panel's rows */
 #define TILE VEC_TILE_TOKENS         /* tokens of the largest tile: 4 or 6 */
-/* Up to DIRECT tokens nothing is staged, and a tile has so few that it can have all rows: one walk
+/* Up to DIRECT tokens nothing is staged, and a tile has so few that it can have most rows: one walk
  * through memory, with the further tiles of a chunk reading it from the cache. */
 #define DIRECT 9
-#define DIRECT_TILE 3
+#if TILE == 6
+#define DIRECT_TILE 4
+#else
+#define DIRECT_TILE 3 /* fewer registers */
+#endif
 
 typedef enum {
     W_STAGED,
@@ -373,10 +377,17 @@ typedef void (*tile_fn)(const chunk_view *v, const tokens *t, bool first, float 
 #endif
 
 /* Straight from the planes. */
+#if DIRECT_TILE == 4
+#define DIRECT_FNS(type, wk, sk, cl)                                                               \
+    TILE_FNS_4(direct_##type, wk, sk, cl)                                                          \
+    static const tile_fn direct_##type[DIRECT_TILE] = {direct_##type##_1, direct_##type##_2,       \
+                                                       direct_##type##_3, direct_##type##_4};
+#else
 #define DIRECT_FNS(type, wk, sk, cl)                                                               \
     TILE_FNS_3(direct_##type, wk, sk, cl)                                                          \
     static const tile_fn direct_##type[DIRECT_TILE] = {direct_##type##_1, direct_##type##_2,       \
                                                        direct_##type##_3};
+#endif
 FOR_EACH_FORMAT(DIRECT_FNS)
 
 /* From the staging buffer, 1 to TILE tokens. */
