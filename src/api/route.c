@@ -12,6 +12,7 @@ const api_route *const api_route_tables[] = {
     api_routes_openai_chat,      /* /v1/chat/completions */
     api_routes_openai_text,      /* /v1/completions */
     api_routes_openai_responses, /* /v1/responses */
+    api_routes_openai_embed,     /* /v1/embeddings, /v1/rerank */
     api_routes_ollama,           /* /api/version and the store's routes */
     api_routes_ollama_text,      /* /api/generate, /api/chat */
     NULL,

@@ -100,6 +100,11 @@ def test_responses(server, check, more):
             check(event, kind + "Event")
 
 
+def test_embeddings(server, check):
+    for ask in ({"input": "x"}, {"input": ["x", "y"], "dimensions": 4}):
+        check(server.post("/v1/embeddings", ask).json(), "CreateEmbeddingResponse")
+
+
 def test_models(server, check):
     check(server.get("/v1/models").json(), "ListModelsResponse")
     check(server.get("/v1/models/bard").json(), "Model")
