@@ -235,12 +235,22 @@ typedef struct hearth_engine_options {
      * which. */
     int32_t step_ms;
     int32_t max_queued; /* requests that wait to be let in; more are refused; 0 = 1024 */
+    /* Folder where pages of finished prefixes are kept as well, so that they survive a restart; NULL:
+     * none. Made where it is missing, readable by its owner only. What another model, another type of
+     * pages or another version has left there is passed over. */
+    const char *cache_disk;
+    uint64_t cache_disk_bytes; /* at most; what was longest unused goes; 0 = 8 GiB */
 } hearth_engine_options;
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e);
 void hearth_engine_free(hearth_engine *g); /* cancels what runs; requests must be freed before */
 int32_t hearth_engine_ctx(const hearth_engine *g); /* the context in force, tokens */
 int hearth_engine_threads(const hearth_engine *g);
+
+/* Publishes a prefix to all owners: they find its full pages of 64 tokens as if they had computed
+ * them, and it is never given up while the engine lives. Waits until it is computed. HEARTH_NO_FIT when
+ * a request of full length would not fit beside all that is published; HEARTH_USAGE below 64 tokens. */
+bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n, hearth_err *e);
 
 /* Upper bounds of the step times' classes, in seconds; the last class has none. */
 #define HEARTH_STEP_CLASSES 12
@@ -255,6 +265,7 @@ typedef struct hearth_stats {
     uint64_t kv_kept_bytes; /* now: kept prefixes that nobody holds, given up at need */
     uint64_t kv_pages, kv_pages_used, kv_pages_kept; /* the same in pages of 64 tokens */
     uint64_t n_prefilled, n_cached;  /* prompt tokens computed, and taken from earlier work */
+    uint64_t n_from_disk;            /* of the latter, those read from cache_disk */
     uint64_t n_decoded;              /* tokens generated */
     uint64_t n_drafted, n_accepted;  /* tokens guessed, and guessed right */
     uint64_t n_steps, n_rows;        /* steps, and rows of all steps */

@@ -44,8 +44,7 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
     u->queued_s = (r->rank ? r->admitted_s : now) - r->submitted_s;
     if (r->rank) u->prefill_s = (u->n_generated ? r->first_token_s : now) - r->admitted_s;
     if (u->n_generated) u->decode_s = now - r->first_token_s;
-    kv_seq_free(g->kv, r->seq, r->tokens);
-    r->seq = NULL;
+    fill_part(g, r);
     turns_leave(&g->turns, r->owner_turns);
     r->owner_turns = NULL;
     if (!r->rank) atomic_fetch_sub(&g->n_queued, 1);
@@ -56,7 +55,7 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
         buf_clear(&r->text.out);
         if (text_flush(&r->text, false) && r->text.out.len > 0) request_emit(r, -1, NAN, NULL, 0);
     }
-    if (g->hooks.settled && !r->sum) g->hooks.settled(g->hooks.ud, r->tag, u);
+    if (g->hooks.settled && !r->sum && !r->pin) g->hooks.settled(g->hooks.ud, r->tag, u);
     pthread_mutex_lock(&g->lock); /* who has read the end finds it in the figures */
     stats_publish(g);
     pthread_mutex_unlock(&g->lock);
@@ -67,7 +66,7 @@ static void request_settle(hearth_engine *g, hearth_request *r) {
 
 static void request_open(hearth_engine *g, hearth_request *r) {
     if (r->sum) embed_opened(g, r);
-    else if (g->hooks.opened) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
+    else if (g->hooks.opened && !r->pin) g->hooks.opened(g->hooks.ud, r->tag, r->n_prompt);
     r->owner_turns = turns_join(&g->turns, r->owner, r->weight);
     if (r->owner_turns) {
         request_list_add(&g->queue, r);
@@ -128,6 +127,7 @@ static void preempt_at(hearth_engine *g, int32_t i) {
     memmove(g->running + i, g->running + i + 1, (size_t)(g->n_running - i) * sizeof *g->running);
     if (r->seq) kv_seq_drop(g->kv, r->seq);
     r->computed = 0;
+    r->filled = false;
     if (r->sum) r->sum->n_done = 0;
     r->step_rows = 0;
     r->preempted = true;
@@ -242,7 +242,10 @@ static bool request_admit(hearth_engine *g, hearth_request *r) {
         err_set(&e, ERR_FAILED, "out of memory");
         request_fail(r, &e);
     } else {
-        r->computed = r->fresh ? 0 : kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
+        int32_t most = r->n_tokens - 1;
+        if (r->fresh) r->computed = 0;
+        else if (!fill_wanted(g, r)) r->computed = kv_seq_reuse(g->kv, r->seq, r->tokens, most);
+        else r->computed = kv_seq_reuse_full(g->kv, r->seq, r->tokens, most);
         if (!request_fits(g, r)) {
             kv_seq_drop(g->kv, r->seq);
             r->computed = 0;
@@ -271,7 +274,7 @@ static bool admit_one(hearth_engine *g, hearth_request *r) {
     while (g->n_running == g->max_requests)
         if (!make_room(g, r)) return false;
     while (!request_admit(g, r))
-        if (!make_room(g, r)) {
+        if (!fill_take_back(g, true) && !make_room(g, r)) {
             g->full = true;
             return false;
         }
@@ -319,6 +322,7 @@ static bool work_wait(hearth_engine *g) {
 static void *engine_main(void *ud) {
     hearth_engine *g = ud;
     while (work_wait(g)) {
+        while (fill_take_back(g, false)) g->full = false;
         admit(g);
         if (g->encoder) encode_step(g);
         else engine_step(g);
@@ -353,7 +357,7 @@ static bool options_check(const hearth_engine_options *o, err *e) {
     return true;
 }
 
-static kern_kv_type kv_type_of(hearth_kv kv_type) {
+kern_kv_type engine_kv_type(hearth_kv kv_type) {
     return kv_type == HEARTH_KV_F16  ? KERN_KV_F16
            : kv_type == HEARTH_KV_Q8 ? KERN_KV_Q8
                                      : KERN_KV_F32;
@@ -404,7 +408,7 @@ static bool kv_make(hearth_engine *g, const hearth_engine_options *o, err *e) {
                      .no_reuse = o->no_prefix_reuse};
     for (int i = 0; i < ko.n_groups; i++) {
         const model_kv_group *group = model_kv_group_at(m, i);
-        ko.page_bytes[i] = model_kv_page_bytes(group, kv_type_of(o->kv));
+        ko.page_bytes[i] = model_kv_page_bytes(group, engine_kv_type(o->kv));
         ko.window[i] = group->window;
     }
     return ctx_settle(g, o, &ko, e) && (g->kv = kv_new(&ko, e)) != NULL;
@@ -425,6 +429,7 @@ static bool buffers_make(hearth_engine *g, err *e) {
 }
 
 static void engine_delete(hearth_engine *g) {
+    fill_close(g);
     kv_free(g->kv);
     model_exec_free(g->exec);
     team_free(g->team);
@@ -482,9 +487,9 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     if (!g->team || !buffers_make(g, e)) return false;
     cost_guess(g);
     if (!encode_buffers(g, e)) return false;
-    kern_kv_type kv_type = g->encoder ? KERN_KV_F32 : kv_type_of(o->kv);
+    kern_kv_type kv_type = g->encoder ? KERN_KV_F32 : engine_kv_type(o->kv);
     g->exec = model_exec_new(g->model->inner, g->team, kv_type, g->batch_tokens, e);
-    return g->exec && kv_make(g, o, e);
+    return g->exec && kv_make(g, o, e) && fill_open(g, o, e);
 }
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e) {

@@ -6,6 +6,7 @@
  *   engine.c   the engine's thread: new and free, the queue, admission, settling
  *   turns.c    whose turn it is: owners' shares, and the rows of a step; cost.c: what a step costs
  *   step.c     one step: who takes part, pages for it, the model, the samplers
+ *   fill.c     pages that come from elsewhere: published ones, and those on disk (disk.c)
  *   embed.c    calls that want vectors: their requests, and what becomes of them; rerank.c: what a
  *              judge is asked; encode.c: steps of an encoder, and summing up
  *   draft.c    guesses at the next tokens, which a step may try
@@ -36,6 +37,7 @@
 #include "base/err.h"
 #include "base/team.h"
 #include "engine/cost.h"
+#include "engine/disk.h"
 #include "engine/draft.h"
 #include "engine/kv.h"
 #include "engine/sample.h"
@@ -94,6 +96,7 @@ struct hearth_request {
     int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
     int32_t n_logprobs;
     bool ignore_eos, special_text;
+    bool pin;     /* the engine's own: its pages are to be published, and nobody is told of it */
     bool fresh;   /* every position is computed, also what others have computed already */
     summing *sum; /* NULL: it generates */
 
@@ -116,6 +119,9 @@ struct hearth_request {
     int32_t n_tokens, cap_tokens;
     int32_t computed;
     kv_seq *seq; /* while running */
+    bool filled; /* nothing more comes from elsewhere */
+    disk_page disk_at;
+    int32_t disk_blocks; /* pages that disk_at names */
     sampler *sampler;
     text_out text;
     uint64_t rank;  /* order of first admission; 0: never admitted */
@@ -137,6 +143,13 @@ struct hearth_request {
     hearth_usage reported; /* what of it is in the engine's own figures */
 };
 
+#define ENGINE_PINS 256
+
+typedef struct engine_pin {
+    kv_seq *seq;
+    int32_t *tokens, n_pages;
+} engine_pin;
+
 struct hearth_engine {
     /* constant */
     hearth_model *model;
@@ -151,6 +164,7 @@ struct hearth_engine {
     team *team;
     model_exec *exec;
     kv *kv;
+    disk *disk; /* NULL: none */
     pthread_t thread;
 
     _Atomic int32_t n_queued; /* submitted, never admitted, not settled */
@@ -171,7 +185,11 @@ struct hearth_engine {
     bool full; /* the next one does not fit before somebody leaves */
     turns turns;
     cost cost;
-    uint64_t n_admitted; /* gives ranks */
+    engine_pin pin[ENGINE_PINS];
+    int32_t n_pins;
+    size_t page_bytes[MODEL_MAX_KV_GROUPS];
+    _Atomic int64_t pinned_bytes; /* taken when one is asked for */
+    uint64_t n_admitted;          /* gives ranks */
     hearth_stats stats;
     /* one step */
     turns_item *items;      /* [max_requests] */
@@ -204,6 +222,7 @@ void request_fail(hearth_request *r, const err *e);
 
 /* engine.c */
 void engine_poke(hearth_engine *g);
+kern_kv_type engine_kv_type(hearth_kv type);
 void engine_preempt(hearth_engine *g); /* the youngest goes from running to waiting */
 
 /* One more place of `n` in the queue, if it is not full. */
@@ -223,6 +242,20 @@ bool input_encode(const hearth_engine *g, const hearth_input *in, tok_ids *ids, 
 bool embed_run(hearth_engine *g, tok_ids *texts, const int32_t *first, size_t n,
                const hearth_embed_params *p, hearth_pooling how, int32_t yes, int32_t no,
                hearth_request **req, err *e);
+
+/* fill.c */
+bool fill_open(hearth_engine *g, const hearth_engine_options *o, err *e);
+void fill_close(hearth_engine *g); /* the thread has ended */
+/* Takes pages of r from elsewhere, until `until_s`. True: there are more, r is to wait for them. */
+bool fill_more(hearth_engine *g, hearth_request *r, double until_s);
+/* Whether there may be something: a partly filled page is taken from the tree only when not. */
+static inline bool fill_wanted(const hearth_engine *g, const hearth_request *r) {
+    return (g->disk || g->n_pins > 0) && !r->filled && !r->fresh;
+}
+/* r ends: what becomes of its pages. */
+void fill_part(hearth_engine *g, hearth_request *r);
+/* Takes back what has been written, or, `now`, one that may not have been. False: there was none. */
+bool fill_take_back(hearth_engine *g, bool now);
 
 /* encode.c */
 bool encode_buffers(hearth_engine *g, err *e);

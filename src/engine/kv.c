@@ -127,6 +127,7 @@ kv *kv_new(const kv_options *o, err *e) {
 void kv_free(kv *k) {
     if (!k) return;
     kv_tree_clear(k);
+    free(k->bucket);
     for (int g = 0; g < k->o.n_groups; g++) pool_deinit(&k->pool[g]);
     free(k);
 }
@@ -152,17 +153,22 @@ static bool seq_strip_own(kv *k, kv_seq *s, int g, int32_t first) {
     return any;
 }
 
+/* Of those that s still wants. */
+static int32_t seq_first_block(const kv *k, const kv_seq *s, int g) {
+    return s->keep ? 0 : kv_first_block(k, g, s->filled);
+}
+
 /* Gives back window pages that are out of the sight of every sequence that holds them. */
 static bool pages_strip(kv *k) {
     bool any = false;
     k->pass++;
     for (kv_seq *s = k->seqs; s; s = s->next)
         for (int g = 0; g < k->o.n_groups; g++)
-            for (int32_t b = kv_first_block(k, g, s->filled); b < s->n_nodes; b++)
+            for (int32_t b = seq_first_block(k, s, g); b < s->n_nodes; b++)
                 s->node[b]->keep[g] = k->pass;
     for (kv_seq *s = k->seqs; s; s = s->next)
         for (int g = 0; g < k->o.n_groups; g++) {
-            int32_t first = kv_first_block(k, g, s->filled);
+            int32_t first = seq_first_block(k, s, g);
             for (int32_t b = 0; b < first && b < s->n_nodes; b++) {
                 kv_node *n = s->node[b];
                 if (n->keep[g] == k->pass) continue;
@@ -285,7 +291,7 @@ static int32_t seq_follow(const kv *k, const kv_seq *s, const int32_t *tokens, i
     kv_node *at = s->n_nodes ? s->node[s->n_nodes - 1] : s->root;
     int32_t usable = 0, b = s->n_nodes;
     for (; b < n / KV_PAGE; b++) {
-        kv_node *child = kv_node_find(at, tokens + (size_t)b * KV_PAGE);
+        kv_node *child = kv_node_find(k, at, tokens + (size_t)b * KV_PAGE);
         if (!child) break;
         at = child;
         bool good = true;
@@ -327,7 +333,7 @@ static void seq_copy_tail(kv *k, kv_seq *s, kv_node *last, const int32_t *tokens
     kv_node_release(k, from);
 }
 
-int32_t kv_seq_reuse(kv *k, kv_seq *s, const int32_t *tokens, int32_t n) {
+static int32_t seq_reuse(kv *k, kv_seq *s, const int32_t *tokens, int32_t n, bool tail) {
     if (k->o.no_reuse || s->filled != s->n_nodes * KV_PAGE) return s->filled;
     kv_node *last;
     int32_t walked, usable = seq_follow(k, s, tokens, n, &last, &walked);
@@ -337,14 +343,26 @@ int32_t kv_seq_reuse(kv *k, kv_seq *s, const int32_t *tokens, int32_t n) {
     for (int32_t b = 0; b < s->n_nodes; b++) s->node[b]->stamp = k->clock;
     for (int32_t i = 0; i < usable; i++) {
         kv_node *at = s->n_nodes ? s->node[s->n_nodes - 1] : s->root;
-        kv_node *child = kv_node_find(at, tokens + (size_t)s->n_nodes * KV_PAGE);
+        kv_node *child = kv_node_find(k, at, tokens + (size_t)s->n_nodes * KV_PAGE);
         kv_node_hold(k, child);
         seq_add_node(k, s, child);
     }
     s->n_blocks = s->n_nodes;
     s->filled = s->n_nodes * KV_PAGE;
-    if (usable == walked && s->filled < n) seq_copy_tail(k, s, last, tokens, n);
+    if (tail && usable == walked && s->filled < n) seq_copy_tail(k, s, last, tokens, n);
     return s->filled;
+}
+
+int32_t kv_seq_reuse(kv *k, kv_seq *s, const int32_t *tokens, int32_t n) {
+    return seq_reuse(k, s, tokens, n, true);
+}
+
+int32_t kv_seq_reuse_full(kv *k, kv_seq *s, const int32_t *tokens, int32_t n) {
+    return seq_reuse(k, s, tokens, n, false);
+}
+
+void kv_seq_keep(kv_seq *s, bool keep) {
+    s->keep = keep;
 }
 
 /* Own pages of block b, as kv_node_put takes them. */
@@ -408,6 +426,10 @@ void kv_seq_free(kv *k, kv_seq *s, const int32_t *tokens) {
 }
 
 /* ---- figures ---- */
+
+uint64_t kv_needs(const kv *k, int32_t n, int32_t chunk) {
+    return kv_need_bytes(&k->o, n, chunk);
+}
 
 uint64_t kv_free_bytes(const kv *k) {
     return k->o.budget_bytes - k->used_bytes + k->idle_bytes;

@@ -56,6 +56,10 @@ kv_seq *kv_seq_new(kv *k, const char *owner);
  * called again while the filled positions end at a page's limit: somebody else may have computed
  * the next. */
 int32_t kv_seq_reuse(kv *k, kv_seq *s, const int32_t *tokens, int32_t n);
+/* The same without a partly filled page: what is there ends at a page's limit. */
+int32_t kv_seq_reuse_full(kv *k, kv_seq *s, const int32_t *tokens, int32_t n);
+/* While it is kept, no page of s goes, also where a window has passed it. */
+void kv_seq_keep(kv_seq *s, bool keep);
 /* Makes pages for positions up to n, winning back room where needed. False: no room; what was got
  * is kept and the call may be repeated. */
 bool kv_seq_extend(kv *k, kv_seq *s, int32_t n);
@@ -72,6 +76,7 @@ void *const *kv_seq_pages(const kv_seq *s, int group); /* valid until the next c
 /* True when both sequences hold the same pages for all positions before `pos`, a page's limit. */
 bool kv_seq_same_until(const kv_seq *a, const kv_seq *b, int32_t pos);
 
+uint64_t kv_needs(const kv *k, int32_t n, int32_t chunk); /* kv_need_bytes of its options */
 /* Bytes that could be given out now without taking them from a sequence. */
 uint64_t kv_free_bytes(const kv *k);
 /* Bytes more that s needs to reach n positions. */

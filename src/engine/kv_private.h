@@ -23,6 +23,8 @@ typedef struct kv_pool {
 struct kv_node {
     kv_node *parent, *child, *next, *prev; /* next, prev: siblings */
     kv_node *lru_next, *lru_prev;          /* while idle and without children */
+    kv_node *hash_next;                    /* full nodes: in the same bucket */
+    uint64_t hash;                         /* of its parent and its tokens */
     uint64_t stamp;                        /* when it was last used; a parent's is never older */
     uint64_t keep[MODEL_MAX_KV_GROUPS];    /* pass in which some holder still sees this page */
     int32_t page[MODEL_MAX_KV_GROUPS];     /* KV_NONE: won back, out of every holder's sight */
@@ -42,6 +44,7 @@ struct kv_seq {
         *own[MODEL_MAX_KV_GROUPS]; /* [cap]: own page of a block at or past n_nodes, or KV_NONE */
     int32_t n_nodes, n_blocks, cap;
     int32_t filled; /* positions */
+    bool keep;      /* lent: no page of it may go, in sight or not */
 };
 
 struct kv {
@@ -50,6 +53,8 @@ struct kv {
     kv_node *roots;               /* by next */
     kv_node *lru_head, *lru_tail; /* oldest first */
     kv_seq *seqs;
+    kv_node **bucket; /* [n_buckets] full nodes by parent and tokens */
+    size_t n_buckets; /* a power of two, or 0 */
     uint64_t clock, pass;
     uint64_t used_bytes, idle_bytes, resident_bytes, n_pages_idle;
     int32_t n_nodes, n_seqs;
@@ -73,7 +78,8 @@ void kv_node_release(kv *k, kv_node *n);
  * short, nothing changed. A tail (n < 64) is not held, and what it makes superfluous goes. */
 kv_node *kv_node_put(kv *k, kv_node *parent, const int32_t *tokens, int32_t n,
                      const int32_t *pages);
-kv_node *kv_node_find(const kv_node *parent, const int32_t *tokens); /* a full child */
+/* A full child. */
+kv_node *kv_node_find(const kv *k, const kv_node *parent, const int32_t *tokens);
 /* The child that agrees with most of the n tokens; *n_same says how many. NULL: with none. */
 kv_node *kv_node_closest(const kv_node *parent, const int32_t *tokens, int32_t n, int32_t *n_same);
 bool kv_evict(kv *k); /* the oldest idle leaf; false: there is none */

@@ -58,6 +58,46 @@ static void child_unlink(kv_node *n) {
     if (n->next) n->next->prev = n->prev;
 }
 
+/* ---- full nodes by parent and tokens: a node may have any number of children ---- */
+
+static uint64_t place_of(const kv_node *parent, const int32_t *tokens) {
+    uint64_t h = (uint64_t)(uintptr_t)parent;
+    for (int i = 0; i < KV_PAGE; i++)
+        h = (h ^ (uint64_t)(uint32_t)tokens[i]) * 0x9E3779B97F4A7C15u + (h >> 29);
+    return h ^ h >> 32;
+}
+
+/* One bucket a node; where memory is short there are fewer. False: there is none at all. */
+static bool buckets_fit(kv *k) {
+    if ((size_t)k->n_nodes < k->n_buckets) return true;
+    size_t n = k->n_buckets ? 2 * k->n_buckets : 64;
+    kv_node **more = calloc(n, sizeof(kv_node *));
+    if (!more) return k->n_buckets > 0;
+    for (size_t i = 0; i < k->n_buckets; i++)
+        for (kv_node *at = k->bucket[i], *next; at; at = next) {
+            next = at->hash_next;
+            at->hash_next = more[at->hash & (n - 1)];
+            more[at->hash & (n - 1)] = at;
+        }
+    free(k->bucket);
+    k->bucket = more;
+    k->n_buckets = n;
+    return true;
+}
+
+static void hash_insert(kv *k, kv_node *n) {
+    n->hash = place_of(n->parent, n->token);
+    kv_node **at = &k->bucket[n->hash & (k->n_buckets - 1)];
+    n->hash_next = *at;
+    *at = n;
+}
+
+static void hash_remove(kv *k, const kv_node *n) {
+    kv_node **at = &k->bucket[n->hash & (k->n_buckets - 1)];
+    while (*at != n) at = &(*at)->hash_next;
+    *at = n->hash_next;
+}
+
 static void root_free_if_empty(kv *k, kv_node *root) {
     if (root->refs > 0 || root->child) return;
     if (root->prev) root->prev->next = root->next;
@@ -114,6 +154,7 @@ static void node_remove(kv *k, kv_node *n) {
     kv_node *parent = n->parent;
     lru_remove(k, n);
     idle_count(k, n, -1);
+    if (n->n_tokens == KV_PAGE) hash_remove(k, n);
     for (int g = 0; g < k->o.n_groups; g++)
         if (n->page[g] != KV_NONE) kv_page_give(k, g, n->page[g]);
     child_unlink(n);
@@ -136,9 +177,13 @@ void kv_tree_clear(kv *k) {
 
 /* ---- finding and putting ---- */
 
-kv_node *kv_node_find(const kv_node *parent, const int32_t *tokens) {
-    for (kv_node *c = parent->child; c; c = c->next)
-        if (c->n_tokens == KV_PAGE && memcmp(c->token, tokens, sizeof c->token) == 0) return c;
+kv_node *kv_node_find(const kv *k, const kv_node *parent, const int32_t *tokens) {
+    if (k->n_buckets == 0) return NULL;
+    uint64_t hash = place_of(parent, tokens);
+    for (kv_node *c = k->bucket[hash & (k->n_buckets - 1)]; c; c = c->hash_next)
+        if (c->hash == hash && c->parent == parent &&
+            memcmp(c->token, tokens, sizeof c->token) == 0)
+            return c;
     return NULL;
 }
 
@@ -185,7 +230,7 @@ static void node_mend(kv *k, kv_node *n, const int32_t *pages) {
 
 static kv_node *node_new(kv *k, kv_node *parent, const int32_t *tokens, int32_t n,
                          const int32_t *pages) {
-    kv_node *c = calloc(1, sizeof *c);
+    kv_node *c = n < KV_PAGE || buckets_fit(k) ? calloc(1, sizeof *c) : NULL;
     if (!c) return NULL;
     for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++)
         c->page[g] = g < k->o.n_groups ? pages[g] : KV_NONE;
@@ -194,6 +239,7 @@ static kv_node *node_new(kv *k, kv_node *parent, const int32_t *tokens, int32_t 
     c->stamp = k->clock;
     lru_remove(k, parent);
     child_link(parent, c);
+    if (n == KV_PAGE) hash_insert(k, c);
     k->n_nodes++;
     return c;
 }
@@ -222,7 +268,7 @@ kv_node *kv_node_put(kv *k, kv_node *parent, const int32_t *tokens, int32_t n,
         if (!(c = node_new(k, parent, tokens, n, pages))) return NULL;
         idle_count(k, c, 1);
         lru_insert(k, c);
-    } else if ((c = kv_node_find(parent, tokens))) {
+    } else if ((c = kv_node_find(k, parent, tokens))) {
         kv_node_hold(k, c);
         node_mend(k, c, pages);
     } else {
@@ -261,6 +307,8 @@ static bool node_check(tree_count *t, const kv_node *n, err *e) {
         return err_set(e, ERR_FAILED, "kv: a node of %d tokens", n->n_tokens);
     if (n->n_tokens < KV_PAGE && (n->child || n->refs))
         return err_set(e, ERR_FAILED, "kv: a tail that is held or has children");
+    if (n->n_tokens == KV_PAGE && kv_node_find(k, n->parent, n->token) != n)
+        return err_set(e, ERR_FAILED, "kv: a full node is not found by its tokens");
     if (n->in_lru != (n->refs == 0 && !n->child))
         return err_set(e, ERR_FAILED, "kv: idle leaf %d, in the list %d", n->refs == 0 && !n->child,
                        n->in_lru);

@@ -280,7 +280,7 @@ bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_log
 
 /* With the lock held, so that who has read the end, or has left, is never told again. */
 static void tell(hearth_request *r) {
-    bool news = r->unread && !r->left && !r->sum;
+    bool news = r->unread && !r->left && !r->sum && !r->pin;
     r->unread = false;
     if (news && r->g->hooks.ready) r->g->hooks.ready(r->g->hooks.ud, r->tag);
 }

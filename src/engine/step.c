@@ -58,9 +58,11 @@ static turns_limits limits_of(const hearth_engine *g) {
 /* Sets step_rows of all that run. */
 static void plan_rows(hearth_engine *g) {
     int32_t n = 0;
+    double until_s = clock_now_s() + g->step_s / 2; /* others wait meanwhile */
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         r->step_rows = 0;
+        if (fill_more(g, r, until_s)) continue;
         reuse_more(g, r);
         if (waits_for_older(g, r)) continue;
         g->items[n++] = (turns_item){.owner = r->owner_turns,
@@ -83,6 +85,7 @@ static void plan_pages(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         while (r->step_rows > 0 && !kv_seq_extend(g->kv, r->seq, r->computed + r->step_rows)) {
+            if (fill_take_back(g, true)) continue;
             if (g->n_running > 1) {
                 engine_preempt(g); /* it may be r itself */
                 continue;
@@ -306,7 +309,7 @@ static void batch_report(hearth_engine *g) {
         r->reported = r->account;
         int32_t prefilled = r->computed < r->n_prompt ? r->computed : r->n_prompt;
         request_usage_publish(r);
-        if (g->hooks.progress && !r->sum)
+        if (g->hooks.progress && !r->sum && !r->pin)
             g->hooks.progress(g->hooks.ud, r->tag, prefilled, r->account.n_generated);
         request_ready(r);
     }

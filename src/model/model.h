@@ -89,6 +89,12 @@ int model_n_scores(const model *m);             /* outputs of its classifier; 0:
  * n_scores numbers, as they are. */
 void model_classify(const model *m, const float *hidden, float *scores);
 
+/* ---- what it is told by ---- */
+#define MODEL_FINGERPRINT 32
+/* Hash of what its results follow from: metadata, samples of every tensor, the variant of the
+ * kernels. libsodium must have been initialised. */
+void model_fingerprint(const model *m, uint8_t out[MODEL_FINGERPRINT]);
+
 /* ---- KV cache shape ----
  * Layers with the same KV shape and window form a group; a page of a group holds 64 positions for
  * all its layers. The engine owns pages (who, how many, sharing); the model says how large they
