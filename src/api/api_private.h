@@ -84,6 +84,7 @@ struct api {
     pool *pool;
     pool *slow;        /* threads that may wait for an engine */
     struct kept *kept; /* responses */
+    struct facts_cache *facts;
     bool require_key;
     int max_calls;
     char **hosts;         /* names that Host may be, lower case; owned, NULL-terminated */

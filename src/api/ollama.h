@@ -21,6 +21,9 @@ extern const api_route api_routes_ollama_models[];
  * version of Ollama whose API this is. */
 #define OLLAMA_VERSION "0.32.0"
 
+/* Of what models can do (api/facts.h), what this dialect serves. */
+#define OLLAMA_SERVES (FACTS_COMPLETION | FACTS_THINKING | FACTS_INSERT)
+
 extern const api_field ollama_options[]; /* of "options" */
 
 /* The answer to one /api/generate or /api/chat; c->state. */
