@@ -61,4 +61,23 @@
 #define LIMIT_CONFIG_BYTES (256u << 10) /* the file; real ones have under 10 KB */
 #define LIMIT_CONFIG_ITEMS 4096         /* settings */
 
+/* Grammars: a stranger's schema, pattern or rules */
+#define LIMIT_DFA_STATES 20000          /* of one automaton */
+#define LIMIT_DFA_CELLS (4 << 20)       /* states x classes: 16 MB */
+#define LIMIT_REGEX_NODES 50000         /* after counted repetitions are written out */
+#define LIMIT_REGEX_DEPTH 200           /* nested groups */
+#define LIMIT_SCHEMA_BYTES (4u << 20)   /* the text */
+#define LIMIT_SCHEMA_MEMORY (64u << 20) /* everything compiled from it */
+#define LIMIT_SCHEMA_DEPTH 200          /* brackets within brackets */
+#define LIMIT_SCHEMA_ALTERNATIVES 1024  /* of one type in one place */
+#define LIMIT_SCHEMA_CLAUSES 4096       /* of one object */
+#define LIMIT_SCHEMA_EXPRESSIONS 200000
+#define LIMIT_SCHEMA_EXPLORED 20000 /* of them checked beforehand */
+#define LIMIT_GBNF_ELEMENTS 500000
+#define LIMIT_GBNF_DEPTH 2000         /* rules entered without a character between */
+#define LIMIT_MATCH_PLACES 4096       /* ways to have read one text */
+#define LIMIT_MATCH_BYTES (64u << 20) /* of one answer, and of one walk over the vocabulary */
+#define LIMIT_MASK_BYTES (16u << 20)  /* cached masks of one grammar */
+#define LIMIT_SCHEMA_KEY_PATTERNS 8   /* that decide about one object's keys */
+
 #endif

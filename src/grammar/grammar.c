@@ -1,0 +1,299 @@
+/* Grammars and the states of answers: what grammar.h promises. */
+#include "grammar/grammar.h"
+
+#include <stdlib.h>
+
+#include "grammar/match.h"
+#include "grammar/vocab.h"
+
+/* ---- grammars ---- */
+
+static grammar *grammar_new(err *e) {
+    grammar *g = calloc(1, sizeof *g);
+    if (!g) {
+        err_set(e, ERR_NO_FIT, "out of memory");
+        return NULL;
+    }
+    atomic_init(&g->refs, 1);
+    pthread_mutex_init(&g->lock, NULL);
+    return g;
+}
+
+static grammar *keep_if(grammar *g, bool ok) {
+    if (ok) return g;
+    grammar_free(g);
+    return NULL;
+}
+
+grammar *grammar_json_schema(str text, unsigned flags, err *e) {
+    grammar *g = grammar_new(e);
+    if (g) g->schema = schema_new(text, flags & GRAMMAR_ORDERED, e);
+    return keep_if(g, g && g->schema);
+}
+
+grammar *grammar_json_object(err *e) {
+    grammar *g = grammar_new(e);
+    if (g) g->schema = schema_any_object(e);
+    return keep_if(g, g && g->schema);
+}
+
+grammar *grammar_gbnf(str text, err *e) {
+    grammar *g = grammar_new(e);
+    if (g) g->gbnf = gbnf_parse(text, e);
+    return keep_if(g, g && g->gbnf);
+}
+
+grammar *grammar_regex(str pattern, err *e) {
+    grammar *g = grammar_new(e);
+    if (g) g->text = dfa_regex_whole(pattern, e);
+    if (g && g->text && !g->text->start) {
+        err_set(e, ERR_USAGE, "no text can match this pattern");
+        return keep_if(g, false);
+    }
+    return keep_if(g, g && g->text);
+}
+
+grammar *grammar_retain(grammar *g) {
+    atomic_fetch_add(&g->refs, 1);
+    return g;
+}
+
+void grammar_free(grammar *g) {
+    if (!g || atomic_fetch_sub(&g->refs, 1) > 1) return;
+    mask_free(g);
+    schema_free(g->schema);
+    gbnf_free(g->gbnf);
+    dfa_free(g->text);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+size_t grammar_bytes(const grammar *g) {
+    size_t n = sizeof *g + g->mask_bytes;
+    if (g->schema) n += schema_bytes(g->schema);
+    if (g->gbnf) n += gbnf_bytes(g->gbnf);
+    if (g->text) n += (size_t)g->text->n_states * (size_t)g->text->n_classes * sizeof(int32_t);
+    return n;
+}
+
+/* ---- states ---- */
+
+grammar_state *grammar_state_new(grammar *g, const grammar_vocab *v, err *e) {
+    grammar_state *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(e, ERR_NO_FIT, "out of memory");
+        return NULL;
+    }
+    s->g = grammar_retain(g);
+    s->v = v;
+    pthread_mutex_lock(&g->lock);
+    bool ok = match_start(g, &s->mem, &s->now);
+    pthread_mutex_unlock(&g->lock);
+    if (ok) return s;
+    err_set(e, ERR_NO_FIT, "the grammar needs too much memory");
+    grammar_state_free(s);
+    return NULL;
+}
+
+void grammar_state_free(grammar_state *s) {
+    if (!s) return;
+    pool_deinit(&s->mem);
+    pool_deinit(&s->scratch);
+    grammar_free(s->g);
+    free(s);
+}
+
+void grammar_state_reset(grammar_state *s) {
+    pool_deinit(&s->mem);
+    s->ended = false;
+    pthread_mutex_lock(&s->g->lock);
+    match_start(s->g, &s->mem, &s->now);
+    pthread_mutex_unlock(&s->g->lock);
+}
+
+/* ---- moving places into another pool ---- */
+
+typedef struct moved {
+    const void *from;
+    void *to;
+} moved;
+
+typedef struct mover {
+    pool *p;
+    moved *v;
+    size_t n, cap;
+    bool failed;
+} mover;
+
+static void *known(const mover *m, const void *from) {
+    for (size_t i = m->n; i-- > 0;)
+        if (m->v[i].from == from) return m->v[i].to;
+    return NULL;
+}
+
+static void remember(mover *m, const void *from, void *to) {
+    if (m->n == m->cap) {
+        size_t cap = m->cap * 2 + 64;
+        moved *v = realloc(m->v, cap * sizeof *v);
+        if (!v) {
+            m->failed = true;
+            return;
+        }
+        m->v = v, m->cap = cap;
+    }
+    m->v[m->n++] = (moved){from, to};
+}
+
+static void *copy(mover *m, const void *from, size_t n) {
+    void *to = from ? pool_alloc(m->p, n) : NULL;
+    if (to) memcpy(to, from, n);
+    else if (from) m->failed = true;
+    return to;
+}
+
+/* Outermost first, so that depth costs no stack. */
+static const json_frame *move_json(mover *m, const json_frame *f) {
+    while (f && !known(m, f)) {
+        const json_frame *top = f; /* the outermost that is not moved yet */
+        while (top->up && !known(m, top->up)) top = top->up;
+        json_frame *to = copy(m, top, sizeof *to);
+        if (!to) return NULL;
+        if (top->up) to->up = known(m, top->up);
+        if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
+        if (top->counted && top->a->n_some)
+            to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
+        remember(m, top, to);
+        if (m->failed) return NULL;
+    }
+    return f ? known(m, f) : NULL;
+}
+
+static const gbnf_frame *move_rules(mover *m, const gbnf_frame *f) {
+    gbnf_frame *head = NULL, **link = &head;
+    for (; f; f = f->up) {
+        gbnf_frame *seen = known(m, f);
+        if (seen) {
+            *link = seen;
+            return head;
+        }
+        gbnf_frame *to = copy(m, f, sizeof *to);
+        if (!to) return NULL;
+        to->up = NULL;
+        remember(m, f, to);
+        *link = to;
+        link = (gbnf_frame **)(uintptr_t)&to->up;
+    }
+    return head;
+}
+
+/* Copies a set with everything that it stands on. */
+static bool move_set(const spot_set *from, pool *p, spot_set *to) {
+    mover m = {.p = p};
+    *to = (spot_set){.n = from->n, .cap = from->n};
+    to->v = copy(&m, from->v, from->n * sizeof *to->v);
+    for (uint32_t i = 0; i < from->n && !m.failed; i++) {
+        place *c = &to->v[i];
+        c->up = move_json(&m, c->up);
+        c->rule = move_rules(&m, c->rule);
+        if (c->number) c->number = copy(&m, c->number, sizeof *c->number);
+    }
+    free(m.v);
+    return !m.failed;
+}
+
+grammar_state *grammar_state_copy(const grammar_state *s, err *e) {
+    grammar_state *c = calloc(1, sizeof *c);
+    if (c) {
+        c->g = grammar_retain(s->g);
+        c->v = s->v;
+        c->ended = s->ended;
+        if (s->now.n == 0 || move_set(&s->now, &c->mem, &c->now)) return c;
+        grammar_state_free(c);
+    }
+    err_set(e, ERR_NO_FIT, "out of memory");
+    return NULL;
+}
+
+/* ---- following ---- */
+
+enum { TIDY_BYTES = 1 << 20 };
+
+bool grammar_state_accept_bytes(grammar_state *s, str bytes) {
+    grammar *g = s->g;
+    if (s->ended) return bytes.n == 0;
+    pthread_mutex_lock(&g->lock);
+    spot_set at = s->now;
+    for (size_t i = 0; i < bytes.n && at.n; i++) {
+        spot_set next;
+        match_step(g, &s->mem, &at, (uint8_t)bytes.p[i], &next);
+        at = next;
+    }
+    bool ok = at.n > 0;
+    if (ok) s->now = at;
+    if (ok && s->mem.total > TIDY_BYTES) { /* only what the present places stand on is kept */
+        pool fresh = {0};
+        spot_set kept;
+        if (move_set(&s->now, &fresh, &kept)) {
+            pool_deinit(&s->mem);
+            s->mem = fresh;
+            s->now = kept;
+        } else pool_deinit(&fresh);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return ok;
+}
+
+bool grammar_state_accept(grammar_state *s, int32_t token) {
+    if (tok_is_end(s->v->t, token)) {
+        if (s->ended || !grammar_state_may_end(s)) return false;
+        s->ended = true;
+        return true;
+    }
+    str piece = tok_piece(s->v->t, token, false);
+    return piece.n > 0 && grammar_state_accept_bytes(s, piece);
+}
+
+bool grammar_state_may_end(const grammar_state *s) {
+    pthread_mutex_lock(&s->g->lock);
+    bool yes = match_may_end(s->g, &s->now);
+    pthread_mutex_unlock(&s->g->lock);
+    return yes;
+}
+
+bool grammar_state_done(const grammar_state *s) {
+    if (s->ended) return true;
+    for (uint32_t i = 0; i < s->now.n; i++)
+        if (s->now.v[i].kind != AT_DONE) return false;
+    return true;
+}
+
+size_t grammar_state_forced(grammar_state *s, char *out, size_t max) {
+    grammar *g = s->g;
+    size_t n = 0;
+    if (s->ended) return 0;
+    pthread_mutex_lock(&g->lock);
+    pool *p = &s->scratch;
+    p->failed = false;
+    pool_back(p, (pool_mark){0});
+    spot_set at = s->now;
+    while (n < max && !match_may_end(g, &at)) {
+        spot_set only = {0};
+        int found = -1;
+        for (int b = 0; b < 256 && found != -2; b++) {
+            pool_mark m = pool_now(p);
+            spot_set next;
+            match_step(g, p, &at, (uint8_t)b, &next);
+            if (next.n == 0) {
+                pool_back(p, m);
+                continue;
+            }
+            if (found >= 0) found = -2;
+            else found = b, only = next;
+        }
+        if (found < 0) break;
+        out[n++] = (char)found;
+        at = only;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return n;
+}

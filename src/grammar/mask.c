@@ -1,0 +1,319 @@
+/* Which tokens may come next.
+ *
+ * In general: a walk over the trie of all tokens, one step a byte, leaving a branch where nothing
+ * goes on. Outside strings that is fast, as few bytes are allowed. Inside a string nearly every
+ * token is allowed, and these are known beforehand: those that stay inside are one mask (per
+ * state of the string's automaton, made when it is first met; for a string without rules, made
+ * once a vocabulary), and of those that close the string only what follows the quote is walked,
+ * once for all tokens with the same rest. */
+#include <stdlib.h>
+
+#include "grammar/lex.h"
+#include "grammar/match.h"
+#include "grammar/vocab.h"
+
+static void set_bit(uint64_t *bits, int32_t token) {
+    bits[token / 64] |= 1ull << (token % 64);
+}
+
+/* Walks a trie from `start`; each() gets a node's entries where every byte is allowed. */
+static void walk(grammar *g, pool *p, const token_trie *t, const spot_set *start,
+                 void (*each)(void *ud, uint32_t from, uint32_t to), void *ud) {
+    typedef struct level {
+        spot_set at;
+        pool_mark mark;
+    } level;
+    pool_mark base = pool_now(p);
+    level *stack = pool_alloc(p, (t->max_depth + 2) * sizeof *stack);
+    if (!stack) return;
+    stack[0].at = *start;
+    stack[0].mark = pool_now(p);
+    for (uint32_t i = 0; i < t->n && !p->failed;) {
+        level *now = &stack[t->depth[i]];
+        pool_back(p, now->mark);
+        match_step(g, p, &now->at, t->byte[i], &now[1].at);
+        if (now[1].at.n == 0) {
+            i = t->skip[i];
+            continue;
+        }
+        now[1].mark = pool_now(p);
+        if (t->first[i + 1] > t->first[i]) each(ud, t->first[i], t->first[i + 1]);
+        i++;
+    }
+    pool_back(p, base);
+}
+
+typedef struct sink {
+    const token_trie *t;
+    uint64_t *bits;
+} sink;
+
+static void mark_tokens(void *ud, uint32_t from, uint32_t to) {
+    sink *s = ud;
+    for (uint32_t i = from; i < to; i++) set_bit(s->bits, s->t->token[i]);
+}
+
+/* ---- strings with an automaton ---- */
+
+struct lex_mask {
+    const dfa *lang;
+    int32_t state;
+    const grammar_vocab *v;
+    uint64_t *inside;  /* [words] */
+    uint64_t *leavers; /* [n_leavers bits] whose part before the quote is a whole text */
+};
+
+static uint64_t mask_hash(const dfa *d, int32_t state, const grammar_vocab *v) {
+    uint64_t h = ((uint64_t)(uintptr_t)d >> 4) * 0x9E3779B97F4A7C15u + (uint64_t)state;
+    h = (h ^ ((uint64_t)(uintptr_t)v >> 4)) * 0xBF58476D1CE4E5B9u;
+    return h ^ (h >> 31);
+}
+
+static bool lang_lives(const dfa *d, int32_t s, uint8_t escape, uint32_t cp) {
+    dfa_range r[2];
+    int n = lex_ranges(escape, cp, r);
+    for (int i = 0; i < n; i++) {
+        if (escape > 5 || i > 0) {
+            if (dfa_live_between(d, s, r[i].lo, r[i].hi)) return true;
+            continue;
+        }
+        for (uint32_t c = r[0].lo; c <= r[0].hi && c < 0x7F; c++)
+            if (lex_may_escape(c) && dfa_step(d, s, c)) return true;
+        uint32_t lo = r[0].lo > 0x7F ? r[0].lo : 0x7F;
+        uint32_t end = r[0].hi < 0xD7FF ? r[0].hi : 0xD7FF;
+        if (lo <= end && dfa_live_between(d, s, lo, end)) return true;
+        lo = r[0].lo > 0xE000 ? r[0].lo : 0xE000;
+        if (lo <= r[0].hi && dfa_live_between(d, s, lo, r[0].hi)) return true;
+    }
+    return false;
+}
+
+typedef struct lex_place {
+    int32_t state;
+    uint8_t escape;
+    uint32_t cp;
+} lex_place;
+
+/* All tokens through the automaton alone: those that stay, and those that leave rightly. */
+static bool lex_fill(lex_mask *m, pool *p) {
+    const grammar_vocab *v = m->v;
+    const token_trie *tries[2] = {&v->all, &v->leaving};
+    pool_mark base = pool_now(p);
+    uint32_t deep = v->all.max_depth + 2;
+    lex_place *stack = pool_alloc(p, deep * sizeof *stack);
+    /* leaver of a token, found through the trie's order */
+    if (!stack) return false;
+    const token_trie *t = tries[0];
+    stack[0] = (lex_place){m->state, 0, 0};
+    for (uint32_t i = 0; i < t->n;) {
+        lex_place *now = &stack[t->depth[i]];
+        lex_place x = *now;
+        lex_result got = lex_json(&x.escape, &x.cp, t->byte[i]);
+        bool lives = false;
+        if (got == LEX_CHAR) {
+            x.state = dfa_step(m->lang, x.state, x.cp);
+            x.cp = 0;
+            lives = x.state != 0;
+        } else if (got == LEX_MORE) lives = lang_lives(m->lang, x.state, x.escape, x.cp);
+        if (!lives) {
+            i = t->skip[i];
+            continue;
+        }
+        now[1] = x;
+        for (uint32_t k = t->first[i]; k < t->first[i + 1]; k++) set_bit(m->inside, t->token[k]);
+        i++;
+    }
+    for (uint32_t i = 0; i < v->n_leavers; i++) {
+        str b = tok_piece(v->t, v->leaver[i].token, false);
+        lex_place x = {m->state, 0, 0};
+        for (size_t k = 0; k < b.n && x.state; k++) {
+            lex_result got = lex_json(&x.escape, &x.cp, (uint8_t)b.p[k]);
+            if (got == LEX_END) {
+                if (m->lang->accept[x.state]) m->leavers[i / 64] |= 1ull << (i % 64);
+                break;
+            }
+            if (got == LEX_CHAR) x.state = dfa_step(m->lang, x.state, x.cp), x.cp = 0;
+        }
+    }
+    pool_back(p, base);
+    return true;
+}
+
+static void lex_clear(lex_mask *m) {
+    free(m->inside);
+    free(m->leavers);
+    memset(m, 0, sizeof *m);
+}
+
+void mask_free(grammar *g) {
+    for (size_t i = 0; i < g->cap_masks; i++) lex_clear(&g->mask[i]);
+    free(g->mask);
+}
+
+static bool table_grow(grammar *g) {
+    size_t cap = g->cap_masks ? g->cap_masks * 2 : 64;
+    lex_mask *t = calloc(cap, sizeof *t);
+    if (!t) return false;
+    for (size_t k = 0; k < g->cap_masks; k++) {
+        if (!g->mask[k].lang) continue;
+        size_t i = mask_hash(g->mask[k].lang, g->mask[k].state, g->mask[k].v) & (cap - 1);
+        while (t[i].lang) i = (i + 1) & (cap - 1);
+        t[i] = g->mask[k];
+    }
+    free(g->mask);
+    g->mask = t, g->cap_masks = cap;
+    return true;
+}
+
+/* The masks of a state of an automaton; NULL: memory. */
+static const lex_mask *lex_find(grammar *g, pool *p, const grammar_vocab *v, const dfa *lang,
+                                int32_t state) {
+    size_t bytes = (v->words + v->n_leavers / 64 + 1) * sizeof(uint64_t);
+    if (g->mask_bytes + bytes > LIMIT_MASK_BYTES) { /* all of it goes: simple, and rare */
+        mask_free(g);
+        g->mask = NULL;
+        g->n_masks = g->cap_masks = g->mask_bytes = 0;
+    }
+    if (g->n_masks * 2 >= g->cap_masks && !table_grow(g)) return NULL;
+    size_t i = mask_hash(lang, state, v) & (g->cap_masks - 1);
+    for (; g->mask[i].lang; i = (i + 1) & (g->cap_masks - 1))
+        if (g->mask[i].lang == lang && g->mask[i].state == state && g->mask[i].v == v)
+            return &g->mask[i];
+    lex_mask m = {.lang = lang, .state = state, .v = v};
+    m.inside = calloc(v->words, sizeof *m.inside);
+    m.leavers = calloc(v->n_leavers / 64 + 1, sizeof *m.leavers);
+    if (!m.inside || !m.leavers || !lex_fill(&m, p)) {
+        lex_clear(&m);
+        return NULL;
+    }
+    g->mask[i] = m;
+    g->n_masks++;
+    g->mask_bytes += bytes;
+    return &g->mask[i];
+}
+
+/* ---- what closes a string ---- */
+
+typedef struct leave_sink {
+    const grammar_vocab *v;
+    uint64_t *bits;
+    const uint64_t *right; /* leavers whose text is whole, or NULL: */
+    uint32_t min, max;     /* those with so many characters before the quote */
+} leave_sink;
+
+static void mark_leaver(const leave_sink *s, uint32_t k) {
+    uint32_t before = s->v->leaver[k].before;
+    if (s->right ? s->right[k / 64] >> (k % 64) & 1 : before >= s->min && before <= s->max)
+        set_bit(s->bits, s->v->leaver[k].token);
+}
+
+static void mark_leavers(void *ud, uint32_t from, uint32_t to) {
+    leave_sink *s = ud;
+    for (uint32_t i = from; i < to; i++) mark_leaver(s, (uint32_t)s->v->after.token[i]);
+}
+
+/* `closed`: where the quote leads, the same whatever was before it. */
+static void leave(grammar *g, pool *p, const spot_set *closed, leave_sink *s) {
+    const token_trie *t = &s->v->after;
+    if (closed->n == 0) return;
+    mark_leavers(s, 0, t->n ? t->first[0] : s->v->n_leavers); /* nothing after the quote */
+    walk(g, p, t, closed, mark_leavers, s);
+}
+
+/* ---- places inside strings ---- */
+
+static void or_words(uint64_t *to, const uint64_t *from, size_t n) {
+    for (size_t i = 0; i < n; i++) to[i] |= from[i];
+}
+
+static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
+                        uint64_t *bits) {
+    uint32_t left = c->str->max == UINT32_MAX ? UINT32_MAX : c->str->max - c->count;
+    if (left < VOCAB_LEFT) or_words(bits, v->inside + left * v->words, v->words);
+    else if (v->n_by_length == 0 || v->length[v->by_length[0]] <= left)
+        or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
+    else { /* a few tokens are longer than what is left */
+        uint64_t *mine = pool_alloc(p, v->words * sizeof *mine);
+        if (!mine) return;
+        memcpy(mine, v->inside + VOCAB_LEFT * v->words, v->words * sizeof *mine);
+        for (uint32_t i = 0; i < v->n_by_length && v->length[v->by_length[i]] > left; i++)
+            mine[v->by_length[i] / 64] &= ~(1ull << (v->by_length[i] % 64));
+        or_words(bits, mine, v->words);
+    }
+    place whole = *c;
+    spot_set closed = {0};
+    whole.count = c->str->min > c->count ? c->str->min : c->count; /* as if long enough */
+    json_close(g, p, &whole, &closed);
+    leave_sink s = {.v = v,
+                    .bits = bits,
+                    .max = left,
+                    .min = c->str->min > c->count ? c->str->min - c->count : 0};
+    leave(g, p, &closed, &s);
+}
+
+static bool lang_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
+                        uint64_t *bits) {
+    const lex_mask *m = lex_find(g, p, v, c->str->lang, c->state);
+    if (!m) return false;
+    or_words(bits, m->inside, v->words);
+    spot_set closed = {0};
+    place after;
+    memset(&after, 0, sizeof after);
+    after.up = c->up;
+    after.kind = c->up ? AT_AFTER : AT_DONE;
+    spot_add(p, &closed, &after);
+    leave_sink s = {.v = v, .bits = bits, .right = m->leavers};
+    leave(g, p, &closed, &s);
+    return true;
+}
+
+/* A key whose letters are free: no name in sight, or one of the names as well. */
+static void free_key(grammar *g, pool *p, const grammar_vocab *v, const place *c, uint64_t *bits) {
+    or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
+    if (c->node < 0) {
+        spot_set closed = {0};
+        json_close(g, p, c, &closed);
+        leave_sink s = {.v = v, .bits = bits, .max = UINT32_MAX};
+        leave(g, p, &closed, &s);
+        return;
+    }
+    place at = *c;
+    spot_set start = {.v = &at, .n = 1, .cap = 1};
+    sink s = {&v->leaving, bits};
+    walk(g, p, &v->leaving, &start, mark_tokens, &s);
+}
+
+bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
+    grammar *g = st->g;
+    const grammar_vocab *v = st->v;
+    memset(bits, 0, v->words * sizeof *bits);
+    if (st->ended) return true;
+    pthread_mutex_lock(&g->lock);
+    pool *p = &st->scratch;
+    p->failed = false;
+    pool_back(p, (pool_mark){0});
+    spot_set rest = {0};
+    bool ok = true;
+    for (uint32_t i = 0; i < st->now.n && ok; i++) {
+        const place *c = &st->now.v[i];
+        pool_mark m = pool_now(p);
+        if (g->schema && c->escape == 0 && c->kind == AT_STRING && c->str->lang)
+            ok = lang_string(g, p, v, c, bits), pool_back(p, m);
+        else if (g->schema && c->escape == 0 && c->kind == AT_STRING)
+            free_string(g, p, v, c, bits), pool_back(p, m);
+        else if (g->schema && c->escape == 0 && json_key_is_free(g, c))
+            free_key(g, p, v, c, bits), pool_back(p, m);
+        else spot_add(p, &rest, c);
+    }
+    sink s = {&v->all, bits};
+    if (rest.n) walk(g, p, &v->all, &rest, mark_tokens, &s);
+    if (match_may_end(g, &st->now)) {
+        size_t n;
+        const int32_t *ends = tok_ends(v->t, &n);
+        for (size_t i = 0; i < n; i++) set_bit(bits, ends[i]);
+    }
+    ok = ok && !p->failed;
+    if (!ok) memset(bits, 0, v->words * sizeof *bits);
+    pthread_mutex_unlock(&g->lock);
+    return ok;
+}

@@ -1,0 +1,150 @@
+/* Pools, sets of places, and one step of any kind of grammar. */
+#include "grammar/match.h"
+
+#include <stdlib.h>
+
+#include "grammar/lex.h"
+
+/* ---- the pool ---- */
+
+struct pool_block {
+    pool_block *next;
+    size_t size;
+    char data[] __attribute__((aligned(16)));
+};
+
+void *pool_alloc(pool *p, size_t n) {
+    n = (n + 15) & ~(size_t)15;
+    if (!p->now || p->used + n > p->now->size) {
+        pool_block *next = p->now ? p->now->next : p->first;
+        if (!next || next->size < n) {
+            size_t size = n > 60000 ? n : p->total < (1 << 20) ? 65536 - sizeof *next : 1 << 20;
+            if (size < n) size = n;
+            pool_block *fresh = p->total + size > LIMIT_MATCH_BYTES ? NULL
+                                                                    : malloc(sizeof *fresh + size);
+            if (!fresh) {
+                p->failed = true;
+                return NULL;
+            }
+            fresh->size = size;
+            fresh->next = next;
+            p->total += size;
+            if (p->now) p->now->next = fresh;
+            else p->first = fresh;
+            next = fresh;
+        }
+        p->now = next;
+        p->used = 0;
+    }
+    void *out = p->now->data + p->used;
+    p->used += n;
+    memset(out, 0, n);
+    return out;
+}
+
+pool_mark pool_now(const pool *p) {
+    return (pool_mark){p->now, p->used};
+}
+
+void pool_back(pool *p, pool_mark m) {
+    p->now = m.now;
+    p->used = m.used;
+}
+
+void pool_deinit(pool *p) {
+    for (pool_block *b = p->first, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- sets ---- */
+
+static bool same_rules(const gbnf_frame *a, const gbnf_frame *b) {
+    for (; a != b; a = a->up, b = b->up)
+        if (!a || !b || a->at != b->at) return false;
+    return true;
+}
+
+static bool same_place(const place *a, const place *b) {
+    if (a->kind != b->kind) return false;
+    if (a->kind == AT_RULE)
+        return a->count == b->count && a->escape == b->escape && a->cp == b->cp &&
+               same_rules(a->rule, b->rule);
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+place *spot_add(pool *p, spot_set *to, const place *v) {
+    for (uint32_t i = 0; i < to->n; i++)
+        if (same_place(&to->v[i], v)) return &to->v[i];
+    if (to->n == LIMIT_MATCH_PLACES) {
+        p->failed = true;
+        return NULL;
+    }
+    if (to->n == to->cap) {
+        uint32_t cap = to->cap ? to->cap * 4 : 1;
+        place *room = pool_alloc(p, cap * sizeof *room);
+        if (!room) return NULL;
+        if (to->n) memcpy(room, to->v, to->n * sizeof *room);
+        to->v = room, to->cap = cap;
+    }
+    to->v[to->n] = *v;
+    return &to->v[to->n++];
+}
+
+/* ---- steps ---- */
+
+static void text_step(const dfa *d, pool *p, const place *c, uint8_t byte, spot_set *to) {
+    place v = *c;
+    lex_result got = lex_utf8(&v.escape, &v.cp, byte);
+    if (got == LEX_BAD) return;
+    if (got == LEX_MORE) {
+        dfa_range r[2];
+        lex_ranges(v.escape, v.cp, r);
+        if (dfa_live_between(d, v.state, r[0].lo, r[0].hi)) spot_add(p, to, &v);
+        return;
+    }
+    v.state = dfa_step(d, v.state, v.cp);
+    v.cp = 0;
+    if (v.state) spot_add(p, to, &v);
+}
+
+void match_step(grammar *g, pool *p, const spot_set *from, uint8_t byte, spot_set *to) {
+    *to = (spot_set){0};
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (g->schema) json_step(g, p, &from->v[i], byte, to);
+        else if (g->gbnf) gbnf_step(g->gbnf, p, &from->v[i], byte, to);
+        else text_step(g->text, p, &from->v[i], byte, to);
+    }
+    if (p->failed) to->n = 0;
+}
+
+bool match_may_end(grammar *g, const spot_set *s) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        const place *c = &s->v[i];
+        if (g->schema ? json_may_end(g, c)
+            : g->gbnf ? gbnf_may_end(g->gbnf, c)
+                      : c->escape == 0 && g->text->accept[c->state])
+            return true;
+    }
+    return false;
+}
+
+bool match_start(grammar *g, pool *p, spot_set *to) {
+    *to = (spot_set){0};
+    place v;
+    memset(&v, 0, sizeof v);
+    if (g->gbnf) {
+        gbnf_start(g->gbnf, p, to);
+        return !p->failed;
+    }
+    if (g->schema) {
+        v.kind = AT_VALUE;
+        v.value = schema_root(g->schema);
+    } else {
+        v.kind = AT_TEXT;
+        v.state = g->text->start;
+    }
+    return spot_add(p, to, &v) != NULL;
+}

@@ -1,0 +1,146 @@
+/* What follows a text byte by byte: the private side of grammar.h.
+ *
+ * A *place* is one way to have read the text so far: where in the rules it stands, and what is open
+ * around it. A *spot_set* is all the ways at once. Places never change: a step makes new ones in a
+ * pool, which is cut back to a mark when a walk over the vocabulary backs out.
+ */
+#ifndef HEARTH_GRAMMAR_MATCH_H
+#define HEARTH_GRAMMAR_MATCH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "grammar/grammar.h"
+#include "grammar/object.h"
+#include "grammar/schema.h"
+
+/* ---- the pool ---- */
+
+typedef struct pool_block pool_block;
+typedef struct pool {
+    pool_block *first, *now;
+    size_t used, total; /* of the present block; of all blocks */
+    bool failed;
+} pool;
+typedef struct pool_mark {
+    pool_block *now;
+    size_t used;
+} pool_mark;
+
+void *pool_alloc(pool *p, size_t n); /* zeroed; NULL and `failed` past LIMIT_MATCH_BYTES */
+pool_mark pool_now(const pool *p);
+void pool_back(pool *p, pool_mark m);
+void pool_deinit(pool *p);
+
+/* ---- places ---- */
+
+typedef struct json_frame {
+    const struct json_frame *up;
+    object *o;               /* an object, else */
+    const arr_spec *a;       /* an array */
+    uint32_t count;          /* properties or elements begun */
+    uint32_t last;           /* rank of the last name, when the order counts */
+    uint32_t some;           /* object: clauses of o->some that are served */
+    const uint64_t *seen;    /* object: names */
+    const uint32_t *counted; /* array: for each contains */
+} json_frame;
+
+typedef struct json_number {
+    bool negative;
+    uint8_t phase, n_int, n_frac;
+    dec_wide m; /* the digits so far */
+} json_number;
+
+typedef struct gbnf_frame {
+    const struct gbnf_frame *up;
+    uint32_t at; /* element of the rules that comes next */
+} gbnf_frame;
+
+enum place_kind {
+    AT_DONE,
+    AT_VALUE,
+    AT_STRING,
+    AT_KEY,
+    AT_NUMBER,
+    AT_LITERAL,
+    AT_OBJECT, /* after { */
+    AT_NAME,   /* after a comma in an object */
+    AT_COLON,
+    AT_ARRAY, /* after [ */
+    AT_AFTER, /* after an element or a property */
+    AT_RULE,  /* GBNF */
+    AT_TEXT   /* regular expression */
+};
+
+typedef struct place {
+    const json_frame *up;
+    uint8_t kind;
+    uint8_t space;  /* white space just read: 0, 1, or how far an indented line has got */
+    uint8_t escape; /* how far into a character; see lex.h */
+    uint8_t literal, at;
+    uint32_t cp; /* of the character */
+    expr value;  /* VALUE, COLON */
+    const str_spec *str;
+    int32_t state;                                        /* STRING, TEXT: of the automaton */
+    uint32_t count;                                       /* STRING: code points */
+    int32_t node, extra, lang[LIMIT_SCHEMA_KEY_PATTERNS]; /* KEY */
+    const num_spec *num;
+    const json_number *number;
+    const gbnf_frame *rule;
+} place;
+
+typedef struct spot_set {
+    place *v;
+    uint32_t n, cap;
+} spot_set;
+
+typedef struct gbnf gbnf;
+
+/* An automaton's state over the vocabulary; see mask.c. */
+typedef struct lex_mask lex_mask;
+
+struct grammar {
+    atomic_int refs;
+    pthread_mutex_t lock; /* everything below */
+    schema *schema;       /* one of the three */
+    gbnf *gbnf;
+    dfa *text;
+    lex_mask *mask; /* cached; a hash table */
+    size_t n_masks, cap_masks, mask_bytes;
+};
+
+struct grammar_state {
+    grammar *g;
+    const grammar_vocab *v;
+    pool mem;
+    spot_set now;
+    bool ended; /* a token that ends the text was accepted */
+    pool scratch;
+};
+
+/* One byte further: `to` gets every place that it leads to, made in p. */
+void match_step(grammar *g, pool *p, const spot_set *from, uint8_t byte, spot_set *to);
+bool match_may_end(grammar *g, const spot_set *s);
+bool match_start(grammar *g, pool *p, spot_set *to);
+place *spot_add(pool *p, spot_set *to, const place *v); /* a copy; not when it is there already */
+
+/* match_json.c */
+void json_step(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to);
+bool json_may_end(grammar *g, const place *c);
+/* Where a string or key that ends here leads: the places after its closing quote. */
+void json_close(grammar *g, pool *p, const place *c, spot_set *to);
+/* Whether a key at c may still become one that no name matches, whatever its letters. */
+bool json_key_is_free(grammar *g, const place *c);
+
+/* gbnf.c */
+gbnf *gbnf_parse(str text, err *e);
+void gbnf_free(gbnf *b);
+size_t gbnf_bytes(const gbnf *b);
+void gbnf_start(gbnf *b, pool *p, spot_set *to);
+void gbnf_step(gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to);
+bool gbnf_may_end(const gbnf *b, const place *c);
+
+/* mask.c */
+void mask_free(grammar *g);
+
+#endif

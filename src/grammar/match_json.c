@@ -1,0 +1,547 @@
+/* JSON by a schema's canonical forms, byte by byte. */
+#include <stdlib.h>
+
+#include "grammar/lex.h"
+#include "grammar/match.h"
+#include "grammar/schema_private.h"
+
+enum { PHASE_SIGN, PHASE_ZERO, PHASE_INT, PHASE_DOT, PHASE_FRAC, PHASE_E, PHASE_E_SIGN, PHASE_EXP };
+enum { INDENT_MOST = 64 };
+
+/* One space, or one line's end and what indents the next line. */
+static bool space_step(uint8_t *space, uint8_t b) {
+    if (b == ' ' && *space == 0) return *space = 1, true;
+    if (b == '\r' && *space == 0) return *space = 2, true;
+    if (b == '\n' && (*space == 0 || *space == 2)) return *space = 3, true;
+    if ((b == ' ' || b == '\t') && *space >= 3 && *space < 3 + INDENT_MOST) return ++*space, true;
+    return false;
+}
+
+static place *put(pool *p, spot_set *to, const json_frame *up, enum place_kind kind) {
+    place v;
+    memset(&v, 0, sizeof v);
+    v.up = up;
+    v.kind = (uint8_t)kind;
+    return spot_add(p, to, &v);
+}
+
+static void after_value(pool *p, const json_frame *up, spot_set *to) {
+    put(p, to, up, up ? AT_AFTER : AT_DONE);
+}
+
+/* ---- numbers ---- */
+
+/* The spec for the number without its sign. */
+static num_spec mirrored(const num_spec *n) {
+    num_spec r = *n;
+    r.has_lo = n->has_hi, r.lo = dec_neg(n->hi), r.lo_open = n->hi_open;
+    r.has_hi = n->has_lo, r.hi = dec_neg(n->lo), r.hi_open = n->lo_open;
+    return r;
+}
+
+/* Nothing to watch: any digits will do. */
+static bool number_is_free(const num_spec *n) {
+    bool low = n->has_lo && (n->lo.m > 0 || (n->lo.m == 0 && n->lo_open));
+    return !n->has_hi && !n->has_step && n->kind != NUM_FRACTION && !low;
+}
+
+/* Whether what is written so far can become, or with `whole` is, a number of the spec. */
+static bool number_fits(const num_spec *spec, const json_number *x, bool whole) {
+    num_spec n = x->negative ? mirrored(spec) : *spec;
+    dec_wide unit = dec_pow10(DEC_SCALE - x->n_frac);
+    if (number_is_free(&n)) return true;
+    if (whole) return num_is(&n, x->m * unit);
+    if (x->phase == PHASE_SIGN) return num_meets(&n, 0, dec_pow10(DEC_DIGITS + DEC_SCALE), true);
+    if (x->phase != PHASE_INT) return num_meets(&n, x->m * unit, (x->m + 1) * unit, true);
+    for (int more = 0; more <= DEC_DIGITS - x->n_int; more++) {
+        dec_wide wide = dec_pow10(more + DEC_SCALE);
+        if (num_meets(&n, x->m * wide, (x->m + 1) * wide, true)) return true;
+    }
+    return false;
+}
+
+/* Past the digits that are kept: whether whatever follows stays between the bounds. */
+static bool number_is_inside(const num_spec *spec, const json_number *x) {
+    num_spec n = x->negative ? mirrored(spec) : *spec;
+    return n.kind == NUM_ANY && !n.has_step && num_is(&n, x->m) && num_is(&n, x->m + 1);
+}
+
+static bool number_whole(const num_spec *spec, const json_number *x) {
+    if (x->phase == PHASE_EXP) return true;
+    if (x->phase != PHASE_ZERO && x->phase != PHASE_INT && x->phase != PHASE_FRAC) return false;
+    return number_fits(spec, x, true);
+}
+
+/* Adds one byte; false: not part of a number here. */
+static bool number_push(const num_spec *spec, json_number *x, uint8_t b, bool ordered) {
+    bool digit = b >= '0' && b <= '9';
+    num_spec side = x->negative ? mirrored(spec) : *spec;
+    bool is_free = number_is_free(&side), integer = spec->kind == NUM_INTEGER;
+    if (b == '.') {
+        if ((x->phase != PHASE_ZERO && x->phase != PHASE_INT) || (integer && ordered)) return false;
+        x->phase = PHASE_DOT;
+    } else if (b == 'e' || b == 'E') {
+        if (!is_free || (integer && ordered)) return false;
+        if (x->phase != PHASE_ZERO && x->phase != PHASE_INT && x->phase != PHASE_FRAC) return false;
+        x->phase = PHASE_E;
+        return true;
+    } else if (b == '+' || b == '-') {
+        if (x->phase != PHASE_E || (integer && b == '-')) return false;
+        x->phase = PHASE_E_SIGN;
+        return true;
+    } else if (!digit) {
+        return false;
+    } else {
+        switch (x->phase) {
+        case PHASE_SIGN: x->phase = b == '0' ? PHASE_ZERO : PHASE_INT; break;
+        case PHASE_INT: break;
+        case PHASE_DOT:
+        case PHASE_FRAC: x->phase = PHASE_FRAC; break;
+        case PHASE_E:
+        case PHASE_E_SIGN:
+        case PHASE_EXP: x->phase = PHASE_EXP; return true;
+        default: return false;
+        }
+        if (is_free) return x->phase != PHASE_FRAC || !integer || b == '0';
+        if (x->phase == PHASE_FRAC && x->n_frac == DEC_SCALE) return number_is_inside(spec, x);
+        if (x->phase != PHASE_FRAC && x->n_int == DEC_DIGITS) return false;
+        x->m = x->m * 10 + (b - '0');
+        if (x->phase == PHASE_FRAC) x->n_frac++;
+        else x->n_int++;
+    }
+    return is_free || number_fits(spec, x, false);
+}
+
+static void number_step(grammar *g, pool *p, const place *c, const json_number *from, uint8_t b,
+                        spot_set *to) {
+    json_number x = *from;
+    if (!number_push(c->num, &x, b, schema_is_ordered(g->schema))) return;
+    json_number *kept = pool_alloc(p, sizeof *kept);
+    place *v = kept ? put(p, to, c->up, AT_NUMBER) : NULL;
+    if (!v) return;
+    *kept = x;
+    v->num = c->num;
+    v->number = kept;
+}
+
+static void number_start(grammar *g, pool *p, const json_frame *up, const num_spec *spec, uint8_t b,
+                         spot_set *to) {
+    json_number x = {.negative = b == '-', .phase = PHASE_SIGN};
+    place c = {.up = up, .num = spec};
+    if (b != '-') {
+        number_step(g, p, &c, &x, b, to);
+        return;
+    }
+    json_number *kept = number_fits(spec, &x, false) ? pool_alloc(p, sizeof *kept) : NULL;
+    place *v = kept ? put(p, to, up, AT_NUMBER) : NULL;
+    if (!v) return;
+    *kept = x;
+    v->num = spec;
+    v->number = kept;
+}
+
+/* ---- strings ---- */
+
+/* Whether the unfinished character of c can become one for which live() holds. */
+static bool unfinished_lives(grammar *g, const place *c,
+                             bool (*live)(grammar *, const place *, uint32_t lo, uint32_t hi)) {
+    static const char one[] = "\"\\/<>&'";
+    dfa_range r[2];
+    int n = lex_ranges(c->escape, c->cp, r);
+    for (int i = 0; i < n; i++) {
+        bool bmp_escape = c->escape <= 5 && i == 0;
+        if (!bmp_escape) {
+            if (live(g, c, r[i].lo, r[i].hi)) return true;
+            continue;
+        }
+        uint32_t lo = r[i].lo, hi = r[i].hi; /* without what is never escaped, and surrogates */
+        if (lo < 0x20 && live(g, c, lo, hi < 0x1F ? hi : 0x1F)) return true;
+        for (const char *s = one; *s; s++)
+            if ((uint32_t)*s >= lo && (uint32_t)*s <= hi && live(g, c, (uint32_t)*s, (uint32_t)*s))
+                return true;
+        uint32_t from = lo > 0x7F ? lo : 0x7F, end = hi < 0xD7FF ? hi : 0xD7FF;
+        if (from <= end && live(g, c, from, end)) return true;
+        from = lo > 0xE000 ? lo : 0xE000;
+        if (from <= hi && live(g, c, from, hi)) return true;
+    }
+    return false;
+}
+
+static bool string_live(grammar *g, const place *c, uint32_t lo, uint32_t hi) {
+    (void)g;
+    if (c->str->lang) return dfa_live_between(c->str->lang, c->state, lo, hi);
+    return c->count < c->str->max;
+}
+
+static bool string_whole(const place *c) {
+    return c->str->lang ? c->str->lang->accept[c->state] : c->count >= c->str->min;
+}
+
+static void string_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+    place v = *c;
+    switch (lex_json(&v.escape, &v.cp, b)) {
+    case LEX_BAD: return;
+    case LEX_END:
+        if (string_whole(c)) after_value(p, c->up, to);
+        return;
+    case LEX_MORE:
+        if (unfinished_lives(g, &v, string_live)) spot_add(p, to, &v);
+        return;
+    case LEX_CHAR: break;
+    }
+    if (v.str->lang) v.state = dfa_step(v.str->lang, v.state, v.cp);
+    else v.state = v.count < v.str->max;
+    if (v.count < UINT32_MAX - 1) v.count++;
+    if (v.str->lang) v.count = 0; /* not looked at: equal places stay equal */
+    v.cp = 0;
+    if (v.state) spot_add(p, to, &v);
+}
+
+/* ---- objects ---- */
+
+static uint32_t missing(const json_frame *f) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->o->n_words; i++)
+        n += (uint32_t)__builtin_popcountll(f->o->required[i] & ~f->seen[i]);
+    return n;
+}
+
+static bool has_seen(const json_frame *f, int32_t name) {
+    return f->seen[name / 64] >> (name % 64) & 1;
+}
+
+static bool is_required(const object *o, int32_t name) {
+    return o->required[name / 64] >> (name % 64) & 1;
+}
+
+/* Keys that no name matches: as far as counts and the order go. */
+static bool extras_open(grammar *g, const json_frame *f, uint32_t n_missing) {
+    if (f->count >= f->o->spec->max || f->o->spec->max - f->count <= n_missing) return false;
+    return !schema_is_ordered(g->schema) || n_missing == 0;
+}
+
+static bool extras_exist(const object *o) {
+    return o->extra ? o->extra->start != 0 : o->extra_any;
+}
+
+static bool name_open(grammar *g, const json_frame *f, int32_t name, uint32_t n_missing) {
+    const object *o = f->o;
+    uint32_t left = o->spec->max - f->count; /* count never passes max */
+    if (!o->alive[name] || has_seen(f, name) || left == 0) return false;
+    if (!is_required(o, name) && left <= n_missing) return false;
+    if (!schema_is_ordered(g->schema)) return true;
+    if (o->rank[name] <= f->last) return false;
+    uint32_t after = 0; /* names that can still come behind it */
+    for (uint32_t i = 0; i < o->n_names; i++) {
+        if (is_required(o, (int32_t)i) && !has_seen(f, (int32_t)i) && o->rank[i] < o->rank[name])
+            return false;
+        after += o->alive[i] && o->rank[i] > o->rank[name];
+    }
+    return extras_exist(o) || f->count + 1 + after >= o->spec->min;
+}
+
+static bool any_name_open(grammar *g, const json_frame *f, int32_t lo, int32_t hi) {
+    uint32_t n_missing = missing(f);
+    for (int32_t i = lo; i < hi; i++)
+        if (name_open(g, f, i, n_missing)) return true;
+    return false;
+}
+
+static bool may_add_key(grammar *g, const json_frame *f) {
+    return (extras_exist(f->o) && extras_open(g, f, missing(f))) ||
+           any_name_open(g, f, 0, (int32_t)f->o->n_names);
+}
+
+static bool may_close_object(const json_frame *f) {
+    uint32_t all_some = f->o->n_some == 32 ? UINT32_MAX : (1u << f->o->n_some) - 1;
+    return f->count >= f->o->spec->min && f->some == all_some && missing(f) == 0;
+}
+
+static void key_start(grammar *g, pool *p, const json_frame *f, spot_set *to) {
+    const object *o = f->o;
+    place *v = put(p, to, f, AT_KEY);
+    if (!v) return;
+    bool open = extras_exist(o) && extras_open(g, f, missing(f));
+    v->extra = !open ? 0 : o->extra ? o->extra->start : 1;
+    for (uint32_t i = 0; i < o->n_langs; i++) v->lang[i] = o->lang[i]->start;
+}
+
+static bool node_lives(grammar *g, const place *c, int32_t node) {
+    const object *o = c->up->o;
+    return node >= 0 && any_name_open(g, c->up, o->node[node].lo, o->node[node].hi);
+}
+
+static bool key_live(grammar *g, const place *c, uint32_t lo, uint32_t hi) {
+    const object *o = c->up->o;
+    if (c->extra && (!o->extra || dfa_live_between(o->extra, c->extra, lo, hi))) return true;
+    for (int32_t n = c->node >= 0 ? o->node[c->node].child : -1; n >= 0; n = o->node[n].sibling)
+        if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(g, c, n)) return true;
+    return false;
+}
+
+bool json_key_is_free(grammar *g, const place *c) {
+    (void)g;
+    return c->kind == AT_KEY && c->extra && !c->up->o->extra;
+}
+
+/* The frame with one property more, and its value to be read; each way of serving the clauses of
+ * `some` that the key may serve is a place of its own. */
+static void property(grammar *g, pool *p, const place *c, int32_t name, expr value, uint32_t may,
+                     spot_set *to) {
+    const json_frame *f = c->up;
+    const object *o = f->o;
+    may &= ~f->some;
+    for (uint32_t serve = may;; serve = (serve - 1) & may) {
+        expr x = value;
+        for (uint32_t i = 0; i < o->n_some; i++)
+            if (serve >> i & 1) x = expr_and(g->schema, x, o->spec->some[o->some[i]].value);
+        if (!schema_empty(g->schema, x)) {
+            json_frame *n = pool_alloc(p, sizeof *n);
+            uint64_t *seen = name >= 0 ? pool_alloc(p, o->n_words * sizeof *seen) : NULL;
+            if (!n || (name >= 0 && !seen)) return;
+            *n = *f;
+            n->count++;
+            n->some |= serve;
+            n->last = name >= 0 ? o->rank[name] : UINT32_MAX;
+            if (!schema_is_ordered(g->schema)) n->last = 0;
+            if (seen) {
+                memcpy(seen, f->seen, o->n_words * sizeof *seen);
+                seen[name / 64] |= 1ull << (name % 64);
+                n->seen = seen;
+            }
+            place *v = put(p, to, n, AT_COLON);
+            if (v) v->value = x;
+        }
+        if (serve == 0) return;
+    }
+}
+
+static void key_close(grammar *g, pool *p, const place *c, spot_set *to) {
+    object *o = c->up->o;
+    int32_t name = c->node >= 0 ? o->node[c->node].name : -1;
+    if (name >= 0) {
+        if (name_open(g, c->up, name, missing(c->up)))
+            property(g, p, c, name, o->value[name], o->some_of[name], to);
+        return;
+    }
+    if (!c->extra || (o->extra && !o->extra->accept[c->extra])) return;
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < o->n_langs; i++)
+        if (o->lang[i]->accept[c->lang[i]]) mask |= 1u << i;
+    const key_label *l = object_label(g->schema, o, mask);
+    if (l && l->alive) property(g, p, c, -1, l->value, l->some, to);
+}
+
+static void key_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+    place v = *c;
+    const object *o = c->up->o;
+    switch (lex_json(&v.escape, &v.cp, b)) {
+    case LEX_BAD: return;
+    case LEX_END: key_close(g, p, c, to); return;
+    case LEX_MORE:
+        if (unfinished_lives(g, &v, key_live)) spot_add(p, to, &v);
+        return;
+    case LEX_CHAR: break;
+    }
+    v.node = object_child(o, v.node, v.cp);
+    if (o->extra && v.extra) v.extra = dfa_step(o->extra, v.extra, v.cp);
+    for (uint32_t i = 0; i < o->n_langs; i++) v.lang[i] = dfa_step(o->lang[i], v.lang[i], v.cp);
+    v.cp = 0;
+    if (v.extra || node_lives(g, &v, v.node)) spot_add(p, to, &v);
+}
+
+void json_close(grammar *g, pool *p, const place *c, spot_set *to) {
+    if (c->kind == AT_KEY) key_close(g, p, c, to);
+    else if (string_whole(c)) after_value(p, c->up, to);
+}
+
+/* ---- arrays ---- */
+
+static bool may_close_array(const json_frame *f) {
+    if (f->count < f->a->min) return false;
+    for (uint32_t i = 0; i < f->a->n_some; i++)
+        if (f->counted[i] < f->a->some[i].min) return false;
+    return true;
+}
+
+/* The next element, in every way of counting it for the clauses of contains from k on. */
+static void element(grammar *g, pool *p, const json_frame *f, uint32_t k, expr x, uint32_t *counted,
+                    spot_set *to) {
+    const arr_spec *a = f->a;
+    if (schema_empty(g->schema, x)) return;
+    if (k == a->n_some) {
+        uint32_t left = a->max - f->count - 1;
+        for (uint32_t i = 0; i < k; i++)
+            if (counted[i] < a->some[i].min && a->some[i].min - counted[i] > left) return;
+        json_frame *n = pool_alloc(p, sizeof *n);
+        uint32_t *kept = k ? pool_alloc(p, k * sizeof *kept) : NULL;
+        if (!n || (k && !kept)) return;
+        *n = *f;
+        n->count++;
+        if (k) memcpy(kept, counted, k * sizeof *kept), n->counted = kept;
+        place *v = put(p, to, n, AT_VALUE);
+        if (v) v->value = x;
+        return;
+    }
+    const arr_some *c = &a->some[k];
+    bool limited = c->max != UINT32_MAX;
+    if (f->count >= c->from && counted[k] < (limited ? c->max : c->min)) {
+        counted[k]++;
+        element(g, p, f, k + 1, expr_and(g->schema, x, c->item), counted, to);
+        counted[k]--;
+    }
+    if (limited && f->count >= c->from) x = expr_and(g->schema, x, expr_not(g->schema, c->item));
+    element(g, p, f, k + 1, x, counted, to);
+}
+
+static void element_start(grammar *g, pool *p, const json_frame *f, spot_set *to) {
+    const arr_spec *a = f->a;
+    uint32_t counted[64];
+    if (f->count >= a->max || a->n_some > 64) return;
+    if (a->n_some) memcpy(counted, f->counted, a->n_some * sizeof *counted);
+    element(g, p, f, 0, f->count < a->n_prefix ? a->prefix[f->count] : a->rest, counted, to);
+}
+
+/* ---- values ---- */
+
+static void open_object(grammar *g, pool *p, const json_frame *up, obj_spec *spec, spot_set *to) {
+    err e = {0};
+    if (schema_obj_empty(g->schema, spec) || !object_prepare(g->schema, spec, &e)) return;
+    json_frame *f = pool_alloc(p, sizeof *f);
+    uint64_t *seen = f ? pool_alloc(p, spec->object->n_words * sizeof *seen) : NULL;
+    if (!seen) return;
+    f->up = up, f->o = spec->object, f->seen = seen;
+    put(p, to, f, AT_OBJECT);
+}
+
+static void open_array(grammar *g, pool *p, const json_frame *up, const arr_spec *spec,
+                       spot_set *to) {
+    if (schema_arr_empty(g->schema, spec)) return;
+    json_frame *f = pool_alloc(p, sizeof *f);
+    uint32_t *counted = f ? pool_alloc(p, (spec->n_some + 1) * sizeof *counted) : NULL;
+    if (!counted) return;
+    f->up = up, f->a = spec, f->counted = counted;
+    put(p, to, f, AT_ARRAY);
+}
+
+static void literal_start(pool *p, const json_frame *up, unsigned lits, uint8_t b, spot_set *to) {
+    unsigned which = b == 'n' ? LIT_NULL : b == 't' ? LIT_TRUE : LIT_FALSE;
+    if (!(lits & which)) return;
+    place *v = put(p, to, up, AT_LITERAL);
+    if (v) v->literal = (uint8_t)which, v->at = 1;
+}
+
+static void value_start(grammar *g, pool *p, const json_frame *up, expr x, uint8_t b,
+                        spot_set *to) {
+    err e = {0};
+    const canon *c = schema_expand(g->schema, x, &e);
+    if (!c) return; /* out of memory: nothing goes on */
+    switch (b) {
+    case '{':
+        for (uint32_t i = 0; i < c->n_obj; i++) open_object(g, p, up, &c->obj[i], to);
+        return;
+    case '[':
+        for (uint32_t i = 0; i < c->n_arr; i++) open_array(g, p, up, &c->arr[i], to);
+        return;
+    case '"':
+        for (uint32_t i = 0; i < c->n_str; i++) {
+            place *v = put(p, to, up, AT_STRING);
+            if (!v) return;
+            v->str = &c->str[i];
+            v->state = c->str[i].lang ? c->str[i].lang->start : 1;
+        }
+        return;
+    case 'n':
+    case 't':
+    case 'f': literal_start(p, up, c->lits, b, to); return;
+    default:
+        if (b != '-' && (b < '0' || b > '9')) return;
+        for (uint32_t i = 0; i < c->n_num; i++) number_start(g, p, up, &c->num[i], b, to);
+    }
+}
+
+static void spaced(pool *p, const place *c, uint8_t b, spot_set *to) {
+    place v = *c;
+    if (space_step(&v.space, b)) spot_add(p, to, &v);
+}
+
+static void after_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+    const json_frame *f = c->up;
+    if (b == ',') {
+        if (f->o && may_add_key(g, f)) put(p, to, f, AT_NAME);
+        if (!f->o) element_start(g, p, f, to);
+    } else if (b == '}') {
+        if (f->o && may_close_object(f)) after_value(p, f->up, to);
+    } else if (b == ']') {
+        if (!f->o && may_close_array(f)) after_value(p, f->up, to);
+    } else spaced(p, c, b, to);
+}
+
+static void first_element(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+    spot_set first = {0};
+    if (b == ']') {
+        if (may_close_array(c->up)) after_value(p, c->up->up, to);
+        return;
+    }
+    place v = *c;
+    if (space_step(&v.space, b)) {
+        spot_add(p, to, &v);
+        return;
+    }
+    element_start(g, p, c->up, &first);
+    for (uint32_t i = 0; i < first.n; i++)
+        value_start(g, p, first.v[i].up, first.v[i].value, b, to);
+}
+
+void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+    static const char *const words[] = {
+        [LIT_NULL] = "null", [LIT_TRUE] = "true", [LIT_FALSE] = "false"};
+    switch (c->kind) {
+    case AT_VALUE: {
+        place v = *c;
+        if (space_step(&v.space, b)) spot_add(p, to, &v);
+        else value_start(g, p, c->up, c->value, b, to);
+        return;
+    }
+    case AT_STRING: string_step(g, p, c, b, to); return;
+    case AT_KEY: key_step(g, p, c, b, to); return;
+    case AT_NUMBER:
+        number_step(g, p, c, c->number, b, to);
+        if (c->up && number_whole(c->num, c->number)) {
+            place after = {.up = c->up, .kind = AT_AFTER};
+            after_step(g, p, &after, b, to);
+        }
+        return;
+    case AT_LITERAL: {
+        const char *w = words[c->literal];
+        if (b != (uint8_t)w[c->at]) return;
+        place v = *c;
+        v.at++;
+        if (w[v.at]) spot_add(p, to, &v);
+        else after_value(p, c->up, to);
+        return;
+    }
+    case AT_OBJECT:
+    case AT_NAME:
+        if (b == '"' && may_add_key(g, c->up)) key_start(g, p, c->up, to);
+        else if (b == '}' && c->kind == AT_OBJECT) {
+            if (may_close_object(c->up)) after_value(p, c->up->up, to);
+        } else spaced(p, c, b, to);
+        return;
+    case AT_COLON:
+        if (b == ':') {
+            place *v = put(p, to, c->up, AT_VALUE);
+            if (v) v->value = c->value;
+        }
+        return;
+    case AT_ARRAY: first_element(g, p, c, b, to); return;
+    case AT_AFTER: after_step(g, p, c, b, to); return;
+    default: return;
+    }
+}
+
+bool json_may_end(grammar *g, const place *c) {
+    (void)g;
+    if (c->kind == AT_DONE) return true;
+    return c->kind == AT_NUMBER && !c->up && number_whole(c->num, c->number);
+}
