@@ -90,7 +90,7 @@ static void cleanup(api_call *c) {
     if (s && !s->rerank) hearth_free(s->vectors);
 }
 
-/* About how many tokens it will be, for the budget: no text has more tokens than bytes. */
+/* About how many tokens it will be, for the budget; what it was is what counts. */
 static int64_t tokens_about(const embed_state *s) {
     int64_t n = 0;
     for (size_t i = 0; i < s->n; i++)

@@ -258,6 +258,8 @@ static void load(residents *rs, resident *r) {
     bool bare = ok && !hearth_chat_family(m);
     if (bare)
         log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
+    const char *problem = ok ? hearth_chat_problem(m) : NULL;
+    if (problem) log_once(r->path, "%s: its own chat template is not used: %s", r->path, problem);
     pthread_mutex_lock(&rs->lock);
     if (ok) {
         r->model = m;
