@@ -134,7 +134,8 @@ void call_hold(api_call *c);
 bool call_hold_live(api_call *c);
 void call_release(api_call *c);
 void call_tell(api_call *c, unsigned news);
-void call_finish(api_call *c); /* answered: nothing more will be sent */
+void call_id_send(api_call *c); /* the headers that name the call */
+void call_finish(api_call *c);  /* answered: nothing more will be sent */
 /* Whether the key's budget has room for so many tokens more. */
 bool call_budget_ok(api_call *c, int64_t n_tokens, api_error *e);
 

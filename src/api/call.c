@@ -139,9 +139,14 @@ void call_finish(api_call *c) {
     call_release(c); /* the table's: whoever ends a call holds it too */
 }
 
+void call_id_send(api_call *c) {
+    http_set_header(c->x, "x-request-id", c->id);
+    if (c->route->dialect->id_header) http_set_header(c->x, c->route->dialect->id_header, c->id);
+}
+
 void api_reply(api_call *c, int status, const char *content_type, const buf *body) {
     if (!body) body = &c->out;
-    http_set_header(c->x, "x-request-id", c->id);
+    call_id_send(c);
     atomic_fetch_add(status < 400 ? &c->api->counts.answered : &c->api->counts.failed, 1);
     http_reply(c->x, status, content_type, body->data ? body->data : "", body->len);
     call_finish(c);
@@ -158,13 +163,15 @@ void api_reply_json(api_call *c, int status, const buf *body) {
     api_reply_error(c, &e);
 }
 
-void api_reply_error(api_call *c, const api_error *e) {
+void api_reply_error(api_call *c, const api_error *why) {
+    api_error named = *why, *e = &named;
+    memcpy(named.request_id, c->id, sizeof named.request_id);
     if (c->core->begun) {
         if (c->route->dialect->stream_error) c->route->dialect->stream_error(c, e);
         http_stream_write(c->x, c->out.data, c->out.len);
         http_stream_end(c->x);
     } else {
-        http_set_header(c->x, "x-request-id", c->id);
+        call_id_send(c);
         server_reply_error(c->x, c->route->dialect, e);
     }
     atomic_fetch_add(

@@ -43,9 +43,10 @@ typedef struct api_call api_call;
 /* ---- dialects and routes ---- */
 
 typedef struct api_dialect {
-    const char *name;                            /* for the ledger: "openai", ... */
-    const char *stream_type;                     /* content type of streams: "text/event-stream" */
-    void (*error)(const api_error *e, buf *out); /* body of an answer */
+    const char *name;        /* for the ledger: "openai", ... */
+    const char *stream_type; /* content type of streams: "text/event-stream" */
+    const char *id_header;   /* carries c->id beside x-request-id; NULL: nothing does */
+    void (*error)(const api_error *e, buf *out);           /* body of an answer */
     void (*stream_error)(api_call *c, const api_error *e); /* to c->out: a stream's last event */
     void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */
 } api_dialect;

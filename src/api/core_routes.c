@@ -8,6 +8,7 @@ static void front(api *a, http_exchange *x) {
     static const char page[] =
         "Hearth is running.\n\n"
         "OpenAI's API:      /v1       (programs: set the base URL to this address and /v1)\n"
+        "Anthropic's API:   /v1       (programs: ANTHROPIC_BASE_URL is this address)\n"
         "Ollama's API:      /api      (programs: OLLAMA_HOST is this address)\n"
         "What there is:     /openapi.json\n"
         "Health, figures:   /health, /metrics\n";

@@ -10,11 +10,12 @@
 #include "hearth.h"
 
 typedef struct api_error {
-    int status;        /* HTTP */
-    const char *code;  /* static: "context_length_exceeded"; NULL: none */
-    char param[128];   /* the field it is about; "" : none */
-    char msg[512];     /* one line */
-    int retry_after_s; /* for 429 and 503; 0: not said */
+    int status;          /* HTTP */
+    const char *code;    /* static: "context_length_exceeded"; NULL: none */
+    char param[128];     /* the field it is about; "" : none */
+    char msg[512];       /* one line */
+    int retry_after_s;   /* for 429 and 503; 0: not said */
+    char request_id[40]; /* of the call that is answered so; "": none, or not known yet */
 } api_error;
 
 /* Always false. param may be NULL. */

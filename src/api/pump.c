@@ -157,7 +157,7 @@ void pump_cancel(api_call *c) {
 static void answer_begin(api_call *c) {
     if (c->core->begun) return;
     c->core->begun = true;
-    http_set_header(c->x, "x-request-id", c->id);
+    call_id_send(c);
     http_set_header(c->x, "Cache-Control", "no-cache");
     http_set_header(c->x, "X-Accel-Buffering", "no"); /* a proxy must not collect the stream */
     http_stream_begin(c->x, 200, c->route->dialect->stream_type);

@@ -1,6 +1,7 @@
 /* Which route a request means. The tables are the dialects' own; this is the list of them. */
 #include <stdio.h>
 
+#include "api/anthropic.h"
 #include "api/api_private.h"
 #include "api/core_routes.h"
 #include "api/ollama.h"
@@ -8,6 +9,8 @@
 
 const api_route *const api_route_tables[] = {
     api_routes_core,             /* /health, /metrics, /openapi.json */
+    api_routes_anthropic,        /* /v1/models, to programs that speak Anthropic's */
+    api_routes_anthropic_text,   /* /v1/messages */
     api_routes_openai,           /* /v1/models */
     api_routes_openai_chat,      /* /v1/chat/completions */
     api_routes_openai_text,      /* /v1/completions */
