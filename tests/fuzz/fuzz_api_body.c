@@ -1,4 +1,4 @@
-/* Bodies of requests by strangers: the JSON, and every endpoint's table of fields on it. What a table
+/* Bodies of requests by strangers: the JSON, and every table of fields on it. What a table
  * lets through can be read as what it says. */
 #include <stdint.h>
 #include <stdlib.h>
