@@ -106,6 +106,7 @@ void grammar_state_free(grammar_state *s) {
 void grammar_state_reset(grammar_state *s) {
     pool_deinit(&s->mem);
     s->ended = false;
+    s->tidy_at = 0;
     pthread_mutex_lock(&s->g->lock);
     match_start(s->g, &s->mem, &s->now);
     pthread_mutex_unlock(&s->g->lock);
@@ -120,28 +121,39 @@ typedef struct moved {
 
 typedef struct mover {
     pool *p;
-    moved *v;
+    moved *v; /* a hash table by `from` */
     size_t n, cap;
+    const json_frame **todo;
+    size_t cap_todo;
     bool failed;
 } mover;
 
+static moved *slot(const mover *m, const void *from) {
+    size_t i = ((uintptr_t)from >> 4) * 0x9E3779B97F4A7C15u >> 20 & (m->cap - 1);
+    while (m->v[i].from && m->v[i].from != from) i = (i + 1) & (m->cap - 1);
+    return &m->v[i];
+}
+
 static void *known(const mover *m, const void *from) {
-    for (size_t i = m->n; i-- > 0;)
-        if (m->v[i].from == from) return m->v[i].to;
-    return NULL;
+    return m->cap && from ? slot(m, from)->to : NULL;
 }
 
 static void remember(mover *m, const void *from, void *to) {
-    if (m->n == m->cap) {
-        size_t cap = m->cap * 2 + 64;
-        moved *v = realloc(m->v, cap * sizeof *v);
-        if (!v) {
+    if (m->n * 2 >= m->cap) {
+        mover big = *m;
+        big.cap = m->cap ? m->cap * 2 : 64;
+        big.v = calloc(big.cap, sizeof *big.v);
+        if (!big.v) {
             m->failed = true;
             return;
         }
-        m->v = v, m->cap = cap;
+        for (size_t i = 0; i < m->cap; i++)
+            if (m->v[i].from) *slot(&big, m->v[i].from) = m->v[i];
+        free(m->v);
+        *m = big;
     }
-    m->v[m->n++] = (moved){from, to};
+    *slot(m, from) = (moved){from, to};
+    m->n++;
 }
 
 static void *copy(mover *m, const void *from, size_t n) {
@@ -151,26 +163,46 @@ static void *copy(mover *m, const void *from, size_t n) {
     return to;
 }
 
-/* Outermost first, so that depth costs no stack. */
-static const json_frame *move_json(mover *m, const json_frame *f) {
-    while (f && !known(m, f)) {
-        const json_frame *top = f; /* the outermost that is not moved yet */
-        while (top->up && !known(m, top->up)) top = top->up;
-        json_frame *to = copy(m, top, sizeof *to);
-        if (!to) return NULL;
-        if (top->up) to->up = known(m, top->up);
-        if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
-        if (top->counted && top->a->n_some)
-            to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
-        remember(m, top, to);
-        if (m->failed) return NULL;
+static bool push(mover *m, size_t n, const json_frame *f) {
+    if (n == m->cap_todo) {
+        size_t cap = m->cap_todo * 2 + 64;
+        const json_frame **v = realloc(m->todo, cap * sizeof *v);
+        if (!v) return false;
+        m->todo = v, m->cap_todo = cap;
     }
-    return f ? known(m, f) : NULL;
+    m->todo[n] = f;
+    return true;
+}
+
+/* What a frame stands on goes first; depth costs no stack. */
+static const json_frame *move_json(mover *m, const json_frame *f) {
+    size_t n = 0;
+    if (f && !push(m, n++, f)) m->failed = true;
+    while (n > 0 && !m->failed) {
+        const json_frame *top = m->todo[n - 1];
+        const json_frame *first = top->up && !known(m, top->up)         ? top->up
+                                  : top->other && !known(m, top->other) ? top->other
+                                                                        : NULL;
+        if (known(m, top)) n--;
+        else if (first) m->failed = !push(m, n++, first);
+        else {
+            json_frame *to = copy(m, top, sizeof *to);
+            if (!to) break;
+            to->up = known(m, top->up);
+            to->other = known(m, top->other);
+            if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
+            if (top->counted && top->a->n_some)
+                to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
+            remember(m, top, to);
+            n--;
+        }
+    }
+    return m->failed ? NULL : known(m, f);
 }
 
 static const gbnf_frame *move_rules(mover *m, const gbnf_frame *f) {
     gbnf_frame *head = NULL, **link = &head;
-    for (; f; f = f->up) {
+    for (; f && !m->failed; f = f->up) {
         gbnf_frame *seen = known(m, f);
         if (seen) {
             *link = seen;
@@ -197,7 +229,7 @@ static bool move_set(const spot_set *from, pool *p, spot_set *to) {
         c->rule = move_rules(&m, c->rule);
         if (c->number) c->number = copy(&m, c->number, sizeof *c->number);
     }
-    free(m.v);
+    free(m.v), free(m.todo);
     return !m.failed;
 }
 
@@ -223,6 +255,7 @@ bool grammar_state_accept_bytes(grammar_state *s, str bytes) {
     if (s->ended) return bytes.n == 0;
     pthread_mutex_lock(&g->lock);
     spot_set at = s->now;
+    s->mem.failed = false;
     for (size_t i = 0; i < bytes.n && at.n; i++) {
         spot_set next;
         match_step(g, &s->mem, &at, (uint8_t)bytes.p[i], &next);
@@ -230,13 +263,15 @@ bool grammar_state_accept_bytes(grammar_state *s, str bytes) {
     }
     bool ok = at.n > 0;
     if (ok) s->now = at;
-    if (ok && s->mem.total > TIDY_BYTES) { /* only what the present places stand on is kept */
+    if (s->tidy_at < TIDY_BYTES) s->tidy_at = TIDY_BYTES;
+    if (ok && s->mem.total > s->tidy_at) { /* only what the present places stand on is kept */
         pool fresh = {0};
         spot_set kept;
         if (move_set(&s->now, &fresh, &kept)) {
             pool_deinit(&s->mem);
             s->mem = fresh;
             s->now = kept;
+            s->tidy_at = 2 * fresh.total;
         } else pool_deinit(&fresh);
     }
     pthread_mutex_unlock(&g->lock);

@@ -257,30 +257,46 @@ static bool lang_string(grammar *g, pool *p, const grammar_vocab *v, const place
     if (!m) return false;
     or_words(bits, m->inside, v->words);
     spot_set closed = {0};
-    place after;
-    memset(&after, 0, sizeof after);
-    after.up = c->up;
-    after.kind = c->up ? AT_AFTER : AT_DONE;
-    spot_add(p, &closed, &after);
+    json_after(p, c->up, &closed);
     leave_sink s = {.v = v, .bits = bits, .right = m->leavers};
     leave(g, p, &closed, &s);
     return true;
 }
 
-/* A key whose letters are free: no name in sight, or one of the names as well. */
-static void free_key(grammar *g, pool *p, const grammar_vocab *v, const place *c, uint64_t *bits) {
-    or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
-    if (c->node < 0) {
-        spot_set closed = {0};
-        json_close(g, p, c, &closed);
-        leave_sink s = {.v = v, .bits = bits, .max = UINT32_MAX};
-        leave(g, p, &closed, &s);
-        return;
+/* Keys that no name matches yet, or that names match as well. */
+typedef struct key_work {
+    spot_set closed;  /* where free keys lead behind their quote */
+    spot_set leaving; /* to be walked with the tokens that leave the string, */
+    spot_set all;     /* with all of them */
+} key_work;
+
+static bool open_key(grammar *g, pool *p, const grammar_vocab *v, const place *c, uint64_t *bits,
+                     key_work *work) {
+    const dfa *extra = c->up->o->extra;
+    if (!extra) {
+        or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
+        if (c->node < 0) json_close(g, p, c, &work->closed);
+        else spot_add(p, &work->leaving, c);
+        return true;
     }
-    place at = *c;
-    spot_set start = {.v = &at, .n = 1, .cap = 1};
-    sink s = {&v->leaving, bits};
-    walk(g, p, &v->leaving, &start, mark_tokens, &s);
+    const lex_mask *m = lex_find(g, p, v, extra, c->extra);
+    if (!m) return false;
+    or_words(bits, m->inside, v->words);
+    spot_add(p, &work->leaving, c);
+    if (c->node < 0) return true;
+    place named = *c; /* the names alone: few */
+    named.extra = 0;
+    spot_add(p, &work->all, &named);
+    return true;
+}
+
+static void finish_keys(grammar *g, pool *p, const grammar_vocab *v, key_work *work,
+                        uint64_t *bits) {
+    leave_sink closed = {.v = v, .bits = bits, .max = UINT32_MAX};
+    sink leaving = {&v->leaving, bits}, all = {&v->all, bits};
+    leave(g, p, &work->closed, &closed);
+    if (work->leaving.n) walk(g, p, &v->leaving, &work->leaving, mark_tokens, &leaving);
+    if (work->all.n) walk(g, p, &v->all, &work->all, mark_tokens, &all);
 }
 
 bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
@@ -292,21 +308,21 @@ bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
     pool *p = &st->scratch;
     p->failed = false;
     pool_back(p, (pool_mark){0});
-    spot_set rest = {0};
+    key_work work = {0};
     bool ok = true;
     for (uint32_t i = 0; i < st->now.n && ok; i++) {
         const place *c = &st->now.v[i];
         pool_mark m = pool_now(p);
-        if (g->schema && c->escape == 0 && c->kind == AT_STRING && c->str->lang)
-            ok = lang_string(g, p, v, c, bits), pool_back(p, m);
-        else if (g->schema && c->escape == 0 && c->kind == AT_STRING)
-            free_string(g, p, v, c, bits), pool_back(p, m);
-        else if (g->schema && c->escape == 0 && json_key_is_free(g, c))
-            free_key(g, p, v, c, bits), pool_back(p, m);
-        else spot_add(p, &rest, c);
+        bool in_string = g->schema && c->escape == 0;
+        if (in_string && c->kind == AT_STRING) {
+            if (c->str->lang) ok = lang_string(g, p, v, c, bits);
+            else free_string(g, p, v, c, bits);
+            pool_back(p, m);
+        } else if (in_string && c->kind == AT_KEY && c->extra)
+            ok = open_key(g, p, v, c, bits, &work);
+        else spot_add(p, &work.all, c);
     }
-    sink s = {&v->all, bits};
-    if (rest.n) walk(g, p, &v->all, &rest, mark_tokens, &s);
+    if (ok) finish_keys(g, p, v, &work, bits);
     if (match_may_end(g, &st->now)) {
         size_t n;
         const int32_t *ends = tok_ends(v->t, &n);

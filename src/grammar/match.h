@@ -34,8 +34,12 @@ void pool_deinit(pool *p);
 
 /* ---- places ---- */
 
+/* What is open around a value. Where the same value may stand in several of them, it is read once
+ * for all: a *join* is a list of frames, each in `up`, the next in `other`; without it the ways to
+ * read nested values would multiply. */
 typedef struct json_frame {
-    const struct json_frame *up;
+    const struct json_frame *up, *other;
+    bool join;
     object *o;               /* an object, else */
     const arr_spec *a;       /* an array */
     uint32_t count;          /* properties or elements begun */
@@ -114,7 +118,8 @@ struct grammar_state {
     const grammar_vocab *v;
     pool mem;
     spot_set now;
-    bool ended; /* a token that ends the text was accepted */
+    size_t tidy_at; /* bytes of mem at which it is tidied next */
+    bool ended;     /* a token that ends the text was accepted */
     pool scratch;
 };
 
@@ -127,10 +132,10 @@ place *spot_add(pool *p, spot_set *to, const place *v); /* a copy; not when it i
 /* match_json.c */
 void json_step(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to);
 bool json_may_end(grammar *g, const place *c);
+/* The places after a whole value. */
+void json_after(pool *p, const json_frame *up, spot_set *to);
 /* Where a string or key that ends here leads: the places after its closing quote. */
 void json_close(grammar *g, pool *p, const place *c, spot_set *to);
-/* Whether a key at c may still become one that no name matches, whatever its letters. */
-bool json_key_is_free(grammar *g, const place *c);
 
 /* gbnf.c */
 gbnf *gbnf_parse(str text, err *e);

@@ -25,8 +25,35 @@ static place *put(pool *p, spot_set *to, const json_frame *up, enum place_kind k
     return spot_add(p, to, &v);
 }
 
-static void after_value(pool *p, const json_frame *up, spot_set *to) {
-    put(p, to, up, up ? AT_AFTER : AT_DONE);
+void json_after(pool *p, const json_frame *up, spot_set *to) {
+    if (!up) put(p, to, up, AT_DONE);
+    else if (!up->join) put(p, to, up, AT_AFTER);
+    else
+        for (; up; up = up->other) put(p, to, up->up, AT_AFTER);
+}
+
+static const json_frame *join(pool *p, const json_frame *up, const json_frame *other) {
+    json_frame *f = pool_alloc(p, sizeof *f);
+    if (!f) return NULL;
+    f->join = true;
+    f->up = up, f->other = other;
+    return f;
+}
+
+/* A value to be read, or the colon before it; together with those in `to` that read the same. */
+static void put_value(pool *p, spot_set *to, const json_frame *up, enum place_kind kind, expr x) {
+    for (uint32_t i = 0; i < to->n; i++) {
+        place *c = &to->v[i];
+        if (c->kind != kind || c->value != x || c->space || !c->up) continue;
+        const json_frame *all = c->up->join ? c->up : join(p, c->up, NULL);
+        const json_frame *f = all;
+        while (f && f->up != up) f = f->other;
+        if (all && !f) all = join(p, up, all);
+        if (all) c->up = all;
+        return;
+    }
+    place *v = put(p, to, up, kind);
+    if (v) v->value = x;
 }
 
 /* ---- numbers ---- */
@@ -182,7 +209,7 @@ static void string_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set
     switch (lex_json(&v.escape, &v.cp, b)) {
     case LEX_BAD: return;
     case LEX_END:
-        if (string_whole(c)) after_value(p, c->up, to);
+        if (string_whole(c)) json_after(p, c->up, to);
         return;
     case LEX_MORE:
         if (unfinished_lives(g, &v, string_live)) spot_add(p, to, &v);
@@ -279,11 +306,6 @@ static bool key_live(grammar *g, const place *c, uint32_t lo, uint32_t hi) {
     return false;
 }
 
-bool json_key_is_free(grammar *g, const place *c) {
-    (void)g;
-    return c->kind == AT_KEY && c->extra && !c->up->o->extra;
-}
-
 /* The frame with one property more, and its value to be read; each way of serving the clauses of
  * `some` that the key may serve is a place of its own. */
 static void property(grammar *g, pool *p, const place *c, int32_t name, expr value, uint32_t may,
@@ -309,8 +331,7 @@ static void property(grammar *g, pool *p, const place *c, int32_t name, expr val
                 seen[name / 64] |= 1ull << (name % 64);
                 n->seen = seen;
             }
-            place *v = put(p, to, n, AT_COLON);
-            if (v) v->value = x;
+            put_value(p, to, n, AT_COLON, x);
         }
         if (serve == 0) return;
     }
@@ -352,7 +373,7 @@ static void key_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *t
 
 void json_close(grammar *g, pool *p, const place *c, spot_set *to) {
     if (c->kind == AT_KEY) key_close(g, p, c, to);
-    else if (string_whole(c)) after_value(p, c->up, to);
+    else if (string_whole(c)) json_after(p, c->up, to);
 }
 
 /* ---- arrays ---- */
@@ -379,8 +400,7 @@ static void element(grammar *g, pool *p, const json_frame *f, uint32_t k, expr x
         *n = *f;
         n->count++;
         if (k) memcpy(kept, counted, k * sizeof *kept), n->counted = kept;
-        place *v = put(p, to, n, AT_VALUE);
-        if (v) v->value = x;
+        put_value(p, to, n, AT_VALUE, x);
         return;
     }
     const arr_some *c = &a->some[k];
@@ -471,16 +491,16 @@ static void after_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set 
         if (f->o && may_add_key(g, f)) put(p, to, f, AT_NAME);
         if (!f->o) element_start(g, p, f, to);
     } else if (b == '}') {
-        if (f->o && may_close_object(f)) after_value(p, f->up, to);
+        if (f->o && may_close_object(f)) json_after(p, f->up, to);
     } else if (b == ']') {
-        if (!f->o && may_close_array(f)) after_value(p, f->up, to);
+        if (!f->o && may_close_array(f)) json_after(p, f->up, to);
     } else spaced(p, c, b, to);
 }
 
 static void first_element(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     spot_set first = {0};
     if (b == ']') {
-        if (may_close_array(c->up)) after_value(p, c->up->up, to);
+        if (may_close_array(c->up)) json_after(p, c->up->up, to);
         return;
     }
     place v = *c;
@@ -508,8 +528,9 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     case AT_NUMBER:
         number_step(g, p, c, c->number, b, to);
         if (c->up && number_whole(c->num, c->number)) {
-            place after = {.up = c->up, .kind = AT_AFTER};
-            after_step(g, p, &after, b, to);
+            spot_set after = {0};
+            json_after(p, c->up, &after);
+            for (uint32_t i = 0; i < after.n; i++) after_step(g, p, &after.v[i], b, to);
         }
         return;
     case AT_LITERAL: {
@@ -518,14 +539,14 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
         place v = *c;
         v.at++;
         if (w[v.at]) spot_add(p, to, &v);
-        else after_value(p, c->up, to);
+        else json_after(p, c->up, to);
         return;
     }
     case AT_OBJECT:
     case AT_NAME:
         if (b == '"' && may_add_key(g, c->up)) key_start(g, p, c->up, to);
         else if (b == '}' && c->kind == AT_OBJECT) {
-            if (may_close_object(c->up)) after_value(p, c->up->up, to);
+            if (may_close_object(c->up)) json_after(p, c->up->up, to);
         } else spaced(p, c, b, to);
         return;
     case AT_COLON:

@@ -9,7 +9,7 @@ import pytest
 from hearth_cli import ROOT, ok, one_line, run
 
 COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "config", "show",
-            "tokenize", "detokenize", "embed", "template", "logits", "perplexity", "quantize", "bench", "help",
+            "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "bench", "help",
             "completion"]
 
 
