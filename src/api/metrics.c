@@ -1,6 +1,7 @@
 /* /metrics: what is counted, in the text format of Prometheus. Only memory is read. */
 #include "api/api_private.h"
 #include "api/core_routes.h"
+#include "api/llamacpp.h"
 #include "base/clock.h"
 
 static void one(buf *out, const char *type, const char *name, const char *help, double value) {
@@ -117,4 +118,5 @@ void metrics_write(api *a, buf *out) {
     gauge(out, "ledger_pending", "settled requests that are not on disk yet", (double)s.n_pending);
     gauge(out, "ledger_failing", "1 while the ledger cannot be written", s.failing);
     engines_write(a, out);
+    llamacpp_metrics(a, out);
 }

@@ -16,13 +16,14 @@ extern const api_dialect api_dialect_ollama;
 extern const api_route api_routes_ollama[];
 extern const api_route api_routes_ollama_text[];
 extern const api_route api_routes_ollama_models[];
+extern const api_route api_routes_ollama_embed[];
 
 /* What /api/version says: programs look whether Ollama is new enough for them, so this is the
  * version of Ollama whose API this is. */
 #define OLLAMA_VERSION "0.32.0"
 
 /* Of what models can do (api/facts.h), what this dialect serves. */
-#define OLLAMA_SERVES (FACTS_COMPLETION | FACTS_THINKING | FACTS_INSERT)
+#define OLLAMA_SERVES (FACTS_COMPLETION | FACTS_EMBEDDING | FACTS_THINKING | FACTS_INSERT)
 
 extern const api_field ollama_options[]; /* of "options" */
 

@@ -399,6 +399,11 @@ bool residents_load(residents *rs, err *e) {
 
 /* ---- looking ---- */
 
+int32_t residents_parallel(const residents *rs) {
+    enum { USUAL = 16 }; /* hearth_engine_options */
+    return rs->o.engine.max_requests > 0 ? rs->o.engine.max_requests : USUAL;
+}
+
 const char *resident_name(const resident *r) {
     return r->name;
 }

@@ -70,6 +70,7 @@ typedef struct resident_row {
     int32_t n_ctx;          /* in force when loaded, else 0 */
     char path[1024];        /* as hub_find wants it */
 } resident_row;
+int32_t residents_parallel(const residents *rs); /* requests of a model that run at once */
 /* Each loaded model's figures; `each` must return at once. Touches no disk. */
 void residents_stats(residents *rs, void (*each)(void *ud, const char *name, const hearth_stats *s),
                      void *ud);

@@ -4,6 +4,7 @@
 #include "api/anthropic.h"
 #include "api/api_private.h"
 #include "api/core_routes.h"
+#include "api/llamacpp.h"
 #include "api/ollama.h"
 #include "api/openai.h"
 
@@ -19,6 +20,9 @@ const api_route *const api_route_tables[] = {
     api_routes_ollama,           /* /api/version and the store's routes */
     api_routes_ollama_text,      /* /api/generate, /api/chat */
     api_routes_ollama_models,    /* /api/tags, /api/ps, /api/show */
+    api_routes_ollama_embed,     /* /api/embed, /api/embeddings */
+    api_routes_llamacpp,         /* /tokenize, /props, /slots and so on */
+    api_routes_llamacpp_text,    /* /completion, /infill */
     NULL,
 };
 

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Fetches the programs that the conformance tests let talk to the server, as tests/conformance/clients
+# pins them, into a cache folder outside the repository, and prints its path. What cannot be had is
+# said on stderr, and its tests are skipped; exits 3 when nothing can. A second call only looks at the
+# cache.
+#
+#     HEARTH_CLIENTS=$(packaging/fetch-clients.sh) || echo "tests that need them are skipped"
+set -eu
+
+pins=$(cd "$(dirname "$0")/../tests/conformance/clients" && pwd)
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/hearth
+state=$(cat "$pins/requirements.txt" "$pins/package-lock.json" | sha256sum | cut -c 1-16)
+clients=$cache/clients-$state
+
+give_up() {
+    echo "fetch-clients: $1" >&2
+    exit 3
+}
+
+mkdir -p "$clients" 2>/dev/null || give_up "cannot make the cache folder $clients"
+work=$(mktemp -d "$cache/fetch.XXXXXX") || give_up "cannot write in $cache"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+fetch_python() {
+    python3 -m pip --version >/dev/null 2>&1 || {
+        echo "fetch-clients: pip is not installed (Debian: python3-pip)" >&2
+        return 1
+    }
+    timeout 600 python3 -m pip install --quiet --no-deps --disable-pip-version-check \
+        --target "$work/python" --requirement "$pins/requirements.txt" >"$work/log" 2>&1 || {
+        echo "fetch-clients: pip failed: $(grep -v '^$' "$work/log" | tail -n 1)" >&2
+        return 1
+    }
+    mv "$work/python" "$clients/python"
+}
+
+fetch_node() {
+    command -v npm >/dev/null || {
+        echo "fetch-clients: npm is not installed (Debian: npm)" >&2
+        return 1
+    }
+    mkdir "$work/node"
+    cp "$pins/package.json" "$pins/package-lock.json" "$work/node"
+    (cd "$work/node" && timeout 600 npm ci --ignore-scripts --no-audit --no-fund) >"$work/log" 2>&1 || {
+        echo "fetch-clients: npm failed: $(grep -v '^$' "$work/log" | tail -n 1)" >&2
+        return 1
+    }
+    mv "$work/node/node_modules" "$clients/node_modules"
+}
+
+[ -d "$clients/python" ] || fetch_python || true
+[ -d "$clients/node_modules" ] || fetch_node || true
+[ -d "$clients/python" ] || [ -d "$clients/node_modules" ] || give_up "none of the clients can be had"
+echo "$clients"

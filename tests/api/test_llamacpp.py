@@ -1,0 +1,145 @@
+"""llama-server's own endpoints, as raw requests."""
+import pytest
+
+from hearth_api import needs_bard
+
+pytestmark = needs_bard
+
+
+def complete(server, prompt="To be, or not to be", **more):
+    return server.post("/completion", {"prompt": prompt, "n_predict": 8, "seed": 7, **more})
+
+
+def test_stream_and_whole_agree(server):
+    whole = complete(server, return_tokens=True).json()
+    stream = complete(server, return_tokens=True, stream=True)
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    events = stream.events()
+    assert "".join(e["content"] for e in events) == whole["content"] != ""
+    assert [t for e in events for t in e["tokens"]] == whole["tokens"] and len(whole["tokens"]) == 8
+    assert [e["stop"] for e in events] == [False] * (len(events) - 1) + [True]
+    for last in (whole, events[-1]):
+        assert last["stop_type"] == "limit" and last["tokens_predicted"] == 8 and last["truncated"] is False
+        assert last["tokens_evaluated"] == last["timings"]["cache_n"] + last["timings"]["prompt_n"]
+        assert last["timings"]["predicted_n"] == 8 and last["timings"]["predicted_ms"] > 0
+        assert last["generation_settings"]["seed"] == 7 and last["generation_settings"]["n_predict"] == 8
+        assert last["prompt"].endswith("To be, or not to be") and last["model"] == "bard"
+
+
+def test_prompts_of_every_form(server):
+    ids = server.post("/tokenize", {"content": "To be", "add_special": True}).json()["tokens"]
+    plain = complete(server, "To be", temperature=0).json()["content"]
+    assert complete(server, ids, temperature=0).json()["content"] == plain
+    assert complete(server, [ids[0], "To be"], temperature=0).json()["content"] == plain
+    assert complete(server, {"prompt_string": "To be"}, temperature=0).json()["content"] == plain
+    both = complete(server, ["To be", ids], temperature=0).json()
+    assert [b["content"] for b in both] == [plain, plain] and [b["index"] for b in both] == [0, 1]
+    for bad in ([10 ** 7], 7, [[]], [{}], [True], [], {"prompt_string": "x", "multimodal_data": ["a"]}):
+        assert complete(server, bad).status == 400, bad
+
+
+def test_stop_word(server):
+    text = complete(server, n_predict=40).json()["content"]
+    word = text.strip()[4:7]
+    got = complete(server, n_predict=40, stop=["\u2603", word]).json()
+    assert got["stop_type"] == "word" and got["stopping_word"] == word and got["content"] == text.split(word)[0]
+
+
+def test_probabilities(server):
+    whole = complete(server, n_probs=3).json()
+    assert len(whole["completion_probabilities"]) == 8
+    for item in whole["completion_probabilities"]:
+        assert len(item["top_logprobs"]) == 3 and item["logprob"] <= 0 and item["id"] >= 0
+        assert bytes(item["bytes"]).decode(errors="replace") == item["token"]
+    events = complete(server, n_probs=3, stream=True).events()
+    assert [p["id"] for e in events for p in e.get("completion_probabilities", [])] \
+        == [p["id"] for p in whole["completion_probabilities"]]
+    assert "completion_probabilities" not in complete(server).json()
+
+
+def test_nothing_to_predict(server):
+    got = complete(server, n_predict=0).json()
+    assert got["content"] == "" and got["tokens_predicted"] == 0 and got["stop_type"] == "limit"
+
+
+def test_several_answers(server):
+    got = complete(server, n_cmpl=3, temperature=1.5).json()
+    assert [g["index"] for g in got] == [0, 1, 2] and len({g["content"] for g in got}) > 1
+
+
+@pytest.mark.parametrize("more", [{"grammar": "root ::= \"a\""}, {"json_schema": {}}, {"post_sampling_probs": True},
+                                  {"lora": [{"id": 0, "scale": 1}]}, {"t_max_predict_ms": 5}])
+def test_refused_by_name(server, more):
+    answer = complete(server, **more)
+    error = answer.error()
+    assert answer.status == error["code"] == 400 and error["type"] == "invalid_request_error"
+    assert next(iter(more)) in error["message"]
+
+
+def test_errors(server):
+    long = complete(server, "alas " * 5000)
+    assert long.status == 400 and long.error()["type"] == "exceed_context_size_error"
+    assert server.post("/completion", {"prompt": "x", "model": "nobody"}).error()["type"] == "not_found_error"
+    assert complete(server, n_predict="many").error()["code"] == 400
+    assert server.post("/completion", {}).status == 400
+
+
+def test_tokens_there_and_back(server):
+    text = "Alas, poor Yorick! \u00e9\u2603"
+    ids = server.post("/tokenize", {"content": text}).json()["tokens"]
+    assert server.post("/detokenize", {"tokens": ids}).json() == {"content": text}
+    pieces = server.post("/tokenize", {"content": text, "with_pieces": True}).json()["tokens"]
+    assert [p["id"] for p in pieces] == ids
+    raw = b"".join(p["piece"].encode() if isinstance(p["piece"], str) else bytes(p["piece"]) for p in pieces)
+    assert raw.decode() == text
+    assert any(isinstance(p["piece"], list) for p in pieces)  # a snowman is several bytes' tokens
+    more = server.post("/tokenize", {"content": text, "add_special": True}).json()["tokens"]
+    assert len(more) == len(ids) + 1 and more[1:] == ids
+    special = server.post("/tokenize", {"content": "<|end|>"}).json()["tokens"]
+    spelled = server.post("/tokenize", {"content": "<|end|>", "parse_special": False}).json()["tokens"]
+    assert len(special) == 1 < len(spelled)
+    assert server.post("/tokenize", {"content": ["Alas", *special]}).json()["tokens"][-1] == special[0]
+    assert server.post("/tokenize", {}).json() == {"tokens": []}
+    assert server.post("/detokenize", {"tokens": [-1]}).status == 400
+
+
+def test_apply_template(server):
+    messages = [{"role": "system", "content": "Speak."}, {"role": "user", "content": "Who is there?"}]
+    got = server.post("/apply-template", {"messages": messages}).json()["prompt"]
+    assert got.index("Speak.") < got.index("Who is there?") and got.endswith("<|bard|>")
+    closed = server.post("/apply-template", {"messages": messages, "add_generation_prompt": False}).json()["prompt"]
+    assert got == closed + "<|bard|>"
+    # what it gives is what a conversation becomes
+    ids = server.post("/tokenize", {"content": got}).json()["tokens"]
+    chat = server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 1}).json()
+    assert chat["usage"]["prompt_tokens"] == len(ids)
+    assert server.post("/apply-template", {"messages": []}).status == 400
+
+
+def test_props_and_slots(server):
+    props = server.get("/props").json()
+    slots = server.get("/slots").json()
+    assert props["total_slots"] == len(slots) > 0
+    assert props["default_generation_settings"]["n_ctx"] == slots[0]["n_ctx"] > 0
+    assert props["default_generation_settings"]["params"]["temperature"] > 0
+    assert "messages" in props["chat_template"] and props["modalities"] == {"vision": False, "audio": False}
+    assert props["eos_token"] == "<|end|>"
+    assert server.get("/slots?fail_on_no_slot=1").status == 200
+    assert server.post("/props", {}).status == 501
+    assert server.get("/props?model=nobody").status == 404
+
+
+def test_infill_needs_a_model_for_it(server):
+    answer = server.post("/infill", {"input_prefix": "def f(", "input_suffix": "return x", "n_predict": 4})
+    assert answer.status == 501 and answer.error()["type"] == "not_supported_error"
+
+
+def test_metrics(server):
+    def figure(name):
+        rows = [l for l in server.get("/metrics").body.decode().split("\n") if l.startswith(f"llamacpp:{name} ")]
+        return float(rows[0].split()[1])
+
+    before = figure("tokens_predicted_total")
+    complete(server)
+    assert figure("tokens_predicted_total") >= before + 8
+    assert figure("prompt_tokens_total") > 0 and figure("requests_processing") >= 0

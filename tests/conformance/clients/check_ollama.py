@@ -1,0 +1,84 @@
+"""Ollama's own library for Python against the server at HEARTH_URL; run by test_ollama_clients.py."""
+import asyncio
+import concurrent.futures
+import os
+import urllib.request
+
+import ollama
+import pytest
+
+URL, MODEL = os.environ["HEARTH_URL"], os.environ["HEARTH_MODEL"]
+CLIENT = ollama.Client(host=URL)
+OPTIONS = {"num_predict": 12, "seed": 7}
+USER = [{"role": "user", "content": "Who is there?"}]
+
+
+def test_lists():
+    assert f"{MODEL}:latest" in [m.model for m in CLIENT.list().models]
+    assert CLIENT.show(MODEL).details.format == "gguf"
+    CLIENT.generate(MODEL, "x", options={"num_predict": 1})
+    assert f"{MODEL}:latest" in [m.model for m in CLIENT.ps().models]
+
+
+def test_chat_and_stream():
+    whole = CLIENT.chat(MODEL, USER, options=OPTIONS)
+    parts = list(CLIENT.chat(MODEL, USER, options=OPTIONS, stream=True))
+    assert "".join(p.message.content for p in parts) == whole.message.content != ""
+    for end in (whole, parts[-1]):
+        assert end.done and end.done_reason in ("stop", "length")
+        assert end.total_duration > 0 and end.eval_duration > 0 and end.prompt_eval_duration > 0
+        assert end.prompt_eval_count > 0 and end.eval_count > 0
+
+
+def test_generate_and_stop():
+    whole = CLIENT.generate(MODEL, "To be", options=OPTIONS)
+    stop = whole.response.strip()[3:5]
+    cut = CLIENT.generate(MODEL, "To be", options={**OPTIONS, "stop": [stop]})
+    assert cut.response == whole.response.split(stop)[0] and cut.done_reason == "stop"
+    assert CLIENT.generate(MODEL, "And?", context=whole.context, options=OPTIONS).prompt_eval_count \
+        > len(whole.context)
+
+
+def test_embeddings():
+    got = CLIENT.embed(MODEL, ["To be", "or not to be"])
+    assert len(got.embeddings) == 2 and len(got.embeddings[0]) == len(got.embeddings[1]) > 8
+    assert len(CLIENT.embeddings(MODEL, "To be").embedding) == len(got.embeddings[0])
+
+
+def test_errors():
+    with pytest.raises(ollama.ResponseError) as missing:
+        CLIENT.chat("nobody", USER)
+    assert missing.value.status_code == 404
+    with pytest.raises(ollama.ResponseError) as wrong:
+        list(CLIENT.generate(MODEL, "x", options={"temperature": "hot"}, stream=True))
+    assert wrong.value.status_code == 400 and "temperature" in wrong.value.error
+
+
+def test_cancelled_stream():
+    def cancelled():
+        with urllib.request.urlopen(URL + "/metrics") as r:
+            return next(float(l.split()[1]) for l in r.read().decode().split("\n") if l.startswith("hearth_cancelled_total "))
+
+    before = cancelled()
+    stream = CLIENT.generate(MODEL, "O", stream=True, options={"num_predict": 900, "ignore_eos": True})
+    assert next(stream).response is not None
+    stream.close()
+    while cancelled() == before:
+        pass
+
+
+def test_twenty_at_once():
+    def ask(seed):
+        return CLIENT.chat(MODEL, USER, options={**OPTIONS, "seed": seed}).message.content
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        got = list(pool.map(ask, [i % 4 for i in range(20)]))
+    assert all(got[i] == got[i % 4] for i in range(20))
+
+
+def test_async():
+    async def ask():
+        one = ollama.AsyncClient(host=URL)
+        return [p.message.content async for p in await one.chat(MODEL, USER, options=OPTIONS, stream=True)]
+
+    assert "".join(asyncio.run(ask()))

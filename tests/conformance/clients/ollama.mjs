@@ -1,0 +1,60 @@
+// Ollama's own library for JavaScript against a server: node ollama.mjs URL MODEL. Says "ok" and what it did.
+import assert from 'node:assert/strict'
+import { Ollama } from 'ollama'
+
+const [host, model] = process.argv.slice(2)
+const client = new Ollama({ host })
+const options = { num_predict: 12, seed: 7 }
+const messages = [{ role: 'user', content: 'Who is there?' }]
+
+const list = await client.list()
+assert(list.models.some((m) => m.name === `${model}:latest`))
+assert.equal((await client.show({ model })).details.format, 'gguf')
+
+const whole = await client.chat({ model, messages, options })
+assert(whole.message.content.length > 0)
+assert(whole.done && ['stop', 'length'].includes(whole.done_reason))
+for (const key of ['total_duration', 'prompt_eval_duration', 'eval_duration', 'prompt_eval_count', 'eval_count'])
+  assert(Number.isInteger(whole[key]) && whole[key] > 0, key)
+
+let text = ''
+let last
+for await (const part of await client.chat({ model, messages, options, stream: true })) {
+  text += part.message.content
+  last = part
+}
+assert.equal(text, whole.message.content)
+assert.equal(last.eval_count, whole.eval_count)
+
+const generated = await client.generate({ model, prompt: 'To be', options })
+const stop = generated.response.trim().slice(3, 5)
+const cut = await client.generate({ model, prompt: 'To be', options: { ...options, stop: [stop] } })
+assert.equal(cut.response, generated.response.split(stop)[0])
+assert.equal(cut.done_reason, 'stop')
+
+const vectors = await client.embed({ model, input: ['To be', 'or not to be'] })
+assert.equal(vectors.embeddings.length, 2)
+assert.equal(vectors.embeddings[0].length, vectors.embeddings[1].length)
+assert((await client.embeddings({ model, prompt: 'To be' })).embedding.length > 0)
+
+await assert.rejects(client.chat({ model: 'nobody', messages }), (e) => e.status_code === 404 && /not found/.test(e.message))
+await assert.rejects(client.generate({ model, prompt: 'x', options: { temperature: 'hot' } }), /temperature/)
+await assert.rejects(client.pull({ model: 'x', stream: false }), /501|not fetched/)
+
+const endless = await client.generate({ model, prompt: 'O', stream: true, options: { ignore_eos: true, num_predict: 900 } })
+let parts = 0
+await assert.rejects(
+  (async () => {
+    for await (const part of endless) if (part.response && ++parts === 3) endless.abort()
+  })(),
+  { name: 'AbortError' },
+)
+assert.equal(parts >= 3, true)
+
+const many = await Promise.all(
+  Array.from({ length: 20 }, (_, i) => client.chat({ model, messages, options: { ...options, seed: i % 4 } })),
+)
+for (let i = 4; i < 20; i++) assert.equal(many[i].message.content, many[i % 4].message.content)
+
+assert((await client.ps()).models.some((m) => m.name === `${model}:latest`))
+console.log('ok', text.length, parts, many.length)
