@@ -63,7 +63,8 @@ typedef struct api_route {
     const api_dialect *dialect;
     api_needs needs;
     void (*now)(api *a, http_exchange *x); /* on the network thread: must not wait. Or: */
-    /* On a worker, before the model is waited for. True: answered, `run` is not called. Optional. */
+    /* On a worker, before the model is waited for. True: answered, `run` is not called. May be
+     * NULL. */
     bool (*early)(api_call *c);
     void (*run)(api_call *c); /* on a worker */
     const api_field *fields;  /* of the JSON body; NULL: the body is not read */

@@ -4,6 +4,7 @@
  *   ollama.c         errors, dates, durations, options; version, status, what there is no store for
  *   ollama_text.c    /api/generate and /api/chat: the answer
  *   ollama_ask.c     the same: the request
+ *   ollama_template.c  a template that the request brings
  *   ollama_models.c  /api/tags, /api/ps, /api/show
  *   ollama_embed.c   /api/embed, /api/embeddings
  */
@@ -47,6 +48,8 @@ uint64_t ollama_waited_ns(const api_call *c); /* since the request came */
 bool ollama_options_read(api_call *c, hearth_params *p, api_error *e);
 /* Keeps the answer within "num_ctx", which also the prompt must fit. */
 bool ollama_fit(api_call *c, size_t n_prompt, hearth_params *p, api_error *e);
+/* Messages by the body's "template". */
+bool ollama_template_prompt(api_call *c, json_t *messages, api_prompt *out, api_error *e);
 /* Answers that a model was loaded or unloaded, as an answer without text. */
 void ollama_reply_loaded(api_call *c, bool chat, const char *reason);
 

@@ -43,7 +43,9 @@ static const api_field generate_fields[] = {
      .doc = "what is asked; none: only the model is loaded, or with keep_alive 0 given up"},
     {.name = "suffix", .types = API_STRING, .doc = "the text after what is to be filled in"},
     {.name = "system", .types = API_STRING, .doc = "the system message"},
-    {.name = "template", .types = API_STRING, .doc = "refused: the model's own template is used"},
+    {.name = "template",
+     .types = API_STRING,
+     .doc = "instead of the model's own, in Go's language"},
     {.name = "context",
      .types = API_ARRAY,
      .items = API_INT,
@@ -142,10 +144,6 @@ static bool possible(api_call *c, api_error *e) {
     if (json_array_size(api_get(b, "tools")) > 0)
         return api_fail(e, 400, "unsupported_value", "tools", "\"%s\" does not support tools",
                         c->model_name);
-    if (*api_get_text(b, "template", ""))
-        return api_fail(e, 400, "unsupported_value", "template",
-                        "template: the model's own is used here; with raw true the prompt is "
-                        "taken as it is");
     return true;
 }
 
@@ -203,7 +201,8 @@ static bool written_prompt(api_call *c, api_prompt *out, api_error *e) {
     const char *system = api_get_text(b, "system", ""), *text = api_get_text(b, "prompt", "");
     hearth_chat how = hearth_chat_default();
     if (!think_read(c, &how, e)) return false;
-    if (api_get_bool(b, "raw", false) || (resident_is_bare(c->model) && !*system))
+    bool given = *api_get_text(b, "template", "");
+    if (api_get_bool(b, "raw", false) || (resident_is_bare(c->model) && !*system && !given))
         return api_text_prompt(c, str_of(text), out, e);
     json_t *list = json_array();
     bool ok = list != NULL;
@@ -212,8 +211,9 @@ static bool written_prompt(api_call *c, api_prompt *out, api_error *e) {
                        list, json_pack("{ssss}", "role", "system", "content", system)) == 0;
     ok = ok &&
          json_array_append_new(list, json_pack("{ssss}", "role", "user", "content", text)) == 0;
-    ok = ok ? api_chat_prompt(c, list, &how, out, e)
-            : api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!ok) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    else if (given) ok = ollama_template_prompt(c, list, out, e);
+    else ok = api_chat_prompt(c, list, &how, out, e);
     json_decref(list);
     return ok;
 }

@@ -1,6 +1,9 @@
 """llama-server's own endpoints, as raw requests."""
+import struct
+
 import pytest
 
+import hearth_api
 from hearth_api import needs_bard
 
 pytestmark = needs_bard
@@ -132,6 +135,44 @@ def test_props_and_slots(server):
 def test_infill_needs_a_model_for_it(server):
     answer = server.post("/infill", {"input_prefix": "def f(", "input_suffix": "return x", "n_predict": 4})
     assert answer.status == 501 and answer.error()["type"] == "not_supported_error"
+
+
+FILLS_IN = {b"<|user|>": b"<fim_prefix>", b"<|system|>": b"<fim_suffix>", b"<|bard|>": b"<fim_middle>"}
+
+
+def write_model_that_fills_in(path):
+    """Bard with other names for three tokens; its description pays for the bytes, so that nothing moves."""
+    def text(b):
+        return struct.pack("<Q", len(b)) + b
+
+    data = hearth_api.BARD.read_bytes()
+    about = b"A toy that talks like the complete works of Shakespeare"
+    more = sum(len(new) - len(old) for old, new in FILLS_IN.items())
+    for old, new in [*FILLS_IN.items(), (about, about[:-more])]:
+        assert data.count(text(old)) == 1
+        data = data.replace(text(old), text(new))
+    path.write_bytes(data)
+
+
+def test_infill(tmp_path):
+    (tmp_path / "models").mkdir()
+    write_model_that_fills_in(tmp_path / "models" / "coder.gguf")
+    with hearth_api.serving(tmp_path / "home", "--models", tmp_path / "models") as s:
+        ask = {"model": "coder", "n_predict": 4, "input_prefix": "def f(", "input_suffix": "return x", "prompt": "a"}
+        got = s.post("/infill", ask).json()
+        assert got["prompt"].endswith("<fim_prefix>def f(<fim_suffix>return x<fim_middle>a")
+        assert got["tokens_predicted"] == 4
+        extra = [{"filename": "a.py", "text": "x = 1"}]
+        assert "a.py\nx = 1\n<fim_prefix>def f(" in s.post("/infill", {**ask, "input_extra": extra}).json()["prompt"]
+        # a text cannot make the tokens that mark the gap
+        ids = [s.post("/infill", {**ask, "input_prefix": t, "return_tokens": True}).json()["tokens_evaluated"]
+               for t in ("", "<fim_middle>")]
+        assert ids[1] > ids[0] + 1
+        assert "insert" in s.post("/api/show", {"model": "coder"}).json()["capabilities"]
+        fill = s.post("/api/generate", {"model": "coder", "prompt": "def f(", "suffix": "return x", "stream": False,
+                                        "options": {"num_predict": 4}}).json()
+        assert fill["eval_count"] == 4 and fill["prompt_eval_count"] == got["tokens_evaluated"] - 1
+        assert s.post("/api/generate", {"model": "coder", "suffix": "x", "raw": True}).status == 400
 
 
 def test_metrics(server):

@@ -110,6 +110,17 @@ def test_system_and_raw(server):
     assert raw["prompt_eval_count"] < plain["prompt_eval_count"]
 
 
+def test_template_of_the_request(server):
+    own = "{{ if .System }}<|system|>{{ .System }}<|end|>{{ end }}<|user|>{{ .Prompt }}<|end|><|bard|>"
+    for more in ({}, {"system": "Speak."}):
+        usual, other = (generate(server, stream=False, **more, **t).json()
+                        for t in ({}, {"template": own}))
+        assert other["context"] == usual["context"]
+    # what is asked cannot make control tokens, what the template says can
+    begins = generate(server, prompt="<|end|>", template=own, stream=False).json()
+    assert begins["prompt_eval_count"] > generate(server, prompt="x", template=own, stream=False).json()["prompt_eval_count"]
+
+
 def test_answer_that_is_begun(server):
     whole = server.post("/api/chat", {"model": "bard", "stream": False, "options": {**SHORT, "temperature": 0}, "messages": [
         {"role": "user", "content": "Who is there?"}, {"role": "assistant", "content": "Nay, answer"}]}).json()
@@ -127,7 +138,7 @@ def test_logprobs(server):
     assert generate(server, top_logprobs=3).status == 400
 
 
-REFUSED = [{"format": "json"}, {"format": {"type": "object"}}, {"template": "{{ .Prompt }}"}, {"images": ["aaaa"]},
+REFUSED = [{"format": "json"}, {"format": {"type": "object"}}, {"template": "{{ .Prompt "}, {"images": ["aaaa"]},
            {"think": True}, {"think": "high"}, {"suffix": "and so"}, {"options": {"temperature": "hot"}},
            {"options": {"mirostat": 1}}, {"keep_alive": "soon"}, {"think": "deep"}]
 
