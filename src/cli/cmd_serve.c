@@ -68,6 +68,10 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
     o->models.engine.step_ms = (int32_t)cli_int(a, "step-ms", 0);
     const char *ram = cli_text(a, "cache-ram", NULL);
     if (ram && !amount_bytes("--cache-ram", ram, &o->models.engine.kv_bytes, e)) return false;
+    o->models.engine.cache_disk = cli_text(a, "cache-disk", NULL);
+    const char *disk = cli_text(a, "cache-disk-size", NULL);
+    if (disk && !amount_bytes("--cache-disk-size", disk, &o->models.engine.cache_disk_bytes, e))
+        return false;
     return keep_alive_of(cli_text(a, "keep-alive", "5m"), &o->models.keep_alive_s, e);
 }
 
@@ -223,6 +227,10 @@ static const cli_option options[] = {
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache; default f16", 0, 0},
     {"cache-ram", 0, CLI_TEXT, "SIZE",
      "memory for conversations and kept prefixes of each model: 4G, 512M; default: what fits", 0,
+     0},
+    {"cache-disk", 0, CLI_FILE, "DIR",
+     "keep what prompts have in common in files there too, so that it survives a restart", 0, 0},
+    {"cache-disk-size", 0, CLI_TEXT, "SIZE", "at most so much of it, such as 20G (default 8G)", 0,
      0},
     {"step-ms", 0, CLI_INT, "MS",
      "longest time between two tokens of an answer while others' prompts are read; default 100", 1,

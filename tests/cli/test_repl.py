@@ -184,7 +184,7 @@ def test_full_context(home):
     said = chat.say("/set max-tokens -1") + chat.say("Who art thou?")
     assert "the context of 64 tokens is full" in said and "/clear" in said
     before = chat.messages()
-    said = chat.say("And now?")
+    said = chat.say("And now? " * 20)  # longer than what the first answer can have left
     assert "64" in said and "/clear" in said
     assert chat.messages() == before
     chat.say("/clear")
