@@ -14,7 +14,7 @@ import hearth_api  # noqa: E402
 
 CLIENTS = pathlib.Path(os.environ.get("HEARTH_CLIENTS") or "/nonexistent")
 SMOLLM2 = os.environ.get("HEARTH_SMOLLM2") or "/nonexistent"
-MODELS = ["bard"] + (["SmolLM2-135M-Instruct.Q4_1"] if os.path.exists(SMOLLM2) else [])
+MODELS = ["bard"] + ([pathlib.Path(SMOLLM2).stem] if os.path.exists(SMOLLM2) else [])
 pytestmark = [hearth_api.needs_bard,
               pytest.mark.skipif(not CLIENTS.exists(), reason="the clients are not here (HEARTH_CLIENTS)")]
 
