@@ -235,9 +235,9 @@ typedef struct hearth_engine_options {
      * which. */
     int32_t step_ms;
     int32_t max_queued; /* requests that wait to be let in; more are refused; 0 = 1024 */
-    /* Folder where pages of finished prefixes are kept as well, so that they survive a restart; NULL:
-     * none. Made where it is missing, readable by its owner only. What another model, another type of
-     * pages or another version has left there is passed over. */
+    /* Folder where pages of finished prefixes are kept as well, so that they survive a restart;
+     * NULL: none. Made where it is missing, readable by its owner only. What another model, another
+     * type of pages or another version has left there is passed over. */
     const char *cache_disk;
     uint64_t cache_disk_bytes; /* at most; what was longest unused goes; 0 = 8 GiB */
 } hearth_engine_options;
@@ -248,8 +248,9 @@ int32_t hearth_engine_ctx(const hearth_engine *g); /* the context in force, toke
 int hearth_engine_threads(const hearth_engine *g);
 
 /* Publishes a prefix to all owners: they find its full pages of 64 tokens as if they had computed
- * them, and it is never given up while the engine lives. Waits until it is computed. HEARTH_NO_FIT when
- * a request of full length would not fit beside all that is published; HEARTH_USAGE below 64 tokens. */
+ * them, and it is never given up while the engine lives. Waits until it is computed. HEARTH_NO_FIT
+ * when a request of full length would not fit beside all that is published; HEARTH_USAGE below 64
+ * tokens. */
 bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n, hearth_err *e);
 
 /* Upper bounds of the step times' classes, in seconds; the last class has none. */
@@ -368,15 +369,15 @@ typedef struct hearth_embed_params {
     void *stop_ud;
 } hearth_embed_params;
 
-/* Vectors of n texts, [n][*dim] in *out, the caller's by hearth_free. Any number of calls at a time,
- * from any threads; they wait, and the engine puts them together. p may be NULL. n_tokens: [n] or
- * NULL. HEARTH_NO_FIT names the text that is too long, and what fits; HEARTH_BUSY as hearth_submit;
- * HEARTH_INTERRUPTED when stop said so. */
+/* Vectors of n texts, [n][*dim] in *out, the caller's by hearth_free. Any number of calls at a
+ * time, from any threads; they wait, and the engine puts them together. p may be NULL. n_tokens:
+ * [n] or NULL. HEARTH_NO_FIT names the text that is too long, and what fits; HEARTH_BUSY as
+ * hearth_submit; HEARTH_INTERRUPTED when stop said so. */
 bool hearth_embed(hearth_engine *g, const hearth_input *in, size_t n, const hearth_embed_params *p,
                   float **out, int32_t *dim, int32_t *n_tokens, hearth_err *e);
 /* How well each of n texts answers the query, in scores [n]: higher is better. A classifier's own
- * number, or, of models that say yes or no, the probability of yes. Texts only, no ids. n_tokens: of
- * all, or NULL. */
+ * number, or, of models that say yes or no, the probability of yes. Texts only, no ids. n_tokens:
+ * of all, or NULL. */
 bool hearth_rerank(hearth_engine *g, const hearth_input *query, const hearth_input *docs, size_t n,
                    const hearth_embed_params *p, float *scores, int32_t *n_tokens, hearth_err *e);
 

@@ -1,21 +1,25 @@
 /* Pages on disk: full pages of finished prefixes, one file each, which survive a restart.
  *
- * A page's name is a keyed hash of everything that its bytes follow from: the version of this format,
- * the model, the type of the pages, the kernels' variant, the owner, and all tokens up to its end. So
- * what was made otherwise, or for somebody else, is never found, and a name tells nothing. The key is
- * a file in the folder, readable by its owner only. A file is a header, the bytes of the page in every
- * group, and a code over both by a key made from the folder's and the header; what has another length
- * or another code is said once, removed, and computed again.
+ * A page's name is a keyed hash of everything that its bytes follow from: the version of this
+ * format, the model, the type of the pages, the kernels' variant, the owner, and all tokens up to
+ * its end. So what was made otherwise, or for somebody else, is never found, and a name tells
+ * nothing. The key is a file in the folder, readable by its owner only. A file is a header, the
+ * bytes of the page in every group, and a code over both by a key made from the folder's and the
+ * header; what has another length or another code is said once, removed, and computed again.
  *
- * Files are written by a thread of its own, straight from the pages of a sequence that it is lent: full
- * pages never change. Reading is done by the engine's thread. When the files are more than the limit,
- * those longest unused go.
+ * Files are written by a thread of its own, straight from the pages of a sequence that it is lent:
+ * full pages never change. Reading is done by the engine's thread. When the files are more than the
+ * limit, those longest unused go.
  *
- * disk_open .. disk_lend and disk_take are the engine's thread's. The thread calls `idle` whenever a
- * loan can be taken back.
+ * disk_open .. disk_lend and disk_take are the engine's thread's. The thread calls `idle` whenever
+ * a loan can be taken back.
  *
  *     disk_page at; disk_first(d, "alice", &at);
- *     while (...) { disk_next(d, &at, tokens); if (!disk_read(d, &at, pages)) break; tokens += KV_PAGE; }
+ *     while (...) {
+ *         disk_next(d, &at, tokens);
+ *         if (!disk_read(d, &at, pages)) break;
+ *         tokens += KV_PAGE;
+ *     }
  */
 #ifndef HEARTH_ENGINE_DISK_H
 #define HEARTH_ENGINE_DISK_H
@@ -57,8 +61,9 @@ bool disk_read(disk *d, const disk_page *p, void *const *pages);
 /* Lends a sequence's full pages, to be written where they are not on disk yet. False: there is too
  * much to write already. Until it comes back by disk_take, the sequence is not touched. */
 bool disk_lend(disk *d, kv_seq *s, const char *owner, const int32_t *tokens, int32_t n);
-/* A sequence that is written; NULL: none. *tokens is the caller's, by free. `now`: what is not being
- * written this moment comes back unwritten, and the rest as soon as its page is; it is waited for. */
+/* A sequence that is written; NULL: none. *tokens is the caller's, by free. `now`: what is not
+ * being written this moment comes back unwritten, and the rest as soon as its page is; it is waited
+ * for. */
 kv_seq *disk_take(disk *d, int32_t **tokens, bool now);
 void disk_flush(disk *d); /* waits until everything lent is written; for tests and the end */
 

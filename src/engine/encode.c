@@ -2,8 +2,8 @@
  *
  * An encoder's request is read whole in one step, so it has no state between steps: its keys and
  * values are scratch, and preempting it loses nothing. A decoder's request goes through engine_step
- * like any other, and leaves behind what is taken here; a mean is added up in the order of positions,
- * however the text was cut.
+ * like any other, and leaves behind what is taken here; a mean is added up in the order of
+ * positions, however the text was cut.
  */
 #include <math.h>
 #include <stdlib.h>

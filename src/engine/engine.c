@@ -449,7 +449,8 @@ static void engine_delete(hearth_engine *g) {
     free(g);
 }
 
-/* A first guess at what steps cost: weights read at 8 GB/s, 50 G multiply-adds a second a thread. */
+/* A first guess at what steps cost: weights read at 8 GB/s, 50 G multiply-adds a second a
+ * thread. */
 static void cost_guess(hearth_engine *g) {
     const model *m = g->model->inner;
     const model_params *p = model_params_of(m);

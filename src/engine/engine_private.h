@@ -254,7 +254,8 @@ static inline bool fill_wanted(const hearth_engine *g, const hearth_request *r) 
 }
 /* r ends: what becomes of its pages. */
 void fill_part(hearth_engine *g, hearth_request *r);
-/* Takes back what has been written, or, `now`, one that may not have been. False: there was none. */
+/* Takes back what has been written, or, `now`, one that may not have been. False: there was
+ * none. */
 bool fill_take_back(hearth_engine *g, bool now);
 
 /* encode.c */

@@ -1,12 +1,12 @@
-/* Pages that nobody here has to compute: those that an administrator has published, and those that are
- * on disk; and how pages get there.
+/* Pages that nobody here has to compute: those that an administrator has published, and those that
+ * are on disk; and how pages get there.
  *
- * Published pages are copied into the owner's own part of the tree, page by page as they are wanted:
- * so what an owner goes on with stays its own, and the tree needs to know nothing of it. Disk pages are
- * read into fresh pages in the same way. Both are then like computed ones.
+ * Published pages are copied into the owner's own part of the tree, page by page as they are
+ * wanted: so what an owner goes on with stays its own, and the tree needs to know nothing of it.
+ * Disk pages are read into fresh pages in the same way. Both are then like computed ones.
  *
- * When a request ends, its sequence is lent to the disk's thread instead of being given up, and comes
- * back when its full pages are written; where memory is wanted meanwhile, it is called back.
+ * When a request ends, its sequence is lent to the disk's thread instead of being given up, and
+ * comes back when its full pages are written; where memory is wanted meanwhile, it is called back.
  */
 #include <sodium.h>
 #include <stdio.h>

@@ -2,9 +2,10 @@
  *
  * An encoder with a classifier reads query and text as a pair, between the marks that its tokenizer
  * puts around texts. A decoder is asked in words, by the template that its file brings
- * (tokenizer.chat_template.rerank, with {query} and {document}) or else by that of Qwen3's rerankers,
- * and judges by its classifier or by the logits of "yes" and "no". Control tokens are made only from
- * the template's own text, and what stands between two of them is encoded as one piece.
+ * (tokenizer.chat_template.rerank, with {query} and {document}) or else by that of Qwen3's
+ * rerankers, and judges by its classifier or by the logits of "yes" and "no". Control tokens are
+ * made only from the template's own text, and what stands between two of them is encoded as one
+ * piece.
  */
 #include <math.h>
 #include <stdlib.h>

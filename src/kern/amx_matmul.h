@@ -3,9 +3,9 @@
  * TILE_CONFIG(p), TILE_RELEASE(), TILE_ZERO(t), TILE_LOAD(t, p, step), TILE_STORE(t, p, step) and
  * TILE_DOT(c, a, b) (TDPBSSD); amx.c has the CPU's, the tests have them in plain C.
  *
- * C (16 tokens x 16 rows of int32) += A (16 tokens x K bytes) * B (K/4 x 16 rows x 4 bytes). A chunk
- * unpacked by AVX-512 is B as it stands: a vector of a panel is one row of B. The offset is taken
- * from the weights there, once for all tokens; signed, every type fits into a byte.
+ * C (16 tokens x 16 rows of int32) += A (16 tokens x K bytes) * B (K/4 x 16 rows x 4 bytes). A
+ * chunk unpacked by AVX-512 is B as it stands: a vector of a panel is one row of B. The offset is
+ * taken from the weights there, once for all tokens; signed, every type fits into a byte.
  *
  * A tile could hold K = 64, but its sum has one scale only where K is one block of 32 (or a
  * sub-block of 16): kern.h fixes that each is summed exactly and then scaled by itself. So A and B
@@ -75,7 +75,8 @@ static bool amx_unpack(const kern_format *f, const uint8_t *chunk, int kc, amx_w
     return true;
 }
 
-/* m tokens' part of a chunk; the rest of the tile is zero. e0: the chunk's first element in a row. */
+/* m tokens' part of a chunk; the rest of the tile is zero. e0: the chunk's first element in a
+ * row. */
 static void amx_gather(const kern_format *f, const kern_act *a, const int32_t *rows, int t0, int m,
                        int64_t e0, int kc, amx_work *x) {
     const int subs = KERN_BLOCK / f->sub;

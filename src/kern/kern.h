@@ -2,8 +2,8 @@
  *
  * This header states what is computed, to the bit where that is possible; ref.c is the slow truth,
  * avx2.c, avx512.c, neon.c, ... are fast, pick.c chooses at start from what the CPU has
- * (HEARTH_CPU=ref, avx2, avxvnni, avx512, amx, neon-base, neon or neon-i8mm forces one). Kernels are
- * pure functions on the caller's memory; any thread; they know panels, pages and rows, but no
+ * (HEARTH_CPU=ref, avx2, avxvnni, avx512, amx, neon-base, neon or neon-i8mm forces one). Kernels
+ * are pure functions on the caller's memory; any thread; they know panels, pages and rows, but no
  * model.
  *
  * ---- Weights: panels ----------------------------------------------------------------------------
@@ -182,8 +182,8 @@ const char *const *kern_names(void);
  * saw nothing give zeros. Plain C, the same for every variant. */
 void kern_attn_merge(int n, const float *m, const float *l, const float *const *acc, int head_dim_v,
                      const float *sink, float *out);
-/* y = (x - mean) / sqrt(variance + eps) * w + b; b NULL means 0. y may be x. For encoders, as is the
- * next one; plain C, the same for every variant. */
+/* y = (x - mean) / sqrt(variance + eps) * w + b; b NULL means 0. y may be x. For encoders, as is
+ * the next one; plain C, the same for every variant. */
 void kern_layernorm(const float *x, const float *w, const float *b, float eps, int64_t n, float *y);
 /* x = x * (1 + erf(x / sqrt 2)) / 2, to 2e-7 of |x| */
 void kern_gelu_erf(float *x, int64_t n);

@@ -34,8 +34,8 @@ static uint32_t saved_state(void) {
     return low;
 }
 
-/* Linux gives the 8 KiB of tile registers only to a process that asked; it then holds for all of its
- * threads. */
+/* Linux gives the 8 KiB of tile registers only to a process that asked; it then holds for all of
+ * its threads. */
 static bool tiles_granted(void) {
     const long arch_req_xcomp_perm = 0x1023, tile_data = 18;
     return syscall(SYS_arch_prctl, arch_req_xcomp_perm, tile_data) == 0;

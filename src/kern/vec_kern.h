@@ -1,4 +1,5 @@
-/* A whole variant from one set of vectors. A variant's file is its name, its vec_<set>.h, then this:
+/* A whole variant from one set of vectors. A variant's file is its name, its vec_<set>.h, then
+ * this:
  *
  *     #define VEC_NAME "avx2"
  *     #include "kern/vec_avx2.h"

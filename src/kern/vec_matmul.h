@@ -87,8 +87,8 @@ typedef struct chunk_view {
     size_t ahead; /* bytes to the same place of the next chunk */
 } chunk_view;
 
-/* Up to TILE tokens' part of a chunk. Types with a minimum have no offset: they need dsum, the others
- * start. */
+/* Up to TILE tokens' part of a chunk. Types with a minimum have no offset: they need dsum, the
+ * others start. */
 typedef struct tokens {
     int32_t start[TILE][16]; /* -offset * sum, per sub-block */
     float dsum[TILE][16];    /* d * sum, per sub-block */
@@ -218,8 +218,8 @@ VEC_INLINE int plane_step(planes_kind wk) {
 }
 
 #ifdef VEC_PAIRS
-/* One sub-block of staged weights by pairs of rows and tokens; the same numbers as tile_dots'. Of an
- * odd token the partner is itself. */
+/* One sub-block of staged weights by pairs of rows and tokens; the same numbers as tile_dots'. Of
+ * an odd token the partner is itself. */
 VEC_INLINE void tile_dots_pairs(class_of cl, int V, int N, const chunk_view *v, const tokens *t,
                                 int j0, int b, int s, ivec dot[TILE][VECS]) {
     const int subs = KERN_BLOCK / cl.sub, at = b * subs + s, pairs = (N + 1) / 2;

@@ -1,7 +1,7 @@
-/* Vectors of 4 floats or 16 bytes; see vec_avx512.h for what the names mean. Shared by the three NEON
- * variants: they include this and then say what a dot product is. A vector of weights is four rows
- * by four elements; a dot product takes its four of the token's values out of 16 that are loaded
- * together (VEC_Q_GROUPS), so that a token costs one load for four groups.
+/* Vectors of 4 floats or 16 bytes; see vec_avx512.h for what the names mean. Shared by the three
+ * NEON variants: they include this and then say what a dot product is. A vector of weights is four
+ * rows by four elements; a dot product takes its four of the token's values out of 16 that are
+ * loaded together (VEC_Q_GROUPS), so that a token costs one load for four groups.
  */
 #ifndef HEARTH_KERN_VEC_NEON_H
 #define HEARTH_KERN_VEC_NEON_H

@@ -1,6 +1,6 @@
-/* Dot products of the NEON that every 64-bit ARM has (Cortex-A53, A72 ...): products in 16 bits, added
- * in pairs, then into 32. Both sides are signed: weights above 127 are made so, w - 128, and two
- * products of 128 * 127 stay under 2^15.
+/* Dot products of the NEON that every 64-bit ARM has (Cortex-A53, A72 ...): products in 16 bits,
+ * added in pairs, then into 32. Both sides are signed: weights above 127 are made so, w - 128, and
+ * two products of 128 * 127 stay under 2^15.
  */
 #ifndef HEARTH_KERN_VEC_NEON_BASE_H
 #define HEARTH_KERN_VEC_NEON_BASE_H

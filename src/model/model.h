@@ -8,8 +8,8 @@
  * Rows: every row is one token of one sequence at one position. Rows of one sequence are contiguous
  * and ascending; keys and values of all rows are written before any is read, so a chunk of prefill,
  * single tokens of many sequences, and drafts are all the same call. A row's result does not depend
- * on the other rows of the batch. An encoder's sequences come whole, from position 0, and their pages
- * are scratch: nothing of them is wanted after the call.
+ * on the other rows of the batch. An encoder's sequences come whole, from position 0, and their
+ * pages are scratch: nothing of them is wanted after the call.
  *
  *     model *m = model_open("x.gguf", NULL, &e);
  *     model_exec *x = model_exec_new(m, team, KERN_KV_F16, 512, &e);

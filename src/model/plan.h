@@ -25,7 +25,8 @@
  *
  * An encoder differs in this: every row sees its whole sequence, which must be in one batch; keys
  * and values are wanted within their layer only, so that all layers write to the same place; NORM
- * is x = layernorm(x + y, w, b), h = x, with `keep`; and GATE_UP may have no gate: f = glu(W h + b).
+ * is x = layernorm(x + y, w, b), h = x, with `keep`; and GATE_UP may have no gate: f = glu(W h +
+ * b).
  *
  * A plan is built once while a model opens. The builder functions check every tensor that they name
  * against the file: the first that is missing or has another shape fails the plan (`failed`, `e`),

@@ -4,8 +4,8 @@
  * Packing goes slice by slice, in parallel, and gives the file's pages back behind it, so that at
  * most a few slices are in memory twice. Immutable afterwards; any thread.
  *
- * Without packing (model_options.no_pack) only the vectors are in memory; a panel is packed from the
- * file's mapping into the caller's memory each time it is needed. The same bytes, so the same
+ * Without packing (model_options.no_pack) only the vectors are in memory; a panel is packed from
+ * the file's mapping into the caller's memory each time it is needed. The same bytes, so the same
  * results, slowly.
  */
 #ifndef HEARTH_MODEL_WEIGHTS_H

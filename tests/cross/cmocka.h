@@ -1,5 +1,5 @@
-/* The part of cmocka that the tests of base, quant and kern use, in one header, for CPUs whose cmocka
- * is not at hand. The first failure ends a test; the program says which failed and how many.
+/* The part of cmocka that the tests of base, quant and kern use, in one header, for CPUs whose
+ * cmocka is not at hand. The first failure ends a test; the program says which failed and how many.
  *
  *     cmake -DCMOCKA_INCLUDE=tests/cross -DCMOCKA_LIBRARY=m ...
  */

@@ -1,5 +1,6 @@
 /* Pages on disk and published pages, through an engine: what comes back is what would have been
- * computed; what belongs to another model, owner or type of pages, or is damaged, is computed again. */
+ * computed; what belongs to another model, owner or type of pages, or is damaged, is computed
+ * again. */
 #include "support/cmocka_all.h"
 
 #include <dirent.h>

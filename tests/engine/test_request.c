@@ -563,8 +563,9 @@ static void usage_adds_up(void **state) {
     assert_int_equal(heard.of[1].generated, 20);
 }
 
-/* A client that never waits in hearth_next: it reads until there is nothing, then sleeps until it is
- * told. A wake-up that is lost would let it sleep for ever; the limit only makes that a failure. */
+/* A client that never waits in hearth_next: it reads until there is nothing, then sleeps until it
+ * is told. A wake-up that is lost would let it sleep for ever; the limit only makes that a
+ * failure. */
 static void being_told_is_enough(void **state) {
     (void)state;
     hearth_engine *g = engine_with(0, 0);

@@ -1,5 +1,5 @@
-/* A weight type that a variant has no code for: ref's bits, and one warning for the process that names
- * the variant and the type, however often and for however many tokens it is met.
+/* A weight type that a variant has no code for: ref's bits, and one warning for the process that
+ * names the variant and the type, however often and for however many tokens it is met.
  */
 #include "kern_test.h"
 #include "lacking.h"

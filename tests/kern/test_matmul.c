@@ -1,6 +1,6 @@
-/* Products: every variant that can be tested here (test_kern) against ref, bit for bit, in every type,
- * on odd sizes, with and without a list of rows; ref against a double-precision sum over dequantised
- * weights.
+/* Products: every variant that can be tested here (test_kern) against ref, bit for bit, in every
+ * type, on odd sizes, with and without a list of rows; ref against a double-precision sum over
+ * dequantised weights.
  */
 #include "amx_emulated.h"
 #include "kern_test.h"

@@ -81,7 +81,8 @@ void rig_feed(rig *r, int seq, const int32_t *ids, int n, float *logits) {
     err e = {0};
     assert_true(n <= 128);
     rig_pages(r, seq, r->pos[seq] + n);
-    for (int i = 0; i < n; i++) rows[i] = (model_row){ids[i], r->pos[seq] + i, seq, logits != NULL, 0};
+    for (int i = 0; i < n; i++)
+        rows[i] = (model_row){ids[i], r->pos[seq] + i, seq, logits != NULL, 0};
     model_batch b = {.seqs = r->seq, .n_seqs = RIG_SEQS, .rows = rows, .n_rows = n};
     if (!model_exec_run(r->x, &b, logits, NULL, &e)) fail_msg("%s: %s", r->t.name, e.msg);
     r->pos[seq] += n;

@@ -1,6 +1,7 @@
-/* bert and nomic-bert: encoders. Token, type and (bert) position are added up and normed; each branch
- * is added to what it read and the sum normed. bert has biases and a plain feed-forward with the exact
- * GELU; nomic-bert turns queries and keys by rope and has a gate, and its Q, K and V are one matrix.
+/* bert and nomic-bert: encoders. Token, type and (bert) position are added up and normed; each
+ * branch is added to what it read and the sum normed. bert has biases and a plain feed-forward with
+ * the exact GELU; nomic-bert turns queries and keys by rope and has a gate, and its Q, K and V are
+ * one matrix.
  */
 #include "model/arch/arch.h"
 
