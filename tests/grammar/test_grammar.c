@@ -1,0 +1,219 @@
+/* Regular expressions against Python's verdicts; formats; GBNF; hostile input; and each mask against
+ * trying every token of the bundled vocabulary. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "gguf/gguf.h"
+#include "grammar/dfa.h"
+#include "grammar/grammar.h"
+#include "support/cmocka_all.h"
+
+#include "regex_table.h"
+
+static bool takes(grammar *g, const char *text) {
+    err e = {0};
+    grammar_state *s = grammar_state_new(g, NULL, &e);
+    assert_non_null(s);
+    bool ok = grammar_state_accept_bytes(s, str_of(text)) && grammar_state_may_end(s);
+    grammar_state_free(s);
+    return ok;
+}
+
+static grammar *schema_of(const char *text) {
+    err e = {0};
+    grammar *g = grammar_json_schema(str_of(text), 0, &e);
+    if (!g) fail_msg("%s: %s", text, e.msg);
+    return g;
+}
+
+static void regex_agrees_with_python(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof regex_table / sizeof *regex_table; i++) {
+        const regex_row *r = &regex_table[i];
+        err e = {0};
+        dfa *d = dfa_regex(str_of(r->pattern), &e);
+        if (!d) fail_msg("%s: %s", r->pattern, e.msg);
+        if (dfa_accepts(d, str_of(r->text)) != r->found)
+            fail_msg("/%s/ on \"%s\": expected %d", r->pattern, r->text, r->found);
+        dfa_free(d);
+    }
+}
+
+static void formats_hold(void **state) {
+    (void)state;
+    static const char *const row[][3] = {
+        {"date", "2024-02-29", "2024-13-01"},
+        {"time", "09:30:00Z", "25:00:00Z"},
+        {"date-time", "2026-11-22T09:30:00.5+01:00", "2026-11-22 9:30"},
+        {"uuid", "123e4567-e89b-12d3-a456-426614174000", "123e4567e89b12d3a456426614174000"},
+        {"email", "a.b@example.org", "a.b.example.org"},
+        {"ipv4", "192.168.0.255", "192.168.0.256"},
+        {"ipv6", "2001:db8::1", "2001:db8:::1"},
+        {"uri", "https://example.org/a?b#c", "/a b"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"type\":\"string\",\"format\":\"%s\"}", row[i][0]);
+        grammar *g = schema_of(text);
+        for (int k = 1; k < 3; k++) {
+            snprintf(text, sizeof text, "\"%s\"", row[i][k]);
+            if (takes(g, text) != (k == 1)) fail_msg("%s: %s", row[i][0], text);
+        }
+        grammar_free(g);
+    }
+}
+
+static void gbnf_rules(void **state) {
+    (void)state;
+    err e = {0};
+    grammar *g = grammar_gbnf(STR("root ::= term ([-+*/] term)*\n"
+                                  "term ::= num | \"(\" root \")\"\nnum ::= [0-9]{1,3}\n"),
+                              &e);
+    if (!g) fail_msg("%s", e.msg);
+    assert_true(takes(g, "1+2*(3-444)"));
+    assert_true(takes(g, "((7))"));
+    assert_false(takes(g, "1+"));
+    assert_false(takes(g, "4444"));
+    assert_false(takes(g, "(1"));
+    grammar_free(g);
+    assert_null(grammar_gbnf(STR("root ::= root \"a\" | \"b\"\n"), &e));
+    assert_non_null(strstr(e.msg, "root"));
+}
+
+static void refused_by_name(void **state) {
+    (void)state;
+    static const char *const row[][2] = {
+        {"{\"uniqueItems\":true}", "uniqueItems"},
+        {"{\"$dynamicRef\":\"#a\"}", "$dynamicRef"},
+        {"{\"format\":\"regex\"}", "format"},
+        {"{\"type\":\"string\",\"pattern\":\"(a)\\\\1\"}", "pattern"},
+        {"{\"$ref\":\"http://example.org/s\"}", "$ref"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        err e = {0};
+        assert_null(grammar_json_schema(str_of(row[i][0]), 0, &e));
+        if (e.code != ERR_USAGE || !strstr(e.msg, row[i][1])) fail_msg("%s: %s", row[i][0], e.msg);
+    }
+}
+
+static void bombs_are_errors(void **state) {
+    (void)state;
+    static char deep[60001];
+    err e = {0};
+    memset(deep, '[', sizeof deep - 1);
+    assert_null(grammar_json_schema(str_of(deep), 0, &e));
+    memset(deep, '(', sizeof deep - 1);
+    assert_null(grammar_regex(str_of(deep), &e));
+    assert_null(grammar_regex(STR("(a{1,9999}){9999}"), &e));
+    assert_null(grammar_regex(STR("(.*a.{20})*"), &e));
+    /* an answer may be deep: it costs no stack, also when the state is copied */
+    grammar *g = schema_of("true");
+    grammar_state *s = grammar_state_new(g, NULL, &e);
+    memset(deep, '[', sizeof deep - 1);
+    for (size_t i = 0; i < sizeof deep - 1; i += 100)
+        assert_true(grammar_state_accept_bytes(s, (str){deep + i, 100}));
+    grammar_state *c = grammar_state_copy(s, &e);
+    assert_non_null(c);
+    memset(deep, ']', sizeof deep - 1);
+    assert_true(grammar_state_accept_bytes(c, str_of(deep)));
+    assert_true(grammar_state_may_end(c));
+    assert_false(grammar_state_may_end(s));
+    grammar_state_free(c), grammar_state_free(s), grammar_free(g);
+}
+
+/* Nested objects with alternatives that overlap stay few; see json_frame in match.h. */
+static void overlapping_alternatives(void **state) {
+    (void)state;
+    grammar *g = schema_of("{\"$ref\":\"#/$defs/s\",\"$defs\":{\"s\":{\"type\":\"object\","
+                           "\"dependentRequired\":{\"a\":[\"p\"],\"b\":[\"q\"],\"c\":[\"r\"]},"
+                           "\"additionalProperties\":{\"anyOf\":[{\"$ref\":\"#/$defs/s\"},"
+                           "{\"type\":\"number\"}]}}}}");
+    buf b;
+    buf_init(&b, 1 << 16);
+    for (int i = 0; i < 40; i++) buf_puts(&b, "{\"k\":");
+    buf_puts(&b, "{\"a\":1,\"p\":1}");
+    for (int i = 0; i < 40; i++) buf_puts(&b, "}");
+
+    char *text = strndup(b.data, b.len);
+    assert_true(takes(g, text));
+    *strstr(text, "\"p\"") = ' ';
+    assert_false(takes(g, text));
+    free(text);
+    buf_deinit(&b);
+    grammar_free(g);
+}
+
+static void compare_mask(grammar_state *s, const grammar_vocab *v, const tok *t, uint64_t *bits,
+                         const char *what, size_t at) {
+    err e = {0};
+    assert_true(grammar_state_mask(s, bits));
+    for (int32_t i = 0; i < tok_n_vocab(t); i++) {
+        grammar_state *c = grammar_state_copy(s, &e);
+        assert_non_null(c);
+        bool in = bits[i / 64] >> (i % 64) & 1;
+        tok_attr a = tok_attr_of(t, i);
+        bool never = !tok_is_end(t, i) && (a == TOK_CONTROL || a == TOK_UNKNOWN || a == TOK_UNUSED);
+        if (never ? in : in != grammar_state_accept(c, i))
+            fail_msg("%s, byte %zu: token %d: mask says %d", what, at, i, in);
+        grammar_state_free(c);
+    }
+    (void)v;
+}
+
+static void masks_equal_acceptance(void **state) {
+    (void)state;
+    static const char *const row[][2] = {
+        {"true", "{\"a\":[1,-2.5e3,\"x\\n\",null]}"},
+        {"{\"type\":\"object\",\"properties\":{\"ab\":{\"enum\":[\"the\",\"then\"]},"
+         "\"abc\":{\"type\":\"integer\",\"minimum\":12,\"maximum\":340}},"
+         "\"patternProperties\":{\"^x\":{\"type\":\"boolean\"}},\"additionalProperties\":false}",
+         "{\"ab\":\"then\", \"x1\":true,\"abc\":33}"},
+        {"{\"type\":\"object\",\"properties\":{\"ab\":{\"maxLength\":3,\"type\":\"string\"}},"
+         "\"additionalProperties\":{\"type\":\"array\",\"contains\":{\"const\":1}}}",
+         "{\"q\":[0,1],\"ab\":\"\\u00e9\xC3\xA9z\"}"},
+        {"{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^[a-e]+$\"},{\"type\":\"string\","
+         "\"minLength\":3,\"maxLength\":6},{\"type\":\"string\",\"format\":\"date\"}]}",
+         "\"2024-1\""},
+    };
+    const char *source = getenv("HEARTH_SOURCE");
+    char path[600];
+    snprintf(path, sizeof path, "%s/models/bard/bard-q8_0.gguf", source ? source : ".");
+    if (access(path, R_OK) != 0) skip_because("models/bard/bard-q8_0.gguf is not there");
+    err e = {0};
+    gguf *f = gguf_open(path, &e);
+    tok *t = f ? tok_open(f, &e) : NULL;
+    grammar_vocab *v = t ? grammar_vocab_new(t, &e) : NULL;
+    if (!v) fail_msg("%s", e.msg);
+    gguf_close(f);
+    uint64_t *bits = calloc(grammar_mask_words(v), sizeof *bits);
+    assert_non_null(bits);
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
+        grammar *g = schema_of(row[k][0]);
+        grammar_state *s = grammar_state_new(g, v, &e);
+        for (size_t i = 0; row[k][1][i]; i++) {
+            compare_mask(s, v, t, bits, row[k][1], i);
+            if (!grammar_state_accept_bytes(s, (str){row[k][1] + i, 1}))
+                fail_msg("%s: byte %zu", row[k][1], i);
+        }
+        compare_mask(s, v, t, bits, row[k][1], strlen(row[k][1]));
+        grammar_state_free(s), grammar_free(g);
+    }
+    free(bits);
+    grammar_vocab_free(v), tok_close(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(regex_agrees_with_python),
+        cmocka_unit_test(formats_hold),
+        cmocka_unit_test(gbnf_rules),
+        cmocka_unit_test(refused_by_name),
+        cmocka_unit_test(bombs_are_errors),
+        cmocka_unit_test(overlapping_alternatives),
+        cmocka_unit_test(masks_equal_acceptance),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
