@@ -279,6 +279,20 @@ typedef struct hearth_stats {
 void hearth_engine_stats(const hearth_engine *g, hearth_stats *out);
 
 /* ---- requests ---- */
+typedef struct hearth_grammar hearth_grammar;
+typedef enum hearth_grammar_kind {
+    HEARTH_GRAMMAR_JSON_SCHEMA, /* properties in the schema's order */
+    HEARTH_GRAMMAR_JSON_OBJECT, /* any object; text is not looked at */
+    HEARTH_GRAMMAR_GBNF,        /* rules as llama.cpp writes them */
+    HEARTH_GRAMMAR_REGEX        /* the whole answer matches */
+} hearth_grammar_kind;
+
+/* Compiled once, for any model and any number of requests at a time. HEARTH_USAGE names the keyword
+ * and its path, or the rule, that cannot be enforced; nothing is ignored. */
+hearth_grammar *hearth_grammar_new(hearth_grammar_kind kind, const char *text, size_t len,
+                                   hearth_err *e);
+void hearth_grammar_free(hearth_grammar *g); /* also while requests still use it; NULL is fine */
+
 typedef struct hearth_bias {
     int32_t token;
     float bias; /* added to the logit; -INFINITY bans the token */
@@ -312,6 +326,10 @@ typedef struct hearth_params {
     uint64_t choice;    /* index among several answers to one prompt: another stream of numbers */
     int32_t n_logprobs; /* -1: none; 0: of the chosen token; n: and the n likeliest */
     bool special_text;  /* control tokens appear in the text */
+
+    /* What the answer must obey, or NULL: nothing else is drawn, and the answer ends only where it
+     * may. Held by the request as long as it needs it. */
+    const hearth_grammar *grammar;
 
     const char *owner; /* whose prefix namespace, and whose share; NULL: the common one */
     int32_t weight;    /* share of the owner beside others, 1 to 1000; 0: 1 */

@@ -29,6 +29,7 @@ static void call_free(api_call *c) {
         buf_deinit(&c->choice[i].extra);
     }
     buf_deinit(&c->out);
+    hearth_grammar_free(c->grammar);
     json_decref(c->body);
     http_release(c->x);
     pthread_mutex_lock(&a->lock);

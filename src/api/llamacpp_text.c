@@ -12,6 +12,8 @@
 
 static const api_field common_fields[] = {
     {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.name = "grammar", .types = API_STRING, .doc = "rules in GBNF, from \"root\""},
+    {.name = "json_schema", .types = API_OBJECT, .doc = "the answer is JSON that it describes"},
     {.name = "n_predict",
      .types = API_INT,
      .min = -2,
@@ -314,8 +316,8 @@ static bool is_given(const json_t *v) {
 /* What would change the answer and cannot be had. */
 static bool possible(const json_t *body, api_error *e) {
     static const char *const names[] = {
-        "grammar",          "json_schema", "lora",        "image_data",      "dynatemp_range",
-        "t_max_predict_ms", "n_indent",    "top_n_sigma", "adaptive_target", "post_sampling_probs"};
+        "lora",     "image_data",  "dynatemp_range",  "t_max_predict_ms",
+        "n_indent", "top_n_sigma", "adaptive_target", "post_sampling_probs"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_given(api_get(body, names[i])))
             return api_fail(e, 400, "unsupported_value", names[i], "%s is not supported here",
@@ -323,9 +325,18 @@ static bool possible(const json_t *body, api_error *e) {
     return true;
 }
 
+static bool grammar_read(api_call *c, hearth_params *p, api_error *e) {
+    const json_t *rules = api_get(c->body, "grammar"), *schema = api_get(c->body, "json_schema");
+    if (is_given(rules) && !api_obey_text(c, HEARTH_GRAMMAR_GBNF, json_string_value(rules),
+                                          json_string_length(rules), "grammar", p, e))
+        return false;
+    return !json_is_object(schema) || api_obey_schema(c, schema, "json_schema", p, e);
+}
+
 static bool options_read(api_call *c, native_state *s, int *n_each, api_error *e) {
     const json_t *b = c->body;
-    if (!possible(b, e) || !api_sampler_read(c, b, &s->p, e)) return false;
+    if (!possible(b, e) || !api_sampler_read(c, b, &s->p, e) || !grammar_read(c, &s->p, e))
+        return false;
     int64_t n = api_get_int(b, "n_predict", api_get_int(b, "max_tokens", -1));
     int64_t n_probs = api_get_int(b, "n_probs", 0);
     s->p.max_tokens = n < 0 ? -1 : (int32_t)n;

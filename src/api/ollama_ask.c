@@ -131,20 +131,27 @@ static bool has_images(const json_t *o) {
 }
 
 static bool possible(api_call *c, api_error *e) {
-    const json_t *b = c->body, *format = api_get(b, "format"), *m;
+    const json_t *b = c->body, *m;
     size_t i;
     bool any = has_images(b);
     json_array_foreach(api_get(b, "messages"), i, m) any = any || has_images(m);
     if (any)
         return api_fail(e, 400, "unsupported_content", "images",
                         "images: \"%s\" takes text, not images", c->model_name);
-    if (format && !(json_is_string(format) && !*json_string_value(format)))
-        return api_fail(e, 400, "unsupported_value", "format",
-                        "format: this server cannot hold answers to a format yet");
     if (json_array_size(api_get(b, "tools")) > 0)
         return api_fail(e, 400, "unsupported_value", "tools", "\"%s\" does not support tools",
                         c->model_name);
     return true;
+}
+
+/* "json", a schema, or nothing. */
+static bool format_read(api_call *c, hearth_params *p, api_error *e) {
+    const json_t *f = api_get(c->body, "format");
+    if (!f || (json_is_string(f) && !*json_string_value(f))) return true;
+    if (json_is_object(f)) return api_obey_schema(c, f, "format", p, e);
+    if (json_is_string(f) && strcmp(json_string_value(f), "json") == 0)
+        return api_obey_schema(c, NULL, "format", p, e);
+    return api_fail(e, 400, "invalid_value", "format", "format is \"json\" or a JSON schema");
 }
 
 /* ---- prompts ---- */
@@ -256,7 +263,7 @@ static bool ask(api_call *c, api_error *e) {
     hearth_params p;
     api_prompt prompt = {0};
     ollama_state *s = c->state;
-    if (!possible(c, e) || !ollama_options_read(c, &p, e)) return false;
+    if (!possible(c, e) || !ollama_options_read(c, &p, e) || !format_read(c, &p, e)) return false;
     c->stream = api_get_bool(c->body, "stream", true);
     s->logprobs = p.n_logprobs >= 0;
     bool ok = s->chat ? chat_prompt(c, &prompt, e) : generate_prompt(c, &prompt, e);

@@ -117,12 +117,8 @@ static bool is_none(const json_t *v) {
 }
 
 bool openai_unsupported(const json_t *body, api_error *e) {
-    const json_t *format = api_get(body, "response_format"), *tools = api_get(body, "tools"),
-                 *choice = api_get(body, "tool_choice"), *functions = api_get(body, "functions");
-    const char *type = format ? api_get_text(format, "type", "text") : "text";
-    if (strcmp(type, "text") != 0)
-        return api_fail(e, 400, "unsupported_value", "response_format",
-                        "response_format: \"%.40s\" is not supported here; \"text\" is", type);
+    const json_t *tools = api_get(body, "tools"), *choice = api_get(body, "tool_choice"),
+                 *functions = api_get(body, "functions");
     if (tools && json_array_size(tools) > 0 && !is_none(choice))
         return api_fail(e, 400, "unsupported_value", "tools",
                         "tools: this server cannot constrain answers to tool calls; "
@@ -134,6 +130,17 @@ bool openai_unsupported(const json_t *body, api_error *e) {
         return api_fail(e, 400, "unsupported_value", "functions",
                         "functions is not supported; its successor is tools");
     return true;
+}
+
+bool openai_format_read(api_call *c, const json_t *format, const json_t *holder, const char *param,
+                        hearth_params *p, api_error *e) {
+    const char *type = format ? api_get_text(format, "type", "text") : "text";
+    if (strcmp(type, "json_object") == 0) return api_obey_schema(c, NULL, param, p, e);
+    if (strcmp(type, "json_schema") != 0) return true;
+    const json_t *schema = api_get(holder, "schema");
+    if (!json_is_object(schema))
+        return api_fail(e, 400, "invalid_value", param, "%s: json_schema needs a schema", param);
+    return api_obey_schema(c, schema, param, p, e);
 }
 
 /* ---- models ---- */

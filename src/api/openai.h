@@ -31,7 +31,11 @@ void openai_logprob(api_call *c, jsonw *w, const hearth_token *t);
 double openai_finite(float logprob); /* JSON has no infinity: -9999 */
 /* Reads max_tokens and max_completion_tokens; the latter goes before. */
 int32_t openai_max_tokens(const json_t *body);
-/* response_format, tools, tool_choice, functions: what cannot be done is refused by name. */
+/* tools, tool_choice, functions: what cannot be done is refused by name. */
 bool openai_unsupported(const json_t *body, api_error *e);
+
+/* response_format, and text.format of responses: the schema stands in `holder`. */
+bool openai_format_read(api_call *c, const json_t *format, const json_t *holder, const char *param,
+                        hearth_params *p, api_error *e);
 
 #endif

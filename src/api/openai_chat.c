@@ -341,7 +341,10 @@ static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error
     if (json_array_size(modalities) > 1)
         return api_fail(e, 400, "unsupported_value", "modalities",
                         "modalities: this model answers in text alone");
-    if (!api_sampler_read(c, b, p, e)) return false;
+    const json_t *format = api_get(b, "response_format");
+    if (!api_sampler_read(c, b, p, e) ||
+        !openai_format_read(c, format, api_get(format, "json_schema"), "response_format", p, e))
+        return false;
     s->logprobs = api_get_bool(b, "logprobs", false);
     if (api_get(b, "top_logprobs") && !s->logprobs && api_get_int(b, "top_logprobs", 0) > 0)
         return api_fail(e, 400, "invalid_value", "top_logprobs",

@@ -482,11 +482,8 @@ static bool includes(const json_t *body, const char *what) {
 static bool options_read(api_call *c, hearth_params *p, api_error *e) {
     response_state *s = c->state;
     const json_t *b = c->body, *choice = api_get(b, "tool_choice");
-    const char *format = api_get_text(api_get(api_get(b, "text"), "format"), "type", "text");
+    const json_t *format = api_get(api_get(b, "text"), "format");
     bool none = json_is_string(choice) && strcmp(json_string_value(choice), "none") == 0;
-    if (strcmp(format, "text") != 0)
-        return api_fail(e, 400, "unsupported_value", "text.format",
-                        "text.format: \"%s\" is not supported here; \"text\" is", format);
     if (has_functions(api_get(b, "tools")) && !none)
         return api_fail(e, 400, "unsupported_value", "tools",
                         "tools: this server cannot constrain answers to tool calls; "
@@ -497,7 +494,9 @@ static bool options_read(api_call *c, hearth_params *p, api_error *e) {
     if (api_get(b, "conversation"))
         return api_fail(e, 400, "unsupported_value", "conversation",
                         "conversation: use previous_response_id");
-    if (!api_sampler_read(c, b, p, e)) return false;
+    if (!api_sampler_read(c, b, p, e) ||
+        !openai_format_read(c, format, format, "text.format", p, e))
+        return false;
     s->temperature = round((double)p->temperature * 1e6) / 1e6; /* 0.8, not 0.800000012 */
     s->top_p = round((double)p->top_p * 1e6) / 1e6;
     s->store = api_get_bool(b, "store", true);

@@ -33,6 +33,7 @@ static hearth_model *open_any(const char *path, const void *data, size_t n, cons
         engine_err_out(e, &inner);
         return NULL;
     }
+    pthread_mutex_init(&m->vocab_lock, NULL);
     team *t = team_new(o->n_threads > 0 ? o->n_threads : team_default_size(), &inner);
     if (t) {
         model_options mo = {.progress = o->progress,
@@ -69,6 +70,8 @@ hearth_model *hearth_model_open_memory(const void *data, size_t n, const char *n
 void hearth_model_close(hearth_model *m) {
     if (!m) return;
     prompt_chat_close(m->chat);
+    grammar_vocab_free(m->vocab);
+    pthread_mutex_destroy(&m->vocab_lock);
     model_close(m->inner);
     free(m);
 }

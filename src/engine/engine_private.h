@@ -43,6 +43,7 @@
 #include "engine/sample.h"
 #include "engine/text.h"
 #include "engine/turns.h"
+#include "grammar/grammar.h"
 #include "hearth.h"
 #include "model/model.h"
 #include "prompt/chat.h"
@@ -50,6 +51,8 @@
 struct hearth_model {
     model *inner;
     prompt_chat *chat; /* NULL: no tokenizer */
+    pthread_mutex_t vocab_lock;
+    grammar_vocab *vocab; /* for grammars; NULL until one is used. Lock: vocab_lock */
 };
 
 /* hearth_err and err are one thing to those inside. Both return false. */
@@ -123,6 +126,9 @@ struct hearth_request {
     disk_page disk_at;
     int32_t disk_blocks; /* pages that disk_at names */
     sampler *sampler;
+    grammar_state *grammar; /* what the answer obeys, as far as it goes; NULL: anything */
+    uint64_t *allowed;      /* [n_allowed] tokens, one bit each; with a grammar */
+    int32_t n_allowed;
     text_out text;
     uint64_t rank;  /* order of first admission; 0: never admitted */
     bool active;    /* in `running`, and not settled */
@@ -270,5 +276,11 @@ void engine_step(hearth_engine *g);
 /* stats.c */
 void stats_step(hearth_engine *g, int32_t n_rows, double seconds); /* one more step */
 void stats_publish(hearth_engine *g);                              /* with g->lock held */
+
+/* constrain.c */
+bool constrain_begin(hearth_engine *g, hearth_request *r, const hearth_grammar *by, err *e);
+bool constrain_logits(hearth_request *r, float *logits, int32_t n_vocab, err *e);
+bool constrain_accept(hearth_request *r, int32_t id, err *e);
+void constrain_end(hearth_request *r);
 
 #endif

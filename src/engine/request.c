@@ -93,7 +93,8 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
         return NULL;
     }
     r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
-    if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e)) {
+    if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
+        (p->grammar && !constrain_begin(g, r, p->grammar, e))) {
         request_release(r);
         return NULL;
     }
@@ -108,6 +109,7 @@ void request_release(hearth_request *r) {
     }
     free(r->current);
     sampler_free(r->sampler);
+    constrain_end(r);
     draft_deinit(&r->draft);
     text_deinit(&r->text);
     free(r->owner);

@@ -234,7 +234,7 @@ static bool token_append(hearth_request *r, int32_t id) {
 
 /* Text of the token, and whether it is the last. */
 static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
-    bool end = g->tok && !r->ignore_eos && tok_is_end(g->tok, id);
+    bool end = g->tok && (!r->ignore_eos || r->grammar) && tok_is_end(g->tok, id);
     bool ok = true;
     if (g->tok && (!end || r->special_text)) ok = text_push(&r->text, id);
     else buf_clear(&r->text.out);
@@ -255,8 +255,9 @@ static int32_t token_draw(const hearth_engine *g, hearth_request *r, float *logi
     float logprob = NAN;
     int n_top = r->n_logprobs > 0 ? r->n_logprobs : 0;
     if (r->raw) memcpy(r->raw, logits, (size_t)g->n_vocab * sizeof *r->raw);
-    int32_t id = sampler_draw(r->sampler, logits, r->tokens, r->n_tokens, &e);
-    if (id < 0) {
+    bool can = !r->grammar || constrain_logits(r, logits, g->n_vocab, &e);
+    int32_t id = can ? sampler_draw(r->sampler, logits, r->tokens, r->n_tokens, &e) : -1;
+    if (id < 0 || (r->grammar && !constrain_accept(r, id, &e))) {
         request_fail(r, &e);
         return -1;
     }

@@ -6,14 +6,19 @@
 #include "grammar/schema_private.h"
 
 enum { PHASE_SIGN, PHASE_ZERO, PHASE_INT, PHASE_DOT, PHASE_FRAC, PHASE_E, PHASE_E_SIGN, PHASE_EXP };
-enum { INDENT_MOST = 64 };
+enum { INDENT_MOST = 64, INDENT_WRITTEN = 16 };
 
-/* One space, or one line's end and what indents the next line. */
-static bool space_step(uint8_t *space, uint8_t b) {
+/* One space, or one line's end and what indents the next line. What is written, not checked, has
+ * less of it, and none in front: a model that wanders must come to the point. */
+static bool space_step(const grammar *g, place *v, uint8_t b) {
+    bool writing = schema_is_ordered(g->schema);
+    int most = writing ? INDENT_WRITTEN : INDENT_MOST;
+    uint8_t *space = &v->space;
+    if (writing && (!v->up || b == '\t' || b == '\r')) return false;
     if (b == ' ' && *space == 0) return *space = 1, true;
     if (b == '\r' && *space == 0) return *space = 2, true;
     if (b == '\n' && (*space == 0 || *space == 2)) return *space = 3, true;
-    if ((b == ' ' || b == '\t') && *space >= 3 && *space < 3 + INDENT_MOST) return ++*space, true;
+    if ((b == ' ' || b == '\t') && *space >= 3 && *space < 3 + most) return ++*space, true;
     return false;
 }
 
@@ -480,9 +485,9 @@ static void value_start(grammar *g, pool *p, const json_frame *up, expr x, uint8
     }
 }
 
-static void spaced(pool *p, const place *c, uint8_t b, spot_set *to) {
+static void spaced(const grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     place v = *c;
-    if (space_step(&v.space, b)) spot_add(p, to, &v);
+    if (space_step(g, &v, b)) spot_add(p, to, &v);
 }
 
 static void after_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
@@ -494,7 +499,7 @@ static void after_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set 
         if (f->o && may_close_object(f)) json_after(p, f->up, to);
     } else if (b == ']') {
         if (!f->o && may_close_array(f)) json_after(p, f->up, to);
-    } else spaced(p, c, b, to);
+    } else spaced(g, p, c, b, to);
 }
 
 static void first_element(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
@@ -504,7 +509,7 @@ static void first_element(grammar *g, pool *p, const place *c, uint8_t b, spot_s
         return;
     }
     place v = *c;
-    if (space_step(&v.space, b)) {
+    if (space_step(g, &v, b)) {
         spot_add(p, to, &v);
         return;
     }
@@ -519,7 +524,7 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     switch (c->kind) {
     case AT_VALUE: {
         place v = *c;
-        if (space_step(&v.space, b)) spot_add(p, to, &v);
+        if (space_step(g, &v, b)) spot_add(p, to, &v);
         else value_start(g, p, c->up, c->value, b, to);
         return;
     }
@@ -547,7 +552,7 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
         if (b == '"' && may_add_key(g, c->up)) key_start(g, p, c->up, to);
         else if (b == '}' && c->kind == AT_OBJECT) {
             if (may_close_object(c->up)) json_after(p, c->up->up, to);
-        } else spaced(p, c, b, to);
+        } else spaced(g, p, c, b, to);
         return;
     case AT_COLON:
         if (b == ':') {

@@ -424,7 +424,7 @@ fail:
 }
 
 schema *schema_any_object(err *e) {
-    return schema_new(STR("{\"type\":\"object\"}"), false, e);
+    return schema_new(STR("{\"type\":\"object\"}"), true, e);
 }
 
 void schema_free(schema *s) {

@@ -138,7 +138,7 @@ def test_logprobs(server):
     assert generate(server, top_logprobs=3).status == 400
 
 
-REFUSED = [{"format": "json"}, {"format": {"type": "object"}}, {"template": "{{ .Prompt "}, {"images": ["aaaa"]},
+REFUSED = [{"format": "yaml"}, {"template": "{{ .Prompt "}, {"images": ["aaaa"]},
            {"think": True}, {"think": "high"}, {"suffix": "and so"}, {"options": {"temperature": "hot"}},
            {"options": {"mirostat": 1}}, {"keep_alive": "soon"}, {"think": "deep"}]
 
