@@ -148,8 +148,8 @@ struct api_call {
 
 /* ---- answers that obey a grammar: format.c ---- */
 
-/* Sets p->grammar, kept in the call. What cannot be enforced is a 400 that names `param`, the keyword
- * and its path. */
+/* Sets p->grammar, kept in the call. What cannot be enforced is a 400 that names `param`, the
+ * keyword and its path. */
 bool api_obey_text(api_call *c, hearth_grammar_kind kind, const char *text, size_t len,
                    const char *param, hearth_params *p, api_error *e);
 bool api_obey_schema(api_call *c, const json_t *schema, const char *param, hearth_params *p,

@@ -1,5 +1,8 @@
 /* Patterns, texts, and whether the pattern is found in the text: what Python's re says, with ASCII
  * classes and $ only at the very end, where its dialect and ECMA-262's agree. */
+#ifndef TESTS_GRAMMAR_REGEX_TABLE_H
+#define TESTS_GRAMMAR_REGEX_TABLE_H
+
 typedef struct regex_row {
     const char *pattern, *text;
     bool found;
@@ -384,3 +387,5 @@ static const regex_row regex_table[] = {
     {"^(foo|bar)baz$|^qux$", "foobaz", 1},
     {"^(foo|bar)baz$|^qux$", "qux", 1},
 };
+
+#endif

@@ -1,5 +1,5 @@
-/* Regular expressions against Python's verdicts; formats; GBNF; hostile input; and each mask against
- * trying every token of the bundled vocabulary. */
+/* Regular expressions against Python's verdicts; formats; GBNF; hostile input; and each mask
+ * against trying every token of the bundled vocabulary. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
