@@ -152,7 +152,6 @@ static int32_t refine(const dfa *d, int32_t *block, int32_t *table, size_t table
     int32_t n_blocks = 0, before = -1;
     int64_t budget = 40000000;
     for (int32_t s = 0; s < d->n_states; s++) block[s] = s ? 1 + d->accept[s] : 0;
-    n_blocks = 3;
     while (n_blocks != before) {
         budget -= (int64_t)d->n_states * d->n_classes;
         if (budget < 0) return 0;

@@ -146,6 +146,31 @@ static void overlapping_alternatives(void **state) {
     grammar_free(g);
 }
 
+/* Lengths are automata too where something else is asked of the same text. */
+static void lengths_are_counted(void **state) {
+    (void)state;
+    static const struct {
+        const char *schema, *text;
+        bool taken;
+    } rows[] = {
+        {"{\"propertyNames\":{\"maxLength\":3}}", "{\"foo\":{}}", true},
+        {"{\"propertyNames\":{\"maxLength\":3}}", "{\"foo\":{},\"foobar\":{}}", false},
+        {"{\"maxLength\":3,\"pattern\":\"^a*$\"}", "\"aaa\"", true},
+        {"{\"maxLength\":3,\"pattern\":\"^a*$\"}", "\"aaaa\"", false},
+        {"{\"minLength\":2,\"pattern\":\"^a*$\"}", "\"a\"", false},
+        {"{\"minLength\":2,\"maxLength\":2,\"format\":\"hostname\"}", "\"ab\"", true},
+        {"{\"minLength\":2,\"maxLength\":2,\"format\":\"hostname\"}", "\"abc\"", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err e = {0};
+        grammar *g = grammar_json_schema(str_of(rows[i].schema), 0, &e);
+        assert_non_null(g);
+        if (takes(g, rows[i].text) != rows[i].taken)
+            fail_msg("%s takes %s: %d", rows[i].schema, rows[i].text, !rows[i].taken);
+        grammar_free(g);
+    }
+}
+
 static void compare_mask(grammar_state *s, const grammar_vocab *v, const tok *t, uint64_t *bits,
                          const char *what, size_t at) {
     err e = {0};
@@ -213,6 +238,7 @@ int main(void) {
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(bombs_are_errors),
         cmocka_unit_test(overlapping_alternatives),
+        cmocka_unit_test(lengths_are_counted),
         cmocka_unit_test(masks_equal_acceptance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
