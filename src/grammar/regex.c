@@ -195,7 +195,7 @@ static node *set_node(parser *p, set_builder *b) {
     node *n = NULL;
     if (b->failed) fail(p, "out of memory");
     for (size_t i = 0; !p->failed && i < p->n_sets; i++)
-        if (p->set[i].n == b->n && !memcmp(p->set[i].r, b->r, b->n * sizeof *b->r)) {
+        if (p->set[i].n == b->n && (b->n == 0 || !memcmp(p->set[i].r, b->r, b->n * sizeof *b->r))) {
             n = make(p, N_SET, NULL, NULL);
             if (n) n->set = (int32_t)i;
             free(b->r);
@@ -209,7 +209,7 @@ static node *set_node(parser *p, set_builder *b) {
     }
     dfa_range *r = p->failed ? NULL : arena_calloc(p->mem, b->n + 1, sizeof *r);
     if (r) {
-        memcpy(r, b->r, b->n * sizeof *r);
+        if (b->n) memcpy(r, b->r, b->n * sizeof *r);
         p->set[p->n_sets] = (charset){r, b->n};
         n = make(p, N_SET, NULL, NULL);
         if (n) n->set = (int32_t)p->n_sets++;
