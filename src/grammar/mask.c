@@ -97,13 +97,11 @@ typedef struct lex_place {
 /* All tokens through the automaton alone: those that stay, and those that leave rightly. */
 static bool lex_fill(lex_mask *m, pool *p) {
     const grammar_vocab *v = m->v;
-    const token_trie *tries[2] = {&v->all, &v->leaving};
     pool_mark base = pool_now(p);
     uint32_t deep = v->all.max_depth + 2;
     lex_place *stack = pool_alloc(p, deep * sizeof *stack);
-    /* leaver of a token, found through the trie's order */
     if (!stack) return false;
-    const token_trie *t = tries[0];
+    const token_trie *t = &v->all;
     stack[0] = (lex_place){m->state, 0, 0};
     for (uint32_t i = 0; i < t->n;) {
         lex_place *now = &stack[t->depth[i]];
