@@ -68,9 +68,9 @@ def test_library_opens_no_nonsense(hello, tmp_path):
 
 
 def test_library_writes_text(hello):
-    done = run(hello, BARD, "To be, or not to be")
-    assert done.stdout.startswith("To be, or not to be") and len(done.stdout) > 22
-    assert run(hello, BARD, "To be, or not to be").stdout == done.stdout
+    done = run(hello, BARD, "To be, or not to be,")
+    assert done.stdout.startswith("To be, or not to be,") and len(done.stdout) > 40
+    assert run(hello, BARD, "To be, or not to be,").stdout == done.stdout
 
 
 def make(*arguments):
