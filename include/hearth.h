@@ -292,6 +292,7 @@ typedef enum hearth_grammar_kind {
 hearth_grammar *hearth_grammar_new(hearth_grammar_kind kind, const char *text, size_t len,
                                    hearth_err *e);
 void hearth_grammar_free(hearth_grammar *g); /* also while requests still use it; NULL is fine */
+size_t hearth_grammar_bytes(const hearth_grammar *g); /* memory held, about; grows with use */
 
 typedef struct hearth_bias {
     int32_t token;

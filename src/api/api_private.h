@@ -84,6 +84,7 @@ struct api {
     pool *pool;
     pool *slow;        /* threads that may wait for an engine */
     struct kept *kept; /* responses */
+    shelf *grammars;   /* compiled */
     struct facts_cache *facts;
     bool require_key;
     int max_calls;
@@ -138,6 +139,10 @@ void call_id_send(api_call *c); /* the headers that name the call */
 void call_finish(api_call *c);  /* answered: nothing more will be sent */
 /* Whether the key's budget has room for so many tokens more. */
 bool call_budget_ok(api_call *c, int64_t n_tokens, api_error *e);
+
+/* format.c */
+shelf *grammars_new(void); /* NULL: out of memory */
+void api_obey_end(api_call *c);
 
 /* work.c */
 void work_turn(api_call *c, unsigned news);

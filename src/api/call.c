@@ -29,7 +29,7 @@ static void call_free(api_call *c) {
         buf_deinit(&c->choice[i].extra);
     }
     buf_deinit(&c->out);
-    hearth_grammar_free(c->grammar);
+    api_obey_end(c);
     json_decref(c->body);
     http_release(c->x);
     pthread_mutex_lock(&a->lock);

@@ -34,6 +34,7 @@
 #include "api/api.h"
 #include "api/error.h"
 #include "api/fields.h"
+#include "api/shelf.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/pool.h"
@@ -141,15 +142,15 @@ struct api_call {
     api_choice *choice;   /* [n_choices], in the arena */
     int64_t keep_alive_s; /* for the model; RESIDENT_KEEP unless the body says */
 
-    hearth_grammar *grammar; /* what the answers obey; freed with the call */
+    shelf_item *grammar; /* what the answers obey, a hearth_grammar; put back with the call */
 
     struct api_call_core *core; /* the core's own */
 };
 
 /* ---- answers that obey a grammar: format.c ---- */
 
-/* Sets p->grammar, kept in the call. What cannot be enforced is a 400 that names `param`, the
- * keyword and its path. */
+/* Sets p->grammar, kept in the call and for later requests of the same owner. What cannot be
+ * enforced is a 400 that names `param`, the keyword and its path. */
 bool api_obey_text(api_call *c, hearth_grammar_kind kind, const char *text, size_t len,
                    const char *param, hearth_params *p, api_error *e);
 bool api_obey_schema(api_call *c, const json_t *schema, const char *param, hearth_params *p,

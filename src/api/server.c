@@ -110,7 +110,8 @@ api *api_new(const api_options *o, err *e) {
     pump_hooks(&models.engine.hooks);
     int n_workers = o->n_workers > 0 ? o->n_workers : team_default_size() > 4 ? 4 : 3;
     if (table_init(a, e) && access_hosts_init(a, o->allow_host, e) &&
-        (((a->kept = kept_new(LIMIT_KEPT_BYTES)) && (a->facts = facts_cache_new())) ||
+        (((a->kept = kept_new(LIMIT_KEPT_BYTES)) && (a->grammars = grammars_new()) &&
+          (a->facts = facts_cache_new())) ||
          err_set(e, ERR_NO_FIT, "out of memory")) &&
         (a->models = residents_new(&models, e)) && (a->pool = pool_new(n_workers, e)) &&
         (a->slow = pool_new(API_SLOW_THREADS, e)))
@@ -173,6 +174,7 @@ void api_free(api *a) {
     pool_free(a->pool);
     residents_free(a->models);
     kept_free(a->kept);
+    shelf_free(a->grammars);
     facts_cache_free(a->facts);
     access_hosts_deinit(a);
     free(a->slot);

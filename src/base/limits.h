@@ -45,6 +45,7 @@
 #define LIMIT_JSON_DEPTH 256
 #define LIMIT_CALLS 1024              /* HTTP calls in flight; more are told to come again */
 #define LIMIT_KEPT_BYTES (64u << 20)  /* answers that a server keeps for later */
+#define LIMIT_GRAMMARS_BYTES (64u << 20) /* compiled grammars that a server keeps */
 #define LIMIT_CHOICES 128             /* answers of one call: prompts times n */
 #define LIMIT_CALL_BYTES (256u << 20) /* what a call keeps in its arena, and in its answer */
 

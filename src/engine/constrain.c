@@ -34,6 +34,10 @@ void hearth_grammar_free(hearth_grammar *g) {
     free(g);
 }
 
+size_t hearth_grammar_bytes(const hearth_grammar *g) {
+    return sizeof *g + grammar_bytes(g->inner);
+}
+
 /* The model's vocabulary, prepared by the first request that needs it. */
 static const grammar_vocab *vocab_of(hearth_model *m, err *e) {
     pthread_mutex_lock(&m->vocab_lock);
