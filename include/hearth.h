@@ -284,7 +284,12 @@ typedef enum hearth_grammar_kind {
     HEARTH_GRAMMAR_JSON_SCHEMA, /* properties in the schema's order */
     HEARTH_GRAMMAR_JSON_OBJECT, /* any object; text is not looked at */
     HEARTH_GRAMMAR_GBNF,        /* rules as llama.cpp writes them */
-    HEARTH_GRAMMAR_REGEX        /* the whole answer matches */
+    HEARTH_GRAMMAR_REGEX,       /* the whole answer matches */
+    /* GBNF with two elements more, for answers that are free in part: %json {schema} is a value
+     * that obeys the schema; %except("a" | "b") is any text, also none, in which none of these
+     * texts occurs. A text in quotes is also met by the control token of that text; no control
+     * token stands anywhere else. */
+    HEARTH_GRAMMAR_RULES
 } hearth_grammar_kind;
 
 /* Compiled once, for any model and any number of requests at a time. HEARTH_USAGE names the keyword
@@ -326,11 +331,19 @@ typedef struct hearth_params {
     uint64_t seed;
     uint64_t choice;    /* index among several answers to one prompt: another stream of numbers */
     int32_t n_logprobs; /* -1: none; 0: of the chosen token; n: and the n likeliest */
-    bool special_text;  /* control tokens appear in the text */
+    bool special_text;  /* control tokens appear in the text, but for the one that ends it */
 
     /* What the answer must obey, or NULL: nothing else is drawn, and the answer ends only where it
      * may. Held by the request as long as it needs it. */
     const hearth_grammar *grammar;
+
+    /* A thought longer than so many tokens is closed: thought_close is put in, and the answer goes
+     * on. -1: no limit, nothing of this is looked at. The texts are those of control tokens too. */
+    int32_t thought_budget;
+    bool thought_open;         /* the prompt ends inside a thought */
+    const char *thought_begin; /* "<think>"; NULL: none but the prompt's */
+    const char *thought_end;   /* "</think>" */
+    const char *thought_close; /* with thought_end in it */
 
     const char *owner; /* whose prefix namespace, and whose share; NULL: the common one */
     int32_t weight;    /* share of the owner beside others, 1 to 1000; 0: 1 */
@@ -346,12 +359,13 @@ typedef struct hearth_logprob {
 } hearth_logprob;
 
 typedef struct hearth_token {
-    int32_t id; /* also the token that ends the answer; its text is empty unless special_text */
+    int32_t id;       /* also the token that ends the answer, which has no text of its own */
     const char *text; /* whole characters; empty while a character or stop string is open */
     size_t text_len;
     float logprob;             /* NAN unless asked for */
     const hearth_logprob *top; /* [n_top], likeliest first */
     int n_top;
+    bool ends; /* it ended the answer: its text is what was held back before it */
 } hearth_token;
 
 /* HEARTH_NO_FIT when the prompt leaves no room: the message says how long it is and what fits.

@@ -20,6 +20,7 @@ hearth_grammar *hearth_grammar_new(hearth_grammar_kind kind, const char *text, s
         g->inner = grammar_json_schema(s, GRAMMAR_ORDERED, &inner);
     else if (kind == HEARTH_GRAMMAR_JSON_OBJECT) g->inner = grammar_json_object(&inner);
     else if (kind == HEARTH_GRAMMAR_GBNF) g->inner = grammar_gbnf(s, &inner);
+    else if (kind == HEARTH_GRAMMAR_RULES) g->inner = grammar_rules(s, &inner);
     else if (kind == HEARTH_GRAMMAR_REGEX) g->inner = grammar_regex(s, &inner);
     else err_set(&inner, ERR_USAGE, "no such kind of grammar: %d", (int)kind);
     if (g && g->inner) return g;

@@ -9,6 +9,8 @@
  *   fill.c     pages that come from elsewhere: published ones, and those on disk (disk.c)
  *   embed.c    calls that want vectors: their requests, and what becomes of them; rerank.c: what a
  *              judge is asked; encode.c: steps of an encoder, and summing up
+ *   constrain.c answers that obey a grammar; thought.c: thoughts that have a limit; force.c: tokens
+ *              that either puts in
  *   draft.c    guesses at the next tokens, which a step may try
  *   stats.c    what it counts
  *
@@ -42,6 +44,7 @@
 #include "engine/kv.h"
 #include "engine/sample.h"
 #include "engine/text.h"
+#include "engine/thought.h"
 #include "engine/turns.h"
 #include "grammar/grammar.h"
 #include "hearth.h"
@@ -130,6 +133,10 @@ struct hearth_request {
     uint64_t *allowed;      /* [n_allowed] tokens, one bit each; with a grammar */
     int32_t n_allowed;
     text_out text;
+    thought thought;
+    tok_ids forced; /* tokens to be put in instead of drawing, from n_forced on */
+    size_t n_forced;
+    int32_t n_put;  /* tokens put in since the last step: they are not computed yet */
     uint64_t rank;  /* order of first admission; 0: never admitted */
     bool active;    /* in `running`, and not settled */
     bool preempted; /* at some time: what it finds in the tree may be its own work */
@@ -139,6 +146,7 @@ struct hearth_request {
     int32_t step_rows; /* of this step; 0: it does not take part */
     int32_t n_draft;   /* rows of this step after those: guesses */
     int32_t n_planned; /* as many were in the batch; n_draft may have been given up since */
+    int32_t n_right;   /* guesses of this step that were right */
     int32_t guess[DRAFT_MOST];
     draft draft;
     float *logits;        /* of its last row in this step, then of its drafts; NULL: none wanted */
@@ -282,5 +290,11 @@ bool constrain_begin(hearth_engine *g, hearth_request *r, const hearth_grammar *
 bool constrain_logits(hearth_request *r, float *logits, int32_t n_vocab, err *e);
 bool constrain_accept(hearth_request *r, int32_t id, err *e);
 void constrain_end(hearth_request *r);
+
+/* force.c: in front of the first token, and after each. False: memory. */
+bool force_begin(const hearth_engine *g, hearth_request *r, err *e);
+bool force_more(const hearth_engine *g, hearth_request *r, int32_t drawn, err *e);
+/* The next token to be put in; -1: none, it is to be drawn. */
+int32_t force_take(hearth_request *r);
 
 #endif

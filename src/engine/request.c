@@ -94,7 +94,8 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     }
     r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
     if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
-        (p->grammar && !constrain_begin(g, r, p->grammar, e))) {
+        !thought_init(&r->thought, p, e) || (p->grammar && !constrain_begin(g, r, p->grammar, e)) ||
+        !force_begin(g, r, e)) {
         request_release(r);
         return NULL;
     }
@@ -112,6 +113,8 @@ void request_release(hearth_request *r) {
     constrain_end(r);
     draft_deinit(&r->draft);
     text_deinit(&r->text);
+    thought_deinit(&r->thought);
+    tok_ids_deinit(&r->forced);
     free(r->owner);
     free(r->tokens);
     free(r->raw);
@@ -188,7 +191,8 @@ hearth_params hearth_params_default(void) {
                            .dry_last_n = -1,
                            .mirostat_tau = 5.0f,
                            .mirostat_eta = 0.1f,
-                           .n_logprobs = -1};
+                           .n_logprobs = -1,
+                           .thought_budget = -1};
 }
 
 /* ---- reading ---- */
@@ -269,7 +273,8 @@ bool request_emit(hearth_request *r, int32_t id, float logprob, const hearth_log
                               .text_len = n,
                               .logprob = logprob,
                               .top = n_top > 0 ? (const hearth_logprob *)(void *)at : NULL,
-                              .n_top = n_top};
+                              .n_top = n_top,
+                              .ends = id >= 0 && r->finish == HEARTH_FINISH_END};
     pthread_mutex_lock(&r->lock);
     if (r->last) r->last->next = i;
     else r->first = i;

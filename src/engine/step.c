@@ -35,7 +35,7 @@ static bool waits_for_older(const hearth_engine *g, const hearth_request *r) {
 
 /* Takes what others have put into the tree since. */
 static void reuse_more(hearth_engine *g, hearth_request *r) {
-    if (rest_of(r) < 2 || r->fresh) return;
+    if (rest_of(r) < 2 + r->n_put || r->fresh) return;
     int32_t have = kv_seq_reuse(g->kv, r->seq, r->tokens, r->n_tokens - 1);
     if (!r->preempted) r->account.n_cached += have - r->computed;
     g->stats.n_cached += (uint64_t)(have - r->computed);
@@ -209,7 +209,7 @@ static void batch_commit(hearth_engine *g) {
         if (r->sum && r->finish == HEARTH_FINISH_NONE) sum_take(g, r, row);
         row += r->step_rows + r->n_planned;
         if (r->finish != HEARTH_FINISH_NONE) continue;
-        if (rest_of(r) > 1 || r->account.n_generated == 0)
+        if (rest_of(r) > 1 + r->n_put || r->account.n_generated == 0)
             g->stats.n_prefilled += (uint64_t)r->step_rows;
         r->computed += r->step_rows;
         kv_seq_commit(g->kv, r->seq, r->tokens, r->computed);
@@ -236,7 +236,7 @@ static bool token_append(hearth_request *r, int32_t id) {
 static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
     bool end = g->tok && (!r->ignore_eos || r->grammar) && tok_is_end(g->tok, id);
     bool ok = true;
-    if (g->tok && (!end || r->special_text)) ok = text_push(&r->text, id);
+    if (g->tok && !end) ok = text_push(&r->text, id);
     else buf_clear(&r->text.out);
     if (r->text.stopped) r->finish = HEARTH_FINISH_STOP;
     else if (end) r->finish = HEARTH_FINISH_END;
@@ -248,16 +248,17 @@ static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
     return ok;
 }
 
-/* From the given row of logits; -1 when the request has failed. */
-static int32_t token_draw(const hearth_engine *g, hearth_request *r, float *logits) {
+/* Drawn from the given row of logits, or put in; -1 when the request has failed. */
+static int32_t token_next(const hearth_engine *g, hearth_request *r, float *logits) {
     err e = {0};
     hearth_logprob top[LIMIT_TOP_LOGPROBS];
     float logprob = NAN;
     int n_top = r->n_logprobs > 0 ? r->n_logprobs : 0;
     if (r->raw) memcpy(r->raw, logits, (size_t)g->n_vocab * sizeof *r->raw);
-    bool can = !r->grammar || constrain_logits(r, logits, g->n_vocab, &e);
-    int32_t id = can ? sampler_draw(r->sampler, logits, r->tokens, r->n_tokens, &e) : -1;
-    if (id < 0 || (r->grammar && !constrain_accept(r, id, &e))) {
+    int32_t id = force_take(r);
+    if (id < 0 && (!r->grammar || constrain_logits(r, logits, g->n_vocab, &e)))
+        id = sampler_draw(r->sampler, logits, r->tokens, r->n_tokens, &e);
+    if (id < 0 || (r->grammar && !constrain_accept(r, id, &e)) || !force_more(g, r, id, &e)) {
         request_fail(r, &e);
         return -1;
     }
@@ -270,16 +271,28 @@ static int32_t token_draw(const hearth_engine *g, hearth_request *r, float *logi
     return -1;
 }
 
+/* Tokens that need no logits: all that are put in, unless their probabilities are wanted. */
+static void tokens_put(const hearth_engine *g, hearth_request *r) {
+    while (!r->raw && r->n_forced < r->forced.n && r->finish == HEARTH_FINISH_NONE)
+        if (token_next(g, r, NULL) < 0) return;
+}
+
 /* The next token, and those after it as long as they are what was guessed. */
 static void tokens_draw(const hearth_engine *g, hearth_request *r) {
     if (r->finish != HEARTH_FINISH_NONE || !r->logits) return;
-    int32_t n_right = 0;
-    for (int32_t i = 0; i <= r->n_draft; i++) {
-        int32_t id = token_draw(g, r, r->logits + (size_t)i * (size_t)g->n_vocab);
-        bool right = id >= 0 && i < r->n_draft && id == r->guess[i];
-        n_right += right;
-        if (!right || r->finish != HEARTH_FINISH_NONE) break;
+    int32_t first = r->n_tokens, n_right = 0;
+    for (;;) { /* row i has the logits behind guess i - 1 */
+        float *row = r->logits + (size_t)(r->n_tokens - first) * (size_t)g->n_vocab;
+        if (token_next(g, r, row) >= 0) tokens_put(g, r);
+        int32_t n = r->n_tokens - first;
+        while (n_right < n && n_right < r->n_draft &&
+               r->tokens[first + n_right] == r->guess[n_right])
+            n_right++;
+        if (n_right < n || r->finish != HEARTH_FINISH_NONE) break;
     }
+    r->n_right = n_right;
+    r->n_put = r->n_tokens - first - n_right - 1;
+    if (r->n_put < 0) r->n_put = 0; /* the last one was guessed, and ended the answer */
     r->account.n_drafted += r->n_draft;
     r->account.n_accepted += n_right;
     draft_learn(&r->draft, r->n_draft, n_right);
@@ -295,8 +308,10 @@ static void draw_some(team *t, int me, void *ud) {
 static void drafts_commit(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
-        if (r->n_draft == 0 || r->n_tokens - 1 <= r->computed) continue;
-        r->computed = r->n_tokens - 1;
+        int32_t last = r->computed + r->n_right;
+        if (last > r->n_tokens - 1) last = r->n_tokens - 1;
+        if (r->n_draft == 0 || last <= r->computed) continue;
+        r->computed = last;
         kv_seq_commit(g->kv, r->seq, r->tokens, r->computed);
     }
 }

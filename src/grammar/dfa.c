@@ -13,6 +13,10 @@ void dfa_free(dfa *d) {
     free(d);
 }
 
+size_t dfa_bytes(const dfa *d) {
+    return (size_t)d->n_states * (size_t)d->n_classes * sizeof *d->next;
+}
+
 int dfa_class(const dfa *d, uint32_t cp) {
     int32_t lo = 0, hi = d->n_ranges;
     while (hi - lo > 1) {

@@ -51,6 +51,7 @@ typedef enum dfa_op { DFA_AND, DFA_OR, DFA_AND_NOT } dfa_op;
 dfa *dfa_combine(const dfa *a, const dfa *b, dfa_op op, err *e);
 bool dfa_equal(const dfa *a, const dfa *b); /* same table: the same language */
 
+size_t dfa_bytes(const dfa *d); /* memory held, about */
 int dfa_class(const dfa *d, uint32_t cp);
 static inline int32_t dfa_step(const dfa *d, int32_t s, uint32_t cp) {
     int c = cp < 128 ? d->ascii[cp] : dfa_class(d, cp);

@@ -1,40 +1,13 @@
 /* GBNF: rules as llama.cpp writes them. A rule is alternatives of elements: text, character sets,
- * other rules, groups, and repetitions. Parsed into one array of elements; a place is a stack of
- * what comes next, so that recursion costs what its depth costs. Left recursion is refused. */
+ * other rules, groups, and repetitions. Parsed into one array of elements. Left recursion is
+ * refused. Rules of Hearth's own (see grammar.h) have two elements more. */
+#include <jansson.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "grammar/gbnf_private.h"
 #include "grammar/lex.h"
-#include "grammar/match.h"
-
-typedef enum op {
-    OP_END, /* of an alternative */
-    OP_SET, /* one code point; a: index of the first range, b: how many */
-    OP_RULE /* a: the rule */
-} op;
-
-typedef struct element {
-    op kind;
-    uint32_t a, b;
-} element;
-
-typedef struct rule {
-    str name;
-    uint32_t *alt; /* first element of each alternative */
-    uint32_t n_alt, cap_alt;
-    bool defined, nullable;
-} rule;
-
-struct gbnf {
-    element *v;
-    uint32_t n, cap;
-    dfa_range *range;
-    uint32_t n_ranges, cap_ranges;
-    rule *rule;
-    uint32_t n_rules, cap_rules, root;
-    char *text; /* holds the names */
-};
 
 typedef struct parser {
     gbnf *b;
@@ -288,6 +261,91 @@ static bool repetition(parser *p, run *out, uint32_t from) {
     }
 }
 
+/* ---- %json, %except ---- */
+
+/* %json {...}: the schema's text goes as far as its JSON does. */
+static bool json_item(parser *p, run *out) {
+    gbnf *b = p->b;
+    json_error_t je;
+    skip(p, true);
+    json_t *j = json_loadb(p->src.p + p->at, p->src.n - p->at,
+                           JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &je);
+    if (!j) return fail(p, "no JSON behind %json");
+    json_decref(j);
+    str text = {p->src.p + p->at, (size_t)je.position};
+    p->at += text.n;
+    GROW(b->json, b->n_json, b->cap_json, LIMIT_GBNF_ELEMENTS);
+    schema *s = schema_new(text, true, p->failed ? NULL : p->e);
+    if (!s) {
+        p->failed = true; /* in the schema's own words */
+        return false;
+    }
+    b->json[b->n_json++] = s;
+    return run_add(p, out, (element){OP_JSON, b->n_json - 1, 0});
+}
+
+/* The texts that have the pattern nowhere in them. */
+static dfa *without(str pattern, err *e) {
+    dfa *has = dfa_regex(pattern, e);
+    dfa *d = has ? dfa_combine(NULL, has, DFA_AND_NOT, e) : NULL;
+    dfa_free(has);
+    return d;
+}
+
+static void put_escaped(buf *pattern, uint32_t cp) {
+    char text[4];
+    if (cp > 0 && cp < 0x80 && strchr("\\^$.|?*+()[]{}/-", (int)cp)) buf_putc(pattern, '\\');
+    buf_append(pattern, text, (size_t)utf8_encode(cp, text));
+}
+
+/* ("a" | "b") */
+static bool literals(parser *p, buf *pattern) {
+    do {
+        p->at++; /* the ( or | */
+        skip(p, true);
+        if (peek(p) != '"') return fail(p, "%except takes texts in quotes");
+        p->at++;
+        size_t from = pattern->len;
+        while (peek(p) != '"') {
+            uint32_t cp;
+            if (!character(p, &cp)) return false;
+            put_escaped(pattern, cp);
+        }
+        if (pattern->len == from) return fail(p, "%except takes no empty text");
+        p->at++;
+        skip(p, true);
+        if (peek(p) == '|') buf_putc(pattern, '|');
+    } while (peek(p) == '|');
+    if (peek(p) != ')') return fail(p, "a ( without its )");
+    p->at++;
+    return !pattern->failed || fail(p, "too large");
+}
+
+static bool except_item(parser *p, run *out) {
+    gbnf *b = p->b;
+    skip(p, true);
+    if (peek(p) != '(') return fail(p, "%except takes a list in ( )");
+    GROW(b->free_text, b->n_free, b->cap_free, LIMIT_GBNF_ELEMENTS);
+    buf pattern;
+    buf_init(&pattern, LIMIT_SCHEMA_BYTES);
+    dfa *d = literals(p, &pattern) ? without(buf_str(&pattern), p->e) : NULL;
+    buf_deinit(&pattern);
+    if (!d) {
+        p->failed = true;
+        return false;
+    }
+    b->free_text[b->n_free++] = d;
+    return run_add(p, out, (element){OP_FREE, b->n_free - 1, 0});
+}
+
+static bool own_item(parser *p, run *out) {
+    p->at++;
+    str name = word(p);
+    if (str_eq(name, STR("json"))) return json_item(p, out);
+    if (str_eq(name, STR("except"))) return except_item(p, out);
+    return fail(p, "only %json and %except begin with %");
+}
+
 /* One element with its repetition: appended to out. */
 static bool item(parser *p, run *out) {
     uint32_t from = out->n, r = 0;
@@ -318,6 +376,8 @@ static bool item(parser *p, run *out) {
         if (peek(p) != ')') return fail(p, "a ( without its )");
         p->at++, p->depth--;
         if (!run_add(p, out, (element){OP_RULE, r, 0})) return false;
+    } else if (c == '%') {
+        if (!own_item(p, out)) return false;
     } else {
         if (!rule_of(p, word(p), &r) || !run_add(p, out, (element){OP_RULE, r, 0})) return false;
     }
@@ -327,7 +387,7 @@ static bool item(parser *p, run *out) {
 
 static bool starts_item(parser *p) {
     int c = peek(p);
-    return c == '"' || c == '[' || c == '.' || c == '(' || is_word(c);
+    return c == '"' || c == '[' || c == '.' || c == '(' || is_word(c) || (c == '%' && p->b->rules);
 }
 
 static bool alternatives(parser *p, uint32_t r, bool nested) {
@@ -380,7 +440,7 @@ static void find_nullable(gbnf *b) {
         for (uint32_t r = 0; r < b->n_rules; r++)
             for (uint32_t k = 0; k < b->rule[r].n_alt && !b->rule[r].nullable; k++) {
                 uint32_t i = b->rule[r].alt[k];
-                while (b->v[i].kind == OP_RULE && b->rule[b->v[i].a].nullable) i++;
+                while (gbnf_nullable(b, &b->v[i])) i++;
                 if (b->v[i].kind == OP_END) b->rule[r].nullable = more = true;
             }
     }
@@ -394,9 +454,9 @@ static bool left_recursive(const gbnf *b, uint8_t *settled, uint32_t *at) {
         for (uint32_t r = 0; r < b->n_rules; r++) {
             bool ok = !settled[r];
             for (uint32_t k = 0; k < b->rule[r].n_alt && ok; k++)
-                for (uint32_t i = b->rule[r].alt[k]; b->v[i].kind == OP_RULE && ok; i++) {
-                    ok = settled[b->v[i].a];
-                    if (!b->rule[b->v[i].a].nullable) break;
+                for (uint32_t i = b->rule[r].alt[k]; ok; i++) {
+                    if (b->v[i].kind == OP_RULE) ok = settled[b->v[i].a];
+                    if (!gbnf_nullable(b, &b->v[i])) break;
                 }
             if (ok) settled[r] = more = true;
         }
@@ -404,6 +464,16 @@ static bool left_recursive(const gbnf *b, uint8_t *settled, uint32_t *at) {
     for (*at = 0; *at < b->n_rules; ++*at)
         if (!settled[*at]) return true;
     return false;
+}
+
+/* The first element from i on that nothing is known to stand for. */
+static uint32_t skip_good(const gbnf *b, const uint8_t *good, uint32_t i) {
+    for (;; i++) {
+        const element *x = &b->v[i];
+        bool ok = x->kind == OP_JSON || x->kind == OP_FREE || (x->kind == OP_SET && x->b) ||
+                  (x->kind == OP_RULE && good[x->a]);
+        if (!ok) return i;
+    }
 }
 
 /* Drops alternatives that can never be completed, such as a rule that only ever calls itself. */
@@ -414,20 +484,14 @@ static bool productive(gbnf *b) {
         more = false;
         for (uint32_t r = 0; r < b->n_rules; r++)
             for (uint32_t k = 0; k < b->rule[r].n_alt && !good[r]; k++) {
-                uint32_t i = b->rule[r].alt[k];
-                while ((b->v[i].kind == OP_SET && b->v[i].b) ||
-                       (b->v[i].kind == OP_RULE && good[b->v[i].a]))
-                    i++;
+                uint32_t i = skip_good(b, good, b->rule[r].alt[k]);
                 if (b->v[i].kind == OP_END) good[r] = 1, more = true;
             }
     }
     for (uint32_t r = 0; r < b->n_rules; r++) {
         uint32_t kept = 0;
         for (uint32_t k = 0; k < b->rule[r].n_alt; k++) {
-            uint32_t i = b->rule[r].alt[k];
-            while ((b->v[i].kind == OP_SET && b->v[i].b) ||
-                   (b->v[i].kind == OP_RULE && good[b->v[i].a]))
-                i++;
+            uint32_t i = skip_good(b, good, b->rule[r].alt[k]);
             if (b->v[i].kind == OP_END) b->rule[r].alt[kept++] = b->rule[r].alt[k];
         }
         b->rule[r].n_alt = kept;
@@ -458,7 +522,7 @@ static bool check(gbnf *b, err *e) {
     return ok;
 }
 
-gbnf *gbnf_parse(str text, err *e) {
+gbnf *gbnf_parse(str text, bool rules_too, err *e) {
     gbnf *b = calloc(1, sizeof *b);
     if (b) b->text = malloc(text.n + 1);
     if (!b || !b->text) {
@@ -467,6 +531,7 @@ gbnf *gbnf_parse(str text, err *e) {
         return NULL;
     }
     memcpy(b->text, text.p, text.n);
+    b->rules = rules_too;
     parser p = {.b = b, .src = {b->text, text.n}, .e = e};
     if (text.n > LIMIT_SCHEMA_BYTES) fail(&p, "too long");
     if (!p.failed && rules(&p) && check(b, e)) return b;
@@ -477,81 +542,16 @@ gbnf *gbnf_parse(str text, err *e) {
 void gbnf_free(gbnf *b) {
     if (!b) return;
     for (uint32_t i = 0; i < b->n_rules; i++) free(b->rule[i].alt);
-    free(b->v), free(b->range), free(b->rule), free(b->text);
+    for (uint32_t i = 0; i < b->n_json; i++) schema_free(b->json[i]);
+    for (uint32_t i = 0; i < b->n_free; i++) dfa_free(b->free_text[i]);
+    free(b->v), free(b->range), free(b->rule), free(b->text), free(b->json), free(b->free_text);
     free(b);
 }
 
 size_t gbnf_bytes(const gbnf *b) {
-    return b->cap * sizeof *b->v + b->cap_ranges * sizeof *b->range +
-           b->cap_rules * sizeof *b->rule;
-}
-
-/* ---- matching ---- */
-
-/* Every place before a character that `at`, with `up` behind it, leads to. */
-static void settle(const gbnf *b, pool *p, const gbnf_frame *up, uint32_t at, spot_set *to,
-                   int depth) {
-    if (depth > LIMIT_GBNF_DEPTH) {
-        p->failed = true;
-        return;
-    }
-    const element *x = &b->v[at];
-    if (x->kind == OP_END) {
-        if (up) {
-            settle(b, p, up->up, up->at, to, depth + 1);
-            return;
-        }
-        place done = {.kind = AT_DONE};
-        spot_add(p, to, &done);
-        return;
-    }
-    if (x->kind == OP_SET) {
-        place v;
-        memset(&v, 0, sizeof v);
-        v.kind = AT_RULE;
-        v.rule = up;
-        v.count = at;
-        spot_add(p, to, &v);
-        return;
-    }
-    const gbnf_frame *back = up;
-    if (b->v[at + 1].kind != OP_END) { /* a last call needs no way back */
-        gbnf_frame *f = pool_alloc(p, sizeof *f);
-        if (!f) return;
-        *f = (gbnf_frame){up, at + 1};
-        back = f;
-    }
-    const rule *r = &b->rule[x->a];
-    for (uint32_t i = 0; i < r->n_alt; i++) settle(b, p, back, r->alt[i], to, depth + 1);
-}
-
-void gbnf_start(gbnf *b, pool *p, spot_set *to) {
-    for (uint32_t i = 0; i < b->rule[b->root].n_alt; i++)
-        settle(b, p, NULL, b->rule[b->root].alt[i], to, 0);
-}
-
-void gbnf_step(gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to) {
-    if (c->kind != AT_RULE) return;
-    const element *x = &b->v[c->count];
-    place v = *c;
-    lex_result got = lex_utf8(&v.escape, &v.cp, byte);
-    dfa_range want = {v.cp, v.cp};
-    if (got == LEX_BAD) return;
-    if (got == LEX_MORE) {
-        dfa_range r[2];
-        lex_ranges(v.escape, v.cp, r);
-        want = r[0];
-    }
-    for (uint32_t i = 0; i < x->b; i++) {
-        dfa_range r = b->range[x->a + i];
-        if (r.lo > want.hi || r.hi < want.lo) continue;
-        if (got == LEX_MORE) spot_add(p, to, &v);
-        else settle(b, p, c->rule, c->count + 1, to, 0);
-        return;
-    }
-}
-
-bool gbnf_may_end(const gbnf *b, const place *c) {
-    (void)b;
-    return c->kind == AT_DONE;
+    size_t n = b->cap * sizeof *b->v + b->cap_ranges * sizeof *b->range +
+               b->cap_rules * sizeof *b->rule;
+    for (uint32_t i = 0; i < b->n_json; i++) n += schema_bytes(b->json[i]);
+    for (uint32_t i = 0; i < b->n_free; i++) n += dfa_bytes(b->free_text[i]);
+    return n;
 }

@@ -39,7 +39,13 @@ grammar *grammar_json_object(err *e) {
 
 grammar *grammar_gbnf(str text, err *e) {
     grammar *g = grammar_new(e);
-    if (g) g->gbnf = gbnf_parse(text, e);
+    if (g) g->gbnf = gbnf_parse(text, false, e);
+    return keep_if(g, g && g->gbnf);
+}
+
+grammar *grammar_rules(str text, err *e) {
+    grammar *g = grammar_new(e);
+    if (g) g->gbnf = gbnf_parse(text, true, e);
     return keep_if(g, g && g->gbnf);
 }
 
@@ -72,7 +78,7 @@ size_t grammar_bytes(const grammar *g) {
     size_t n = sizeof *g + g->mask_bytes;
     if (g->schema) n += schema_bytes(g->schema);
     if (g->gbnf) n += gbnf_bytes(g->gbnf);
-    if (g->text) n += (size_t)g->text->n_states * (size_t)g->text->n_classes * sizeof(int32_t);
+    if (g->text) n += dfa_bytes(g->text);
     return n;
 }
 
@@ -174,32 +180,6 @@ static bool push(mover *m, size_t n, const json_frame *f) {
     return true;
 }
 
-/* What a frame stands on goes first; depth costs no stack. */
-static const json_frame *move_json(mover *m, const json_frame *f) {
-    size_t n = 0;
-    if (f && !push(m, n++, f)) m->failed = true;
-    while (n > 0 && !m->failed) {
-        const json_frame *top = m->todo[n - 1];
-        const json_frame *first = top->up && !known(m, top->up)         ? top->up
-                                  : top->other && !known(m, top->other) ? top->other
-                                                                        : NULL;
-        if (known(m, top)) n--;
-        else if (first) m->failed = !push(m, n++, first);
-        else {
-            json_frame *to = copy(m, top, sizeof *to);
-            if (!to) break;
-            to->up = known(m, top->up);
-            to->other = known(m, top->other);
-            if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
-            if (top->counted && top->a->n_some)
-                to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
-            remember(m, top, to);
-            n--;
-        }
-    }
-    return m->failed ? NULL : known(m, f);
-}
-
 static const gbnf_frame *move_rules(mover *m, const gbnf_frame *f) {
     gbnf_frame *head = NULL, **link = &head;
     for (; f && !m->failed; f = f->up) {
@@ -216,6 +196,33 @@ static const gbnf_frame *move_rules(mover *m, const gbnf_frame *f) {
         link = (gbnf_frame **)(uintptr_t)&to->up;
     }
     return head;
+}
+
+/* What a frame stands on goes first; depth costs no stack. */
+static const json_frame *move_json(mover *m, const json_frame *f) {
+    size_t n = 0;
+    if (f && !push(m, n++, f)) m->failed = true;
+    while (n > 0 && !m->failed) {
+        const json_frame *top = m->todo[n - 1];
+        const json_frame *first = top->up && !known(m, top->up)         ? top->up
+                                  : top->other && !known(m, top->other) ? top->other
+                                                                        : NULL;
+        if (known(m, top)) n--;
+        else if (first) m->failed = !push(m, n++, first);
+        else {
+            json_frame *to = copy(m, top, sizeof *to);
+            if (!to) break;
+            to->up = known(m, top->up);
+            to->other = known(m, top->other);
+            to->back = move_rules(m, top->back);
+            if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
+            if (top->counted && top->a->n_some)
+                to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
+            remember(m, top, to);
+            n--;
+        }
+    }
+    return m->failed ? NULL : known(m, f);
 }
 
 /* Copies a set with everything that it stands on. */
@@ -278,6 +285,18 @@ bool grammar_state_accept_bytes(grammar_state *s, str bytes) {
     return ok;
 }
 
+/* A control token: only where rules have its text. */
+static bool accept_control(grammar_state *s, str piece) {
+    pthread_mutex_lock(&s->g->lock);
+    spot_set before = s->now, ruled;
+    match_ruled(&s->mem, &before, &ruled);
+    s->now = ruled;
+    pthread_mutex_unlock(&s->g->lock);
+    if (piece.n > 0 && ruled.n > 0 && grammar_state_accept_bytes(s, piece)) return true;
+    s->now = before;
+    return false;
+}
+
 bool grammar_state_accept(grammar_state *s, int32_t token) {
     if (tok_is_end(s->v->t, token)) {
         if (s->ended || !grammar_state_may_end(s)) return false;
@@ -285,7 +304,8 @@ bool grammar_state_accept(grammar_state *s, int32_t token) {
         return true;
     }
     str piece = tok_piece(s->v->t, token, false);
-    return piece.n > 0 && grammar_state_accept_bytes(s, piece);
+    if (piece.n > 0) return grammar_state_accept_bytes(s, piece);
+    return gbnf_is_rules(s->g->gbnf) && accept_control(s, tok_piece(s->v->t, token, true));
 }
 
 bool grammar_state_may_end(const grammar_state *s) {
@@ -293,6 +313,10 @@ bool grammar_state_may_end(const grammar_state *s) {
     bool yes = match_may_end(s->g, &s->now);
     pthread_mutex_unlock(&s->g->lock);
     return yes;
+}
+
+bool grammar_has_controls(const grammar_state *s) {
+    return gbnf_is_rules(s->g->gbnf);
 }
 
 bool grammar_state_done(const grammar_state *s) {

@@ -33,8 +33,14 @@ enum {
 /* Errors are ERR_USAGE and name the keyword and its path, or the rule and byte: what cannot be
  * enforced is refused here, never ignored. Free by grammar_free, from any thread. */
 grammar *grammar_json_schema(str text, unsigned flags, err *e);
-grammar *grammar_json_object(err *e);        /* any JSON object */
-grammar *grammar_gbnf(str text, err *e);     /* rules as llama.cpp writes them; starts at "root" */
+grammar *grammar_json_object(err *e);    /* any JSON object */
+grammar *grammar_gbnf(str text, err *e); /* rules as llama.cpp writes them; starts at "root" */
+/* GBNF with two elements more, for answers that are free in part:
+ *     %json {...}           a value that obeys this schema
+ *     %except("a" | "b")    any text, also none, in which none of these texts occurs
+ * Control tokens take part by their text: a literal "[TOOL_CALLS]" is met by the control token of
+ * that text as well as by ordinary tokens. No control token stands in a %json or %except. */
+grammar *grammar_rules(str text, err *e);
 grammar *grammar_regex(str pattern, err *e); /* the whole answer matches */
 grammar *grammar_retain(grammar *g);
 void grammar_free(grammar *g);          /* the last holder's frees it; NULL is fine */
@@ -56,7 +62,8 @@ bool grammar_state_mask(grammar_state *s, uint64_t *bits);
 bool grammar_state_accept(grammar_state *s, int32_t token);   /* also one that ends the text */
 bool grammar_state_accept_bytes(grammar_state *s, str bytes); /* all or nothing */
 bool grammar_state_may_end(const grammar_state *s);
-bool grammar_state_done(const grammar_state *s); /* nothing but the end can follow */
+bool grammar_has_controls(const grammar_state *s); /* control tokens take part */
+bool grammar_state_done(const grammar_state *s);   /* nothing but the end can follow */
 /* Appends the bytes that must come next: as long as there is just one way, at most max. */
 size_t grammar_state_forced(grammar_state *s, char *out, size_t max);
 

@@ -5,7 +5,8 @@
  * token is allowed, and these are known beforehand: those that stay inside are one mask (per
  * state of the string's automaton, made when it is first met; for a string without rules, made
  * once a vocabulary), and of those that close the string only what follows the quote is walked,
- * once for all tokens with the same rest. */
+ * once for all tokens with the same rest. A text that goes by an automaton is treated alike: what
+ * the automaton lets through is known beforehand, and only the few other tokens are walked. */
 #include <stdlib.h>
 
 #include "grammar/lex.h"
@@ -59,8 +60,10 @@ struct lex_mask {
     const dfa *lang;
     int32_t state;
     const grammar_vocab *v;
+    bool plain;        /* a text as it stands, not a JSON string */
     uint64_t *inside;  /* [words] */
-    uint64_t *leavers; /* [n_leavers bits] whose part before the quote is a whole text */
+    uint64_t *leavers; /* string: [n_leavers bits] whose part before the quote is a whole text */
+    token_trie dying;  /* plain: tokens that the automaton does not let through */
 };
 
 static uint64_t mask_hash(const dfa *d, int32_t state, const grammar_vocab *v) {
@@ -137,9 +140,45 @@ static bool lex_fill(lex_mask *m, pool *p) {
     return true;
 }
 
+/* How far the automaton lets a token's bytes through: all of them? */
+static bool text_lives(const dfa *d, int32_t state, str bytes) {
+    uint8_t escape = 0;
+    uint32_t cp = 0;
+    for (size_t i = 0; i < bytes.n; i++) {
+        lex_result got = lex_utf8(&escape, &cp, (uint8_t)bytes.p[i]);
+        if (got == LEX_BAD) return false;
+        if (got == LEX_MORE) continue;
+        state = dfa_step(d, state, cp);
+        cp = 0;
+        if (!state) return false;
+    }
+    dfa_range r[2];
+    if (!escape) return true;
+    lex_ranges(escape, cp, r);
+    return dfa_live_between(d, state, r[0].lo, r[0].hi);
+}
+
+/* The same for a plain text. What does not live may still be allowed by what follows the text. */
+static bool text_fill(lex_mask *m) {
+    const grammar_vocab *v = m->v;
+    const token_trie *t = &v->all;
+    size_t n_tokens = t->n ? t->first[t->n] : 0, n = 0;
+    token_entry *dying = malloc((n_tokens + 1) * sizeof *dying);
+    if (!dying) return false;
+    for (size_t i = 0; i < n_tokens; i++) {
+        str bytes = tok_piece(v->t, t->token[i], false);
+        if (text_lives(m->lang, m->state, bytes)) set_bit(m->inside, t->token[i]);
+        else dying[n++] = (token_entry){bytes, t->token[i]};
+    }
+    bool ok = trie_build(&m->dying, dying, n);
+    free(dying);
+    return ok;
+}
+
 static void lex_clear(lex_mask *m) {
     free(m->inside);
     free(m->leavers);
+    trie_free(&m->dying);
     memset(m, 0, sizeof *m);
 }
 
@@ -165,7 +204,7 @@ static bool table_grow(grammar *g) {
 
 /* The masks of a state of an automaton; NULL: memory. */
 static const lex_mask *lex_find(grammar *g, pool *p, const grammar_vocab *v, const dfa *lang,
-                                int32_t state) {
+                                int32_t state, bool plain) {
     size_t bytes = (v->words + v->n_leavers / 64 + 1) * sizeof(uint64_t);
     if (g->mask_bytes + bytes > LIMIT_MASK_BYTES) { /* all of it goes: simple, and rare */
         mask_free(g);
@@ -177,16 +216,16 @@ static const lex_mask *lex_find(grammar *g, pool *p, const grammar_vocab *v, con
     for (; g->mask[i].lang; i = (i + 1) & (g->cap_masks - 1))
         if (g->mask[i].lang == lang && g->mask[i].state == state && g->mask[i].v == v)
             return &g->mask[i];
-    lex_mask m = {.lang = lang, .state = state, .v = v};
+    lex_mask m = {.lang = lang, .state = state, .v = v, .plain = plain};
     m.inside = calloc(v->words, sizeof *m.inside);
     m.leavers = calloc(v->n_leavers / 64 + 1, sizeof *m.leavers);
-    if (!m.inside || !m.leavers || !lex_fill(&m, p)) {
+    if (!m.inside || !m.leavers || !(plain ? text_fill(&m) : lex_fill(&m, p))) {
         lex_clear(&m);
         return NULL;
     }
     g->mask[i] = m;
     g->n_masks++;
-    g->mask_bytes += bytes;
+    g->mask_bytes += bytes + m.dying.n * 12;
     return &g->mask[i];
 }
 
@@ -224,6 +263,30 @@ static void or_words(uint64_t *to, const uint64_t *from, size_t n) {
     for (size_t i = 0; i < n; i++) to[i] |= from[i];
 }
 
+/* A plain text: what lives in it, and of the rest what goes on behind it. */
+static bool plain_text(grammar *g, pool *p, const grammar_vocab *v, const place *c,
+                       uint64_t *bits) {
+    const dfa *d = c->kind == AT_TEXT ? g->text : gbnf_free_text(g->gbnf, c);
+    const lex_mask *m = lex_find(g, p, v, d, c->state, true);
+    if (!m) return false;
+    or_words(bits, m->inside, v->words);
+    if (c->kind == AT_TEXT) return true;
+    spot_set here = {0};
+    spot_add(p, &here, c);
+    sink s = {&m->dying, bits};
+    walk(g, p, &m->dying, &here, mark_tokens, &s);
+    return true;
+}
+
+/* Control tokens whose text rules have here. */
+static void controls(grammar *g, pool *p, const grammar_vocab *v, const spot_set *now,
+                     uint64_t *bits) {
+    spot_set ruled;
+    sink s = {&v->controls, bits};
+    match_ruled(p, now, &ruled);
+    if (ruled.n) walk(g, p, &v->controls, &ruled, mark_tokens, &s);
+}
+
 static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
                         uint64_t *bits) {
     uint32_t left = c->str->max == UINT32_MAX ? UINT32_MAX : c->str->max - c->count;
@@ -241,7 +304,7 @@ static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place
     place whole = *c;
     spot_set closed = {0};
     whole.count = c->str->min > c->count ? c->str->min : c->count; /* as if long enough */
-    json_close(g, p, &whole, &closed);
+    json_close(p, &whole, &closed);
     leave_sink s = {.v = v,
                     .bits = bits,
                     .max = left,
@@ -251,7 +314,7 @@ static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place
 
 static bool lang_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
                         uint64_t *bits) {
-    const lex_mask *m = lex_find(g, p, v, c->str->lang, c->state);
+    const lex_mask *m = lex_find(g, p, v, c->str->lang, c->state, false);
     if (!m) return false;
     or_words(bits, m->inside, v->words);
     spot_set closed = {0};
@@ -273,11 +336,11 @@ static bool open_key(grammar *g, pool *p, const grammar_vocab *v, const place *c
     const dfa *extra = c->up->o->extra;
     if (!extra) {
         or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
-        if (c->node < 0) json_close(g, p, c, &work->closed);
+        if (c->node < 0) json_close(p, c, &work->closed);
         else spot_add(p, &work->leaving, c);
         return true;
     }
-    const lex_mask *m = lex_find(g, p, v, extra, c->extra);
+    const lex_mask *m = lex_find(g, p, v, extra, c->extra, false);
     if (!m) return false;
     or_words(bits, m->inside, v->words);
     spot_add(p, &work->leaving, c);
@@ -311,16 +374,19 @@ bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
     for (uint32_t i = 0; i < st->now.n && ok; i++) {
         const place *c = &st->now.v[i];
         pool_mark m = pool_now(p);
-        bool in_string = g->schema && c->escape == 0;
-        if (in_string && c->kind == AT_STRING) {
+        bool whole = c->escape == 0; /* between characters */
+        if (whole && (c->kind == AT_FREE || c->kind == AT_TEXT)) {
+            ok = plain_text(g, p, v, c, bits);
+            pool_back(p, m);
+        } else if (whole && c->kind == AT_STRING) {
             if (c->str->lang) ok = lang_string(g, p, v, c, bits);
             else free_string(g, p, v, c, bits);
             pool_back(p, m);
-        } else if (in_string && c->kind == AT_KEY && c->extra)
-            ok = open_key(g, p, v, c, bits, &work);
+        } else if (whole && c->kind == AT_KEY && c->extra) ok = open_key(g, p, v, c, bits, &work);
         else spot_add(p, &work.all, c);
     }
     if (ok) finish_keys(g, p, v, &work, bits);
+    if (ok && gbnf_is_rules(g->gbnf)) controls(g, p, v, &st->now, bits);
     if (match_may_end(g, &st->now)) {
         size_t n;
         const int32_t *ends = tok_ends(v->t, &n);

@@ -69,9 +69,9 @@ static bool same_rules(const gbnf_frame *a, const gbnf_frame *b) {
 
 static bool same_place(const place *a, const place *b) {
     if (a->kind != b->kind) return false;
-    if (a->kind == AT_RULE)
-        return a->count == b->count && a->escape == b->escape && a->cp == b->cp &&
-               same_rules(a->rule, b->rule);
+    if (a->kind == AT_RULE || a->kind == AT_FREE)
+        return a->count == b->count && a->state == b->state && a->escape == b->escape &&
+               a->cp == b->cp && same_rules(a->rule, b->rule);
     return memcmp(a, b, sizeof *a) == 0;
 }
 
@@ -110,22 +110,33 @@ static void text_step(const dfa *d, pool *p, const place *c, uint8_t byte, spot_
     if (v.state) spot_add(p, to, &v);
 }
 
+void match_place(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to) {
+    switch (c->kind) {
+    case AT_DONE: return;
+    case AT_RULE:
+    case AT_FREE: gbnf_step(g->gbnf, p, c, byte, to); return;
+    case AT_TEXT: text_step(g->text, p, c, byte, to); return;
+    default: json_step(g, p, c, byte, to);
+    }
+}
+
 void match_step(grammar *g, pool *p, const spot_set *from, uint8_t byte, spot_set *to) {
     *to = (spot_set){0};
-    for (uint32_t i = 0; i < from->n; i++) {
-        if (g->schema) json_step(g, p, &from->v[i], byte, to);
-        else if (g->gbnf) gbnf_step(g->gbnf, p, &from->v[i], byte, to);
-        else text_step(g->text, p, &from->v[i], byte, to);
-    }
+    for (uint32_t i = 0; i < from->n; i++) match_place(g, p, &from->v[i], byte, to);
     if (p->failed) to->n = 0;
+}
+
+void match_ruled(pool *p, const spot_set *from, spot_set *to) {
+    *to = (spot_set){0};
+    for (uint32_t i = 0; i < from->n; i++)
+        if (from->v[i].kind == AT_RULE && !from->v[i].escape) spot_add(p, to, &from->v[i]);
 }
 
 bool match_may_end(grammar *g, const spot_set *s) {
     for (uint32_t i = 0; i < s->n; i++) {
         const place *c = &s->v[i];
-        if (g->schema ? json_may_end(g, c)
-            : g->gbnf ? gbnf_may_end(g->gbnf, c)
-                      : c->escape == 0 && g->text->accept[c->state])
+        if (c->kind == AT_DONE || json_may_end(c) ||
+            (c->kind == AT_TEXT && c->escape == 0 && g->text->accept[c->state]))
             return true;
     }
     return false;
@@ -133,18 +144,14 @@ bool match_may_end(grammar *g, const spot_set *s) {
 
 bool match_start(grammar *g, pool *p, spot_set *to) {
     *to = (spot_set){0};
-    place v;
-    memset(&v, 0, sizeof v);
     if (g->gbnf) {
         gbnf_start(g->gbnf, p, to);
         return !p->failed;
     }
-    if (g->schema) {
-        v.kind = AT_VALUE;
-        v.value = schema_root(g->schema);
-    } else {
-        v.kind = AT_TEXT;
-        v.state = g->text->start;
-    }
+    if (g->schema) return json_start(p, g->schema, NULL, NULL, schema_root(g->schema), to);
+    place v;
+    memset(&v, 0, sizeof v);
+    v.kind = AT_TEXT;
+    v.state = g->text->start;
     return spot_add(p, to, &v) != NULL;
 }

@@ -34,12 +34,23 @@ void pool_deinit(pool *p);
 
 /* ---- places ---- */
 
-/* What is open around a value. Where the same value may stand in several of them, it is read once
+typedef struct gbnf gbnf;
+
+typedef struct gbnf_frame {
+    const struct gbnf_frame *up;
+    uint32_t at; /* element of the rules that comes next */
+} gbnf_frame;
+
+/* What is open around a value. At the bottom is a *base*: the value is the answer, or one that
+ * rules ask for. Where the same value may stand in several of them, it is read once
  * for all: a *join* is a list of frames, each in `up`, the next in `other`; without it the ways to
  * read nested values would multiply. */
 typedef struct json_frame {
     const struct json_frame *up, *other;
-    bool join;
+    schema *s;
+    bool join, base;
+    const gbnf *rules;       /* base: what goes on behind the value, NULL: nothing */
+    const gbnf_frame *back;  /* base: and where */
     object *o;               /* an object, else */
     const arr_spec *a;       /* an array */
     uint32_t count;          /* properties or elements begun */
@@ -55,11 +66,6 @@ typedef struct json_number {
     dec_wide m; /* the digits so far */
 } json_number;
 
-typedef struct gbnf_frame {
-    const struct gbnf_frame *up;
-    uint32_t at; /* element of the rules that comes next */
-} gbnf_frame;
-
 enum place_kind {
     AT_DONE,
     AT_VALUE,
@@ -72,7 +78,8 @@ enum place_kind {
     AT_COLON,
     AT_ARRAY, /* after [ */
     AT_AFTER, /* after an element or a property */
-    AT_RULE,  /* GBNF */
+    AT_RULE,  /* rules: before a character */
+    AT_FREE,  /* rules: in a text that goes by an automaton */
     AT_TEXT   /* regular expression */
 };
 
@@ -85,8 +92,8 @@ typedef struct place {
     uint32_t cp; /* of the character */
     expr value;  /* VALUE, COLON */
     const str_spec *str;
-    int32_t state;                                        /* STRING, TEXT: of the automaton */
-    uint32_t count;                                       /* STRING: code points */
+    int32_t state;  /* STRING, FREE, TEXT: the automaton's */
+    uint32_t count; /* STRING: code points; RULE, FREE: the element */
     int32_t node, extra, lang[LIMIT_SCHEMA_KEY_PATTERNS]; /* KEY */
     const num_spec *num;
     const json_number *number;
@@ -97,8 +104,6 @@ typedef struct spot_set {
     place *v;
     uint32_t n, cap;
 } spot_set;
-
-typedef struct gbnf gbnf;
 
 /* An automaton's state over the vocabulary; see mask.c. */
 typedef struct lex_mask lex_mask;
@@ -125,25 +130,35 @@ struct grammar_state {
 
 /* One byte further: `to` gets every place that it leads to, made in p. */
 void match_step(grammar *g, pool *p, const spot_set *from, uint8_t byte, spot_set *to);
+void match_place(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to); /* of one */
+/* Those places of a set that stand before a character of rules. */
+void match_ruled(pool *p, const spot_set *from, spot_set *to);
 bool match_may_end(grammar *g, const spot_set *s);
 bool match_start(grammar *g, pool *p, spot_set *to);
 place *spot_add(pool *p, spot_set *to, const place *v); /* a copy; not when it is there already */
 
 /* match_json.c */
+/* A value that x describes; behind it `rules` go on at `back`. */
+bool json_start(pool *p, schema *s, const gbnf *rules, const gbnf_frame *back, expr x,
+                spot_set *to);
 void json_step(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to);
-bool json_may_end(grammar *g, const place *c);
+bool json_may_end(const place *c);
 /* The places after a whole value. */
 void json_after(pool *p, const json_frame *up, spot_set *to);
 /* Where a string or key that ends here leads: the places after its closing quote. */
-void json_close(grammar *g, pool *p, const place *c, spot_set *to);
+void json_close(pool *p, const place *c, spot_set *to);
 
-/* gbnf.c */
-gbnf *gbnf_parse(str text, err *e);
+/* gbnf.c, gbnf_match.c. `rules`: with %json and %except, and control tokens by their text. */
+gbnf *gbnf_parse(str text, bool rules, err *e);
 void gbnf_free(gbnf *b);
 size_t gbnf_bytes(const gbnf *b);
-void gbnf_start(gbnf *b, pool *p, spot_set *to);
-void gbnf_step(gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to);
-bool gbnf_may_end(const gbnf *b, const place *c);
+bool gbnf_is_rules(const gbnf *b);
+void gbnf_start(const gbnf *b, pool *p, spot_set *to);
+void gbnf_step(const gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to);
+/* What follows a value that was asked for. */
+void gbnf_resume(const gbnf *b, pool *p, const gbnf_frame *back, spot_set *to);
+bool gbnf_ends(const gbnf *b, const gbnf_frame *back);    /* whether that may be nothing */
+const dfa *gbnf_free_text(const gbnf *b, const place *c); /* FREE: its automaton */
 
 /* mask.c */
 void mask_free(grammar *g);

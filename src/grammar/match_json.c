@@ -10,11 +10,11 @@ enum { INDENT_MOST = 64, INDENT_WRITTEN = 16 };
 
 /* One space, or one line's end and what indents the next line. What is written, not checked, has
  * less of it, and none in front: a model that wanders must come to the point. */
-static bool space_step(const grammar *g, place *v, uint8_t b) {
-    bool writing = schema_is_ordered(g->schema);
+static bool space_step(const schema *s, place *v, uint8_t b) {
+    bool writing = schema_is_ordered(s);
     int most = writing ? INDENT_WRITTEN : INDENT_MOST;
     uint8_t *space = &v->space;
-    if (writing && (!v->up || b == '\t' || b == '\r')) return false;
+    if (writing && (v->up->base || b == '\t' || b == '\r')) return false;
     if (b == ' ' && *space == 0) return *space = 1, true;
     if (b == '\r' && *space == 0) return *space = 2, true;
     if (b == '\n' && (*space == 0 || *space == 2)) return *space = 3, true;
@@ -31,8 +31,10 @@ static place *put(pool *p, spot_set *to, const json_frame *up, enum place_kind k
 }
 
 void json_after(pool *p, const json_frame *up, spot_set *to) {
-    if (!up) put(p, to, up, AT_DONE);
-    else if (!up->join) put(p, to, up, AT_AFTER);
+    if (up->base) {
+        if (up->rules) gbnf_resume(up->rules, p, up->back, to);
+        else put(p, to, NULL, AT_DONE);
+    } else if (!up->join) put(p, to, up, AT_AFTER);
     else
         for (; up; up = up->other) put(p, to, up->up, AT_AFTER);
 }
@@ -41,6 +43,7 @@ static const json_frame *join(pool *p, const json_frame *up, const json_frame *o
     json_frame *f = pool_alloc(p, sizeof *f);
     if (!f) return NULL;
     f->join = true;
+    f->s = up->s;
     f->up = up, f->other = other;
     return f;
 }
@@ -49,7 +52,7 @@ static const json_frame *join(pool *p, const json_frame *up, const json_frame *o
 static void put_value(pool *p, spot_set *to, const json_frame *up, enum place_kind kind, expr x) {
     for (uint32_t i = 0; i < to->n; i++) {
         place *c = &to->v[i];
-        if (c->kind != kind || c->value != x || c->space || !c->up) continue;
+        if (c->kind != kind || c->value != x || c->space || c->up->base) continue;
         const json_frame *all = c->up->join ? c->up : join(p, c->up, NULL);
         const json_frame *f = all;
         while (f && f->up != up) f = f->other;
@@ -144,10 +147,10 @@ static bool number_push(const num_spec *spec, json_number *x, uint8_t b, bool or
     return is_free || number_fits(spec, x, false);
 }
 
-static void number_step(grammar *g, pool *p, const place *c, const json_number *from, uint8_t b,
+static void number_step(schema *s, pool *p, const place *c, const json_number *from, uint8_t b,
                         spot_set *to) {
     json_number x = *from;
-    if (!number_push(c->num, &x, b, schema_is_ordered(g->schema))) return;
+    if (!number_push(c->num, &x, b, schema_is_ordered(s))) return;
     json_number *kept = pool_alloc(p, sizeof *kept);
     place *v = kept ? put(p, to, c->up, AT_NUMBER) : NULL;
     if (!v) return;
@@ -156,12 +159,12 @@ static void number_step(grammar *g, pool *p, const place *c, const json_number *
     v->number = kept;
 }
 
-static void number_start(grammar *g, pool *p, const json_frame *up, const num_spec *spec, uint8_t b,
+static void number_start(schema *s, pool *p, const json_frame *up, const num_spec *spec, uint8_t b,
                          spot_set *to) {
     json_number x = {.negative = b == '-', .phase = PHASE_SIGN};
     place c = {.up = up, .num = spec};
     if (b != '-') {
-        number_step(g, p, &c, &x, b, to);
+        number_step(s, p, &c, &x, b, to);
         return;
     }
     json_number *kept = number_fits(spec, &x, false) ? pool_alloc(p, sizeof *kept) : NULL;
@@ -175,32 +178,32 @@ static void number_start(grammar *g, pool *p, const json_frame *up, const num_sp
 /* ---- strings ---- */
 
 /* Whether the unfinished character of c can become one for which live() holds. */
-static bool unfinished_lives(grammar *g, const place *c,
-                             bool (*live)(grammar *, const place *, uint32_t lo, uint32_t hi)) {
+static bool unfinished_lives(schema *s, const place *c,
+                             bool (*live)(schema *, const place *, uint32_t lo, uint32_t hi)) {
     static const char one[] = "\"\\/<>&'";
     dfa_range r[2];
     int n = lex_ranges(c->escape, c->cp, r);
     for (int i = 0; i < n; i++) {
         bool bmp_escape = c->escape <= 5 && i == 0;
         if (!bmp_escape) {
-            if (live(g, c, r[i].lo, r[i].hi)) return true;
+            if (live(s, c, r[i].lo, r[i].hi)) return true;
             continue;
         }
         uint32_t lo = r[i].lo, hi = r[i].hi; /* without what is never escaped, and surrogates */
-        if (lo < 0x20 && live(g, c, lo, hi < 0x1F ? hi : 0x1F)) return true;
-        for (const char *s = one; *s; s++)
-            if ((uint32_t)*s >= lo && (uint32_t)*s <= hi && live(g, c, (uint32_t)*s, (uint32_t)*s))
+        if (lo < 0x20 && live(s, c, lo, hi < 0x1F ? hi : 0x1F)) return true;
+        for (const char *x = one; *x; x++)
+            if ((uint32_t)*x >= lo && (uint32_t)*x <= hi && live(s, c, (uint32_t)*x, (uint32_t)*x))
                 return true;
         uint32_t from = lo > 0x7F ? lo : 0x7F, end = hi < 0xD7FF ? hi : 0xD7FF;
-        if (from <= end && live(g, c, from, end)) return true;
+        if (from <= end && live(s, c, from, end)) return true;
         from = lo > 0xE000 ? lo : 0xE000;
-        if (from <= hi && live(g, c, from, hi)) return true;
+        if (from <= hi && live(s, c, from, hi)) return true;
     }
     return false;
 }
 
-static bool string_live(grammar *g, const place *c, uint32_t lo, uint32_t hi) {
-    (void)g;
+static bool string_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
+    (void)s;
     if (c->str->lang) return dfa_live_between(c->str->lang, c->state, lo, hi);
     return c->count < c->str->max;
 }
@@ -209,7 +212,7 @@ static bool string_whole(const place *c) {
     return c->str->lang ? c->str->lang->accept[c->state] : c->count >= c->str->min;
 }
 
-static void string_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void string_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
     place v = *c;
     switch (lex_json(&v.escape, &v.cp, b)) {
     case LEX_BAD: return;
@@ -217,7 +220,7 @@ static void string_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set
         if (string_whole(c)) json_after(p, c->up, to);
         return;
     case LEX_MORE:
-        if (unfinished_lives(g, &v, string_live)) spot_add(p, to, &v);
+        if (unfinished_lives(s, &v, string_live)) spot_add(p, to, &v);
         return;
     case LEX_CHAR: break;
     }
@@ -247,21 +250,21 @@ static bool is_required(const object *o, int32_t name) {
 }
 
 /* Keys that no name matches: as far as counts and the order go. */
-static bool extras_open(grammar *g, const json_frame *f, uint32_t n_missing) {
+static bool extras_open(schema *s, const json_frame *f, uint32_t n_missing) {
     if (f->count >= f->o->spec->max || f->o->spec->max - f->count <= n_missing) return false;
-    return !schema_is_ordered(g->schema) || n_missing == 0;
+    return !schema_is_ordered(s) || n_missing == 0;
 }
 
 static bool extras_exist(const object *o) {
     return o->extra ? o->extra->start != 0 : o->extra_any;
 }
 
-static bool name_open(grammar *g, const json_frame *f, int32_t name, uint32_t n_missing) {
+static bool name_open(schema *s, const json_frame *f, int32_t name, uint32_t n_missing) {
     const object *o = f->o;
     uint32_t left = o->spec->max - f->count; /* count never passes max */
     if (!o->alive[name] || has_seen(f, name) || left == 0) return false;
     if (!is_required(o, name) && left <= n_missing) return false;
-    if (!schema_is_ordered(g->schema)) return true;
+    if (!schema_is_ordered(s)) return true;
     if (o->rank[name] <= f->last) return false;
     uint32_t after = 0; /* names that can still come behind it */
     for (uint32_t i = 0; i < o->n_names; i++) {
@@ -272,16 +275,16 @@ static bool name_open(grammar *g, const json_frame *f, int32_t name, uint32_t n_
     return extras_exist(o) || f->count + 1 + after >= o->spec->min;
 }
 
-static bool any_name_open(grammar *g, const json_frame *f, int32_t lo, int32_t hi) {
+static bool any_name_open(schema *s, const json_frame *f, int32_t lo, int32_t hi) {
     uint32_t n_missing = missing(f);
     for (int32_t i = lo; i < hi; i++)
-        if (name_open(g, f, i, n_missing)) return true;
+        if (name_open(s, f, i, n_missing)) return true;
     return false;
 }
 
-static bool may_add_key(grammar *g, const json_frame *f) {
-    return (extras_exist(f->o) && extras_open(g, f, missing(f))) ||
-           any_name_open(g, f, 0, (int32_t)f->o->n_names);
+static bool may_add_key(schema *s, const json_frame *f) {
+    return (extras_exist(f->o) && extras_open(s, f, missing(f))) ||
+           any_name_open(s, f, 0, (int32_t)f->o->n_names);
 }
 
 static bool may_close_object(const json_frame *f) {
@@ -289,31 +292,31 @@ static bool may_close_object(const json_frame *f) {
     return f->count >= f->o->spec->min && f->some == all_some && missing(f) == 0;
 }
 
-static void key_start(grammar *g, pool *p, const json_frame *f, spot_set *to) {
+static void key_start(schema *s, pool *p, const json_frame *f, spot_set *to) {
     const object *o = f->o;
     place *v = put(p, to, f, AT_KEY);
     if (!v) return;
-    bool open = extras_exist(o) && extras_open(g, f, missing(f));
+    bool open = extras_exist(o) && extras_open(s, f, missing(f));
     v->extra = !open ? 0 : o->extra ? o->extra->start : 1;
     for (uint32_t i = 0; i < o->n_langs; i++) v->lang[i] = o->lang[i]->start;
 }
 
-static bool node_lives(grammar *g, const place *c, int32_t node) {
+static bool node_lives(schema *s, const place *c, int32_t node) {
     const object *o = c->up->o;
-    return node >= 0 && any_name_open(g, c->up, o->node[node].lo, o->node[node].hi);
+    return node >= 0 && any_name_open(s, c->up, o->node[node].lo, o->node[node].hi);
 }
 
-static bool key_live(grammar *g, const place *c, uint32_t lo, uint32_t hi) {
+static bool key_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
     const object *o = c->up->o;
     if (c->extra && (!o->extra || dfa_live_between(o->extra, c->extra, lo, hi))) return true;
     for (int32_t n = c->node >= 0 ? o->node[c->node].child : -1; n >= 0; n = o->node[n].sibling)
-        if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(g, c, n)) return true;
+        if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(s, c, n)) return true;
     return false;
 }
 
 /* The frame with one property more, and its value to be read; each way of serving the clauses of
  * `some` that the key may serve is a place of its own. */
-static void property(grammar *g, pool *p, const place *c, int32_t name, expr value, uint32_t may,
+static void property(schema *s, pool *p, const place *c, int32_t name, expr value, uint32_t may,
                      spot_set *to) {
     const json_frame *f = c->up;
     const object *o = f->o;
@@ -321,8 +324,8 @@ static void property(grammar *g, pool *p, const place *c, int32_t name, expr val
     for (uint32_t serve = may;; serve = (serve - 1) & may) {
         expr x = value;
         for (uint32_t i = 0; i < o->n_some; i++)
-            if (serve >> i & 1) x = expr_and(g->schema, x, o->spec->some[o->some[i]].value);
-        if (!schema_empty(g->schema, x)) {
+            if (serve >> i & 1) x = expr_and(s, x, o->spec->some[o->some[i]].value);
+        if (!schema_empty(s, x)) {
             json_frame *n = pool_alloc(p, sizeof *n);
             uint64_t *seen = name >= 0 ? pool_alloc(p, o->n_words * sizeof *seen) : NULL;
             if (!n || (name >= 0 && !seen)) return;
@@ -330,7 +333,7 @@ static void property(grammar *g, pool *p, const place *c, int32_t name, expr val
             n->count++;
             n->some |= serve;
             n->last = name >= 0 ? o->rank[name] : UINT32_MAX;
-            if (!schema_is_ordered(g->schema)) n->last = 0;
+            if (!schema_is_ordered(s)) n->last = 0;
             if (seen) {
                 memcpy(seen, f->seen, o->n_words * sizeof *seen);
                 seen[name / 64] |= 1ull << (name % 64);
@@ -342,30 +345,30 @@ static void property(grammar *g, pool *p, const place *c, int32_t name, expr val
     }
 }
 
-static void key_close(grammar *g, pool *p, const place *c, spot_set *to) {
+static void key_close(schema *s, pool *p, const place *c, spot_set *to) {
     object *o = c->up->o;
     int32_t name = c->node >= 0 ? o->node[c->node].name : -1;
     if (name >= 0) {
-        if (name_open(g, c->up, name, missing(c->up)))
-            property(g, p, c, name, o->value[name], o->some_of[name], to);
+        if (name_open(s, c->up, name, missing(c->up)))
+            property(s, p, c, name, o->value[name], o->some_of[name], to);
         return;
     }
     if (!c->extra || (o->extra && !o->extra->accept[c->extra])) return;
     uint32_t mask = 0;
     for (uint32_t i = 0; i < o->n_langs; i++)
         if (o->lang[i]->accept[c->lang[i]]) mask |= 1u << i;
-    const key_label *l = object_label(g->schema, o, mask);
-    if (l && l->alive) property(g, p, c, -1, l->value, l->some, to);
+    const key_label *l = object_label(s, o, mask);
+    if (l && l->alive) property(s, p, c, -1, l->value, l->some, to);
 }
 
-static void key_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void key_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
     place v = *c;
     const object *o = c->up->o;
     switch (lex_json(&v.escape, &v.cp, b)) {
     case LEX_BAD: return;
-    case LEX_END: key_close(g, p, c, to); return;
+    case LEX_END: key_close(s, p, c, to); return;
     case LEX_MORE:
-        if (unfinished_lives(g, &v, key_live)) spot_add(p, to, &v);
+        if (unfinished_lives(s, &v, key_live)) spot_add(p, to, &v);
         return;
     case LEX_CHAR: break;
     }
@@ -373,11 +376,11 @@ static void key_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *t
     if (o->extra && v.extra) v.extra = dfa_step(o->extra, v.extra, v.cp);
     for (uint32_t i = 0; i < o->n_langs; i++) v.lang[i] = dfa_step(o->lang[i], v.lang[i], v.cp);
     v.cp = 0;
-    if (v.extra || node_lives(g, &v, v.node)) spot_add(p, to, &v);
+    if (v.extra || node_lives(s, &v, v.node)) spot_add(p, to, &v);
 }
 
-void json_close(grammar *g, pool *p, const place *c, spot_set *to) {
-    if (c->kind == AT_KEY) key_close(g, p, c, to);
+void json_close(pool *p, const place *c, spot_set *to) {
+    if (c->kind == AT_KEY) key_close(c->up->s, p, c, to);
     else if (string_whole(c)) json_after(p, c->up, to);
 }
 
@@ -391,10 +394,10 @@ static bool may_close_array(const json_frame *f) {
 }
 
 /* The next element, in every way of counting it for the clauses of contains from k on. */
-static void element(grammar *g, pool *p, const json_frame *f, uint32_t k, expr x, uint32_t *counted,
+static void element(schema *s, pool *p, const json_frame *f, uint32_t k, expr x, uint32_t *counted,
                     spot_set *to) {
     const arr_spec *a = f->a;
-    if (schema_empty(g->schema, x)) return;
+    if (schema_empty(s, x)) return;
     if (k == a->n_some) {
         uint32_t left = a->max - f->count - 1;
         for (uint32_t i = 0; i < k; i++)
@@ -412,40 +415,40 @@ static void element(grammar *g, pool *p, const json_frame *f, uint32_t k, expr x
     bool limited = c->max != UINT32_MAX;
     if (f->count >= c->from && counted[k] < (limited ? c->max : c->min)) {
         counted[k]++;
-        element(g, p, f, k + 1, expr_and(g->schema, x, c->item), counted, to);
+        element(s, p, f, k + 1, expr_and(s, x, c->item), counted, to);
         counted[k]--;
     }
-    if (limited && f->count >= c->from) x = expr_and(g->schema, x, expr_not(g->schema, c->item));
-    element(g, p, f, k + 1, x, counted, to);
+    if (limited && f->count >= c->from) x = expr_and(s, x, expr_not(s, c->item));
+    element(s, p, f, k + 1, x, counted, to);
 }
 
-static void element_start(grammar *g, pool *p, const json_frame *f, spot_set *to) {
+static void element_start(schema *s, pool *p, const json_frame *f, spot_set *to) {
     const arr_spec *a = f->a;
     uint32_t counted[64];
     if (f->count >= a->max || a->n_some > 64) return;
     if (a->n_some) memcpy(counted, f->counted, a->n_some * sizeof *counted);
-    element(g, p, f, 0, f->count < a->n_prefix ? a->prefix[f->count] : a->rest, counted, to);
+    element(s, p, f, 0, f->count < a->n_prefix ? a->prefix[f->count] : a->rest, counted, to);
 }
 
 /* ---- values ---- */
 
-static void open_object(grammar *g, pool *p, const json_frame *up, obj_spec *spec, spot_set *to) {
+static void open_object(schema *s, pool *p, const json_frame *up, obj_spec *spec, spot_set *to) {
     err e = {0};
-    if (schema_obj_empty(g->schema, spec) || !object_prepare(g->schema, spec, &e)) return;
+    if (schema_obj_empty(s, spec) || !object_prepare(s, spec, &e)) return;
     json_frame *f = pool_alloc(p, sizeof *f);
     uint64_t *seen = f ? pool_alloc(p, spec->object->n_words * sizeof *seen) : NULL;
     if (!seen) return;
-    f->up = up, f->o = spec->object, f->seen = seen;
+    f->s = s, f->up = up, f->o = spec->object, f->seen = seen;
     put(p, to, f, AT_OBJECT);
 }
 
-static void open_array(grammar *g, pool *p, const json_frame *up, const arr_spec *spec,
+static void open_array(schema *s, pool *p, const json_frame *up, const arr_spec *spec,
                        spot_set *to) {
-    if (schema_arr_empty(g->schema, spec)) return;
+    if (schema_arr_empty(s, spec)) return;
     json_frame *f = pool_alloc(p, sizeof *f);
     uint32_t *counted = f ? pool_alloc(p, (spec->n_some + 1) * sizeof *counted) : NULL;
     if (!counted) return;
-    f->up = up, f->a = spec, f->counted = counted;
+    f->s = s, f->up = up, f->a = spec, f->counted = counted;
     put(p, to, f, AT_ARRAY);
 }
 
@@ -456,17 +459,16 @@ static void literal_start(pool *p, const json_frame *up, unsigned lits, uint8_t 
     if (v) v->literal = (uint8_t)which, v->at = 1;
 }
 
-static void value_start(grammar *g, pool *p, const json_frame *up, expr x, uint8_t b,
-                        spot_set *to) {
+static void value_start(schema *s, pool *p, const json_frame *up, expr x, uint8_t b, spot_set *to) {
     err e = {0};
-    const canon *c = schema_expand(g->schema, x, &e);
+    const canon *c = schema_expand(s, x, &e);
     if (!c) return; /* out of memory: nothing goes on */
     switch (b) {
     case '{':
-        for (uint32_t i = 0; i < c->n_obj; i++) open_object(g, p, up, &c->obj[i], to);
+        for (uint32_t i = 0; i < c->n_obj; i++) open_object(s, p, up, &c->obj[i], to);
         return;
     case '[':
-        for (uint32_t i = 0; i < c->n_arr; i++) open_array(g, p, up, &c->arr[i], to);
+        for (uint32_t i = 0; i < c->n_arr; i++) open_array(s, p, up, &c->arr[i], to);
         return;
     case '"':
         for (uint32_t i = 0; i < c->n_str; i++) {
@@ -481,61 +483,73 @@ static void value_start(grammar *g, pool *p, const json_frame *up, expr x, uint8
     case 'f': literal_start(p, up, c->lits, b, to); return;
     default:
         if (b != '-' && (b < '0' || b > '9')) return;
-        for (uint32_t i = 0; i < c->n_num; i++) number_start(g, p, up, &c->num[i], b, to);
+        for (uint32_t i = 0; i < c->n_num; i++) number_start(s, p, up, &c->num[i], b, to);
     }
 }
 
-static void spaced(const grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void spaced(const schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
     place v = *c;
-    if (space_step(g, &v, b)) spot_add(p, to, &v);
+    if (space_step(s, &v, b)) spot_add(p, to, &v);
 }
 
-static void after_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void after_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
     const json_frame *f = c->up;
     if (b == ',') {
-        if (f->o && may_add_key(g, f)) put(p, to, f, AT_NAME);
-        if (!f->o) element_start(g, p, f, to);
+        if (f->o && may_add_key(s, f)) put(p, to, f, AT_NAME);
+        if (!f->o) element_start(s, p, f, to);
     } else if (b == '}') {
         if (f->o && may_close_object(f)) json_after(p, f->up, to);
     } else if (b == ']') {
         if (!f->o && may_close_array(f)) json_after(p, f->up, to);
-    } else spaced(g, p, c, b, to);
+    } else spaced(s, p, c, b, to);
 }
 
-static void first_element(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void first_element(schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
     spot_set first = {0};
     if (b == ']') {
         if (may_close_array(c->up)) json_after(p, c->up->up, to);
         return;
     }
     place v = *c;
-    if (space_step(g, &v, b)) {
+    if (space_step(s, &v, b)) {
         spot_add(p, to, &v);
         return;
     }
-    element_start(g, p, c->up, &first);
+    element_start(s, p, c->up, &first);
     for (uint32_t i = 0; i < first.n; i++)
-        value_start(g, p, first.v[i].up, first.v[i].value, b, to);
+        value_start(s, p, first.v[i].up, first.v[i].value, b, to);
+}
+
+bool json_start(pool *p, schema *s, const gbnf *rules, const gbnf_frame *back, expr x,
+                spot_set *to) {
+    json_frame *f = pool_alloc(p, sizeof *f);
+    if (!f) return false;
+    f->base = true;
+    f->s = s, f->rules = rules, f->back = back;
+    place *v = put(p, to, f, AT_VALUE);
+    if (v) v->value = x;
+    return v != NULL;
 }
 
 void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     static const char *const words[] = {
         [LIT_NULL] = "null", [LIT_TRUE] = "true", [LIT_FALSE] = "false"};
+    schema *s = c->up->s;
     switch (c->kind) {
     case AT_VALUE: {
         place v = *c;
-        if (space_step(g, &v, b)) spot_add(p, to, &v);
-        else value_start(g, p, c->up, c->value, b, to);
+        if (space_step(s, &v, b)) spot_add(p, to, &v);
+        else value_start(s, p, c->up, c->value, b, to);
         return;
     }
-    case AT_STRING: string_step(g, p, c, b, to); return;
-    case AT_KEY: key_step(g, p, c, b, to); return;
+    case AT_STRING: string_step(s, p, c, b, to); return;
+    case AT_KEY: key_step(s, p, c, b, to); return;
     case AT_NUMBER:
-        number_step(g, p, c, c->number, b, to);
-        if (c->up && number_whole(c->num, c->number)) {
+        number_step(s, p, c, c->number, b, to);
+        if (number_whole(c->num, c->number)) {
             spot_set after = {0};
             json_after(p, c->up, &after);
-            for (uint32_t i = 0; i < after.n; i++) after_step(g, p, &after.v[i], b, to);
+            for (uint32_t i = 0; i < after.n; i++) match_place(g, p, &after.v[i], b, to);
         }
         return;
     case AT_LITERAL: {
@@ -549,10 +563,10 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
     }
     case AT_OBJECT:
     case AT_NAME:
-        if (b == '"' && may_add_key(g, c->up)) key_start(g, p, c->up, to);
+        if (b == '"' && may_add_key(s, c->up)) key_start(s, p, c->up, to);
         else if (b == '}' && c->kind == AT_OBJECT) {
             if (may_close_object(c->up)) json_after(p, c->up->up, to);
-        } else spaced(g, p, c, b, to);
+        } else spaced(s, p, c, b, to);
         return;
     case AT_COLON:
         if (b == ':') {
@@ -560,14 +574,13 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
             if (v) v->value = c->value;
         }
         return;
-    case AT_ARRAY: first_element(g, p, c, b, to); return;
-    case AT_AFTER: after_step(g, p, c, b, to); return;
+    case AT_ARRAY: first_element(s, p, c, b, to); return;
+    case AT_AFTER: after_step(s, p, c, b, to); return;
     default: return;
     }
 }
 
-bool json_may_end(grammar *g, const place *c) {
-    (void)g;
-    if (c->kind == AT_DONE) return true;
-    return c->kind == AT_NUMBER && !c->up && number_whole(c->num, c->number);
+bool json_may_end(const place *c) {
+    return c->kind == AT_NUMBER && c->up->base && number_whole(c->num, c->number) &&
+           (!c->up->rules || gbnf_ends(c->up->rules, c->up->back));
 }

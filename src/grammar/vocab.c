@@ -4,13 +4,8 @@
 
 #include "grammar/lex.h"
 
-typedef struct entry {
-    str bytes;
-    int32_t token;
-} entry;
-
 static int entry_order(const void *pa, const void *pb) {
-    const entry *a = pa, *b = pb;
+    const token_entry *a = pa, *b = pb;
     size_t n = a->bytes.n < b->bytes.n ? a->bytes.n : b->bytes.n;
     int c = n ? memcmp(a->bytes.p, b->bytes.p, n) : 0;
     if (c) return c;
@@ -18,12 +13,11 @@ static int entry_order(const void *pa, const void *pb) {
     return (a->token > b->token) - (a->token < b->token);
 }
 
-static void trie_free(token_trie *t) {
+void trie_free(token_trie *t) {
     free(t->byte), free(t->depth), free(t->skip), free(t->token), free(t->first);
 }
 
-/* Sorts v. Entries without bytes end at no node: they come first in t->token, before first[0]. */
-static bool trie_build(token_trie *t, entry *v, size_t n) {
+bool trie_build(token_trie *t, token_entry *v, size_t n) {
     size_t nodes = 0;
     if (n) qsort(v, n, sizeof *v, entry_order);
     for (size_t i = 0; i < n; i++) nodes += v[i].bytes.n;
@@ -80,8 +74,9 @@ static int length_order(const void *a, const void *b, void *ud) {
     return x != y ? y - x : *(const int32_t *)a - *(const int32_t *)b;
 }
 
-static bool build_strings(grammar_vocab *v, entry *all, size_t n) {
-    entry *leaves = malloc((n + 1) * sizeof *leaves), *after = malloc((n + 1) * sizeof *after);
+static bool build_strings(grammar_vocab *v, token_entry *all, size_t n) {
+    token_entry *leaves = malloc((n + 1) * sizeof *leaves),
+                *after = malloc((n + 1) * sizeof *after);
     v->inside = calloc((VOCAB_LEFT + 1) * v->words, sizeof *v->inside);
     v->by_length = malloc((n + 1) * sizeof *v->by_length);
     v->length = calloc((size_t)v->n_vocab + 1, sizeof *v->length);
@@ -99,7 +94,7 @@ static bool build_strings(grammar_vocab *v, entry *all, size_t n) {
         } else if (s == STAY_LEAVES) {
             str rest = {all[i].bytes.p + quote + 1, all[i].bytes.n - quote - 1};
             leaves[v->n_leavers] = all[i];
-            after[v->n_leavers] = (entry){rest, (int32_t)v->n_leavers};
+            after[v->n_leavers] = (token_entry){rest, (int32_t)v->n_leavers};
             v->leaver[v->n_leavers].token = id;
             v->leaver[v->n_leavers++].before = (uint16_t)chars;
         }
@@ -115,9 +110,10 @@ static bool build_strings(grammar_vocab *v, entry *all, size_t n) {
 
 grammar_vocab *grammar_vocab_new(const tok *t, err *e) {
     grammar_vocab *v = calloc(1, sizeof *v);
-    entry *all = malloc(((size_t)tok_n_vocab(t) + 1) * sizeof *all);
-    bool ok = v && all;
-    size_t n = 0;
+    token_entry *all = malloc(((size_t)tok_n_vocab(t) + 1) * sizeof *all);
+    token_entry *controls = malloc(((size_t)tok_n_vocab(t) + 1) * sizeof *controls);
+    bool ok = v && all && controls;
+    size_t n = 0, n_controls = 0;
     if (ok) {
         v->t = t;
         v->n_vocab = tok_n_vocab(t);
@@ -125,14 +121,18 @@ grammar_vocab *grammar_vocab_new(const tok *t, err *e) {
         for (int32_t i = 0; i < v->n_vocab; i++) {
             str piece = tok_piece(t, i, false);
             tok_attr a = tok_attr_of(t, i);
+            str shown = tok_piece(t, i, true);
+            if (a == TOK_CONTROL && shown.n && shown.n <= UINT16_MAX && !tok_is_end(t, i))
+                controls[n_controls++] = (token_entry){shown, i};
             if (piece.n == 0 || piece.n > UINT16_MAX || a == TOK_CONTROL || a == TOK_UNKNOWN ||
                 a == TOK_UNUSED)
                 continue;
-            all[n++] = (entry){piece, i};
+            all[n++] = (token_entry){piece, i};
         }
-        ok = build_strings(v, all, n) && trie_build(&v->all, all, n);
+        ok = build_strings(v, all, n) && trie_build(&v->all, all, n) &&
+             trie_build(&v->controls, controls, n_controls);
     }
-    free(all);
+    free(all), free(controls);
     if (ok) return v;
     err_set(e, ERR_NO_FIT, "out of memory");
     grammar_vocab_free(v);
@@ -141,7 +141,7 @@ grammar_vocab *grammar_vocab_new(const tok *t, err *e) {
 
 void grammar_vocab_free(grammar_vocab *v) {
     if (!v) return;
-    trie_free(&v->all), trie_free(&v->leaving), trie_free(&v->after);
+    trie_free(&v->all), trie_free(&v->controls), trie_free(&v->leaving), trie_free(&v->after);
     free(v->inside), free(v->by_length), free(v->length), free(v->leaver);
     free(v);
 }

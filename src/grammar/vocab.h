@@ -14,6 +14,14 @@ typedef struct token_trie {
     uint32_t n, max_depth;
 } token_trie;
 
+typedef struct token_entry {
+    str bytes;
+    int32_t token;
+} token_entry;
+/* Sorts v. Entries without bytes end at no node: they come first in t->token, before first[0]. */
+bool trie_build(token_trie *t, token_entry *v, size_t n);
+void trie_free(token_trie *t);
+
 enum { VOCAB_LEFT = 16 }; /* lengths below this have a mask of their own */
 
 struct grammar_vocab {
@@ -21,6 +29,7 @@ struct grammar_vocab {
     int32_t n_vocab;
     size_t words;
     token_trie all;
+    token_trie controls; /* control tokens by their text, without those that end an answer */
     /* Inside a JSON string without rules: */
     uint64_t *inside;   /* [VOCAB_LEFT + 1][words] tokens that stay inside and have at most i
                             characters; [VOCAB_LEFT]: however many */

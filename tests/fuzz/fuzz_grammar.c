@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     str s = {text, n};
     err e = {0};
     grammar *g = data[0] % 4 == 0   ? grammar_gbnf(s, &e)
+                 : data[0] == 0x25  ? grammar_rules(s, &e)
                  : data[0] % 4 == 1 ? grammar_regex(s, &e)
                                     : grammar_json_schema(s, data[0] % 2, &e);
     grammar_state *state = g ? grammar_state_new(g, NULL, &e) : NULL;

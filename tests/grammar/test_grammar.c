@@ -83,6 +83,59 @@ static void gbnf_rules(void **state) {
     assert_non_null(strstr(e.msg, "root"));
 }
 
+/* Texts that are free in part, with values by schema in between. */
+static void own_rules(void **state) {
+    (void)state;
+    err e = {0};
+    grammar *g = grammar_rules(
+        STR("root ::= free (call free)*\n"
+            "free ::= %except(\"<call>\" | \"[X]\")\n"
+            "call ::= \"<call>\" %json {\"type\":\"object\",\"properties\":{\"n\":{\"type\":"
+            "\"integer\"}},\"required\":[\"n\"],\"additionalProperties\":false} \"</call>\"\n"
+            " | \"[X]\" %json {\"type\":\"number\",\"maximum\":12} \"!\"?\n"),
+        &e);
+    if (!g) fail_msg("%s", e.msg);
+    static const struct {
+        const char *text;
+        bool taken;
+    } rows[] = {
+        {"", true},
+        {"any text, \xC3\xA9, <cal", true},
+        {"<call>", false},
+        {"<<call>{\"n\":3}</call>", true},
+        {"a<call>{\"n\":3}</call>b<call>{\"n\": -4}</call>", true},
+        {"a<call>{\"n\":3}</call>b<call>{\"n\": -4}", false},
+        {"a<call>{\"n\":3.5}</call>", false},
+        {"a<call>{\"m\":3}</call>", false},
+        {"[X]11", true},
+        {"[X]12.0!", true},
+        {"[X]x", false},
+        {"[X]1 and more", true},
+        {"[X]1[X]2!<call>{\"n\":1}</call>", true},
+        {"\xC3", false}, /* in the middle of a character */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (takes(g, rows[i].text) != rows[i].taken)
+            fail_msg("%s: %d", rows[i].text, !rows[i].taken);
+    grammar_free(g);
+    static const char *const bad[] = {
+        "root ::= %json",
+        "root ::= %json {\"type\":\"nothing\"}",
+        "root ::= %json {\"type\":\"integer\"",
+        "root ::= %except(\"\")",
+        "root ::= %except(\"a\"",
+        "root ::= %except()",
+        "root ::= %other",
+        "root ::= %except(\"a\") root",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        e = (err){0};
+        assert_null(grammar_rules(str_of(bad[i]), &e));
+        assert_int_equal(e.code, ERR_USAGE);
+    }
+    assert_null(grammar_gbnf(STR("root ::= %json true"), &e)); /* these are not llama.cpp's */
+}
+
 static void refused_by_name(void **state) {
     (void)state;
     static const char *const row[][2] = {
@@ -171,7 +224,8 @@ static void lengths_are_counted(void **state) {
     }
 }
 
-static void compare_mask(grammar_state *s, const grammar_vocab *v, const tok *t, uint64_t *bits,
+/* `controls`: they take part by their text. */
+static void compare_mask(grammar_state *s, const tok *t, uint64_t *bits, bool controls,
                          const char *what, size_t at) {
     err e = {0};
     assert_true(grammar_state_mask(s, bits));
@@ -180,12 +234,25 @@ static void compare_mask(grammar_state *s, const grammar_vocab *v, const tok *t,
         assert_non_null(c);
         bool in = bits[i / 64] >> (i % 64) & 1;
         tok_attr a = tok_attr_of(t, i);
-        bool never = !tok_is_end(t, i) && (a == TOK_CONTROL || a == TOK_UNKNOWN || a == TOK_UNUSED);
+        bool never = !tok_is_end(t, i) &&
+                     ((a == TOK_CONTROL && !controls) || a == TOK_UNKNOWN || a == TOK_UNUSED);
         if (never ? in : in != grammar_state_accept(c, i))
             fail_msg("%s, byte %zu: token %d: mask says %d", what, at, i, in);
         grammar_state_free(c);
     }
-    (void)v;
+}
+
+/* At each byte of a text. */
+static void compare_masks(grammar *g, const grammar_vocab *v, const tok *t, uint64_t *bits,
+                          bool controls, const char *text) {
+    err e = {0};
+    grammar_state *s = grammar_state_new(g, v, &e);
+    for (size_t i = 0; text[i]; i++) {
+        compare_mask(s, t, bits, controls, text, i);
+        if (!grammar_state_accept_bytes(s, (str){text + i, 1})) fail_msg("%s: byte %zu", text, i);
+    }
+    compare_mask(s, t, bits, controls, text, strlen(text));
+    grammar_state_free(s), grammar_free(g);
 }
 
 static void masks_equal_acceptance(void **state) {
@@ -215,16 +282,17 @@ static void masks_equal_acceptance(void **state) {
     gguf_close(f);
     uint64_t *bits = calloc(grammar_mask_words(v), sizeof *bits);
     assert_non_null(bits);
-    for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
-        grammar *g = schema_of(row[k][0]);
-        grammar_state *s = grammar_state_new(g, v, &e);
-        for (size_t i = 0; row[k][1][i]; i++) {
-            compare_mask(s, v, t, bits, row[k][1], i);
-            if (!grammar_state_accept_bytes(s, (str){row[k][1] + i, 1}))
-                fail_msg("%s: byte %zu", row[k][1], i);
-        }
-        compare_mask(s, v, t, bits, row[k][1], strlen(row[k][1]));
-        grammar_state_free(s), grammar_free(g);
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++)
+        compare_masks(schema_of(row[k][0]), v, t, bits, false, row[k][1]);
+    static const char rules[] =
+        "root ::= %except(\"<|im_start|>\" | \"th\") (\"<|im_start|>\" | \"th\" %json "
+        "{\"type\":\"array\",\"items\":{\"enum\":[\"<|im_start|>\",\"the\",1]}} [a-z]*)?";
+    static const char *const texts[] = {"What? \xC3\xA9 a<|im_st", "O<|im_start|>",
+                                        "so th[\"the\", 1, \"<|im_start|>\"]the"};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        grammar *g = grammar_rules(str_of(rules), &e);
+        if (!g) fail_msg("%s", e.msg);
+        compare_masks(g, v, t, bits, true, texts[k]);
     }
     free(bits);
     grammar_vocab_free(v), tok_close(t);
@@ -235,6 +303,7 @@ int main(void) {
         cmocka_unit_test(regex_agrees_with_python),
         cmocka_unit_test(formats_hold),
         cmocka_unit_test(gbnf_rules),
+        cmocka_unit_test(own_rules),
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(bombs_are_errors),
         cmocka_unit_test(overlapping_alternatives),
