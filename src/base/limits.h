@@ -58,6 +58,10 @@
 #define LIMIT_HTTP_BODIES (1ull << 30) /* all bodies held at the same time; 503 beyond */
 #define LIMIT_HTTP_BACKLOG (8u << 20)  /* unsent bytes of a stream; its client is dropped beyond */
 
+/* HTTP, as a client: what a stranger's server may send */
+#define LIMIT_HTTP_REDIRECTS 8
+#define LIMIT_HTTP_REASON (64u << 10) /* the body of an answer that is no success */
+
 /* Configuration */
 #define LIMIT_CONFIG_BYTES (256u << 10) /* the file; real ones have under 10 KB */
 #define LIMIT_CONFIG_ITEMS 4096         /* settings */
