@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "hub/find.h"
 #include "hub/mix.h"
-#include "hub/names.h"
 #include "prompt/chat.h"
 #include "quant/quant.h"
 

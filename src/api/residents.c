@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "hub/names.h"
+#include "hub/find.h"
 #include "model/memory.h"
 
 typedef struct waiter {

@@ -66,6 +66,14 @@
 #define LIMIT_CONFIG_BYTES (256u << 10) /* the file; real ones have under 10 KB */
 #define LIMIT_CONFIG_ITEMS 4096         /* settings */
 
+/* The store of models */
+#define LIMIT_MANIFEST_BYTES (4 << 20) /* one manifest; real ones have under 10 KB */
+#define LIMIT_MANIFEST_LAYERS 2048     /* a split model has one a part */
+#define LIMIT_STORE_MODELS 65536       /* in one store, or found beside it */
+#define LIMIT_LAYER_TEXT (16u << 20)   /* a template, a system text, parameters, a licence */
+#define LIMIT_MODELFILE_BYTES (4u << 20)
+#define LIMIT_MODELFILE_LINES 65536
+
 /* Grammars: a stranger's schema, pattern or rules */
 #define LIMIT_DFA_STATES 20000          /* of one automaton */
 #define LIMIT_DFA_CELLS (4 << 20)       /* states x classes: 16 MB */

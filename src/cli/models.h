@@ -7,7 +7,7 @@
 
 #include "gguf/gguf.h"
 #include "hearth.h"
-#include "hub/names.h"
+#include "hub/find.h"
 #include "model/model.h"
 
 /* "bard" is the model inside the program; everything else is a path. ERR_NOT_FOUND says what is

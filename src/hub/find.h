@@ -1,0 +1,28 @@
+/* What model is meant by a name: a path to a file, or "bard", the model inside the program. Any
+ * thread; no state.
+ *
+ *     hub_model r;
+ *     if (!hub_find(&r, "bard", &e)) ...
+ *     hearth_model *m = hub_open(&r, &o, &he);
+ */
+#ifndef HEARTH_HUB_FIND_H
+#define HEARTH_HUB_FIND_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "hearth.h"
+
+typedef struct hub_model {
+    const char *name; /* as given; borrowed */
+    const void *data; /* the bundled model's bytes; NULL: name is a path */
+    size_t n;
+} hub_model;
+
+/* ERR_NOT_FOUND says what is known. */
+bool hub_find(hub_model *r, const char *name, err *e);
+bool hub_have_bundled(void);
+hearth_model *hub_open(const hub_model *r, const hearth_model_options *o, hearth_err *e);
+/* The name by which a server knows a file: without folders, ".gguf" and the number of a part. */
+str hub_stem(const char *path);
+
+#endif
