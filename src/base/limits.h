@@ -93,4 +93,10 @@
 #define LIMIT_MASK_BYTES (16u << 20)  /* cached masks of one grammar */
 #define LIMIT_SCHEMA_KEY_PATTERNS 8   /* that decide about one object's keys */
 
+/* Money: price sheets, tables of machines, results of studies */
+#define LIMIT_CSV_FIELD (64u << 10)
+#define LIMIT_CSV_COLUMNS 64
+#define LIMIT_CSV_MEMORY (256u << 20)
+#define LIMIT_SHEET_BYTES (4u << 20) /* a price sheet; real ones have under 100 KB */
+
 #endif

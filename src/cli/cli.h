@@ -20,7 +20,8 @@
 
 /* ---- the table ----
  *
- * A name of two words, "key create", is a command of a group; the group itself, "key", has no run.
+ * A name of two words, "key create", is a command of a group; the group itself, "key", has no run,
+ * or, like "cost", one of its own for when no word of the group follows.
  *
  * A command with `config` takes what its command line leaves open from the environment, then from
  * the configuration file: its section is named so, its names are the options' names, its variables
@@ -84,7 +85,7 @@ typedef struct cli_command {
     const char *complete; /* what a first argument may be: "model", "command", words, or NULL */
     const cli_option *options, *more_options; /* each ends with {0}; may be NULL */
     int min_args, max_args;                   /* max -1: any number */
-    int (*run)(const cli_args *a);            /* NULL: a group, whose commands have two words */
+    int (*run)(const cli_args *a);            /* NULL: a group and nothing else */
     const char *config; /* its section of the configuration file; NULL: it reads none */
 } cli_command;
 
@@ -100,6 +101,7 @@ extern const cli_command *const cli_commands[]; /* NULL-terminated */
 const cli_command *cli_command_find(const char *name);
 /* Whether c is a command of this group: its name is "<group> <word>". */
 bool cli_command_in(const cli_command *c, const cli_command *group);
+bool cli_command_is_group(const cli_command *c);    /* there is a command in it */
 const char *cli_command_word(const cli_command *c); /* its name, without the group's */
 /* The i-th option of a command over both lists; NULL past the end. */
 const cli_option *cli_option_at(const cli_command *c, int i);

@@ -32,7 +32,7 @@ static bool first_is(const cli_command *c, const char *what) {
 
 /* What may stand first after a command: "model", "command", a group's commands, or words. */
 static void put_first(const cli_command *c, const char *model) {
-    if (!c->run) put_names(c);
+    if (cli_command_is_group(c)) put_names(c);
     else if (first_is(c, "command")) put_names(NULL);
     else if (c->complete) out_puts(first_is(c, "model") ? model : c->complete);
 }
@@ -69,9 +69,12 @@ static void bash_command(const cli_command *c) {
 static void bash_groups(void) {
     out_puts("    local command=${COMP_WORDS[1]}\n    case $command in\n");
     for (const cli_command *const *c = cli_commands; *c; c++)
-        if (!(*c)->run)
-            out_printf("    %s) [ \"$COMP_CWORD\" -gt 2 ] && command=\"%s ${COMP_WORDS[2]}\" ;;\n",
-                       (*c)->name, (*c)->name);
+        if (cli_command_is_group(*c)) {
+            out_printf("    %s) [ \"$COMP_CWORD\" -gt 2 ] && [[ \" ", (*c)->name);
+            put_names(*c);
+            out_printf(" \" == *\" ${COMP_WORDS[2]} \"* ]] && command=\"%s ${COMP_WORDS[2]}\" ;;\n",
+                       (*c)->name);
+        }
     out_puts("    esac\n");
 }
 
@@ -153,13 +156,16 @@ static void zsh_command(const cli_command *c) {
 static void zsh_groups(void) {
     out_puts("    case $command in\n");
     for (const cli_command *const *c = cli_commands; *c; c++)
-        if (!(*c)->run)
-            out_printf("        %s) if (( CURRENT > 2 )); then\n"
+        if (cli_command_is_group(*c)) {
+            out_printf("        %s) if (( CURRENT > 2 )) && [[ \" ", (*c)->name);
+            put_names(*c);
+            out_printf(" \" == *\" $words[2] \"* ]]; then\n"
                        "            command=\"%s $words[2]\"\n"
                        "            words=(\"hearth $command\" \"${(@)words[3,-1]}\")\n"
                        "            (( CURRENT -= 1 ))\n"
                        "        fi ;;\n",
-                       (*c)->name, (*c)->name);
+                       (*c)->name);
+        }
     out_puts("    esac\n");
 }
 
@@ -232,7 +238,7 @@ static void fish_command(const cli_command *c) {
     if (first_is(c, "model")) {
         fish_when(c);
         out_puts(" -F -a bard\n");
-    } else if (!c->run || (c->complete && *c->complete)) {
+    } else if (cli_command_is_group(c) || (c->complete && *c->complete)) {
         fish_when(c);
         out_puts(" -a '");
         put_first(c, "");

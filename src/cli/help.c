@@ -94,7 +94,7 @@ void help_command(const cli_command *c) {
     out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS] %s\n\n", c->name, c->summary, c->name,
                c->args);
     put_wrapped(c->about, 0, width);
-    if (!c->run) put_group(c);
+    if (cli_command_is_group(c)) put_group(c);
     out_puts("\noptions:\n");
     const cli_option *o;
     for (int i = 0; (o = cli_option_at(c, i)); i++) {

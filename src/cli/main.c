@@ -9,17 +9,13 @@
 #include "hearth.h"
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,        &cmd_serve,
-    &cmd_key,        &cmd_key_create,
-    &cmd_key_list,   &cmd_key_revoke,
-    &cmd_key_rotate, &cmd_usage,
-    &cmd_config,     &cmd_show,
-    &cmd_tokenize,   &cmd_detokenize,
-    &cmd_embed,      &cmd_template,
-    &cmd_schema,     &cmd_logits,
-    &cmd_perplexity, &cmd_quantize,
-    &cmd_bench,      &cmd_help,
-    &cmd_completion, NULL,
+    &cmd_run,      &cmd_serve,       &cmd_key,           &cmd_key_create,
+    &cmd_key_list, &cmd_key_revoke,  &cmd_key_rotate,    &cmd_usage,
+    &cmd_prices,   &cmd_prices_list, &cmd_prices_import, &cmd_prices_diff,
+    &cmd_study,    &cmd_study_bet,   &cmd_config,        &cmd_show,
+    &cmd_tokenize, &cmd_detokenize,  &cmd_embed,         &cmd_template,
+    &cmd_schema,   &cmd_logits,      &cmd_perplexity,    &cmd_quantize,
+    &cmd_bench,    &cmd_help,        &cmd_completion,    NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
@@ -31,6 +27,12 @@ const cli_command *cli_command_find(const char *name) {
 bool cli_command_in(const cli_command *c, const cli_command *group) {
     size_t n = strlen(group->name);
     return strncmp(c->name, group->name, n) == 0 && c->name[n] == ' ';
+}
+
+bool cli_command_is_group(const cli_command *c) {
+    for (const cli_command *const *d = cli_commands; *d; d++)
+        if (cli_command_in(*d, c)) return true;
+    return false;
 }
 
 const char *cli_command_word(const cli_command *c) {
@@ -85,6 +87,7 @@ static int run_group(const cli_command *group, int argc, char **argv) {
     snprintf(name, sizeof name, "%s %s", group->name, word);
     const cli_command *c = cli_command_find(name);
     if (c) return run_command(c, argc - 1, argv + 1);
+    if (group->run) return run_command(group, argc, argv);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         help_command(group);
         return ERR_NONE;
@@ -109,7 +112,7 @@ int main(int argc, char **argv) {
     int code = ERR_NONE;
     const cli_command *c = cli_command_find(first);
     if (c && !strchr(first, ' ')) {
-        code = (c->run ? run_command : run_group)(c, argc - 2, argv + 2);
+        code = (cli_command_is_group(c) ? run_group : run_command)(c, argc - 2, argv + 2);
     } else if (strcmp(first, "--version") == 0 || strcmp(first, "-V") == 0) {
         out_printf("hearth %s\n", HEARTH_VERSION);
     } else if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {

@@ -8,7 +8,8 @@ import pytest
 
 from hearth_cli import ROOT, ok, one_line, run
 
-COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "config", "show",
+COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "prices", "prices list",
+            "prices import", "prices diff", "study", "study bet", "config", "show",
             "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "bench", "help",
             "completion"]
 
