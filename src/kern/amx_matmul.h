@@ -149,6 +149,7 @@ static void amx_matmul(const kern_format *f, const void *panel, const kern_act *
             for (int j = 0; j < KERN_ROWS / VEC_LANES; j++)
                 amx_tile(f, &x, kc, j, m, k0 == 0, c + i0 * KERN_ROWS);
         }
+        if (a->twice) kern_avx512_twice(f, chunk, kc, a, rows, t0, n, k0, c);
         chunk += panel_chunk_bytes(f, kc);
     }
     TILE_RELEASE();

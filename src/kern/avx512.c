@@ -17,3 +17,10 @@ bool kern_avx512_unpack(const kern_format *f, const void *chunk, int kc, uint8_t
     code.stage(&v, w, scale, min);
     return true;
 }
+
+void kern_avx512_twice(const kern_format *f, const void *chunk, int kc, const kern_act *a,
+                       const int32_t *rows, int t0, int n, int64_t k0, float *c) {
+    const format_code code = code_of(f->type);
+    chunk_view v = {.p = panel_chunk_at(f, chunk, kc), .table = f->table, .kc = kc};
+    twice_add(f, &code, &v, false, a, rows, t0, n, k0, c);
+}

@@ -12,6 +12,10 @@ kern kern_amx(void); /* kern_avx512's table with products of its own */
 /* panel_unpack with AVX-512; every pointer is 64-byte aligned. False: it does not know the type. */
 bool kern_avx512_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale,
                         float *min);
+/* Adds to c [n][64] what the second rounding of rows' chunk at k0 gives, rows as in matmul; a
+ * type that unpack knows. */
+void kern_avx512_twice(const kern_format *f, const void *chunk, int kc, const kern_act *a,
+                       const int32_t *rows, int t0, int n, int64_t k0, float *c);
 #elif defined(__aarch64__)
 extern const kern kern_neon_i8mm, kern_neon, kern_neon_base;
 #endif

@@ -3,6 +3,8 @@
  */
 #include "kern/kern_variants.h"
 
+#include <string.h>
+
 #include "kern/kern_kv.h"
 #include "kern/kern_math.h"
 #include "kern/kern_panel.h"
@@ -32,14 +34,32 @@ static void ref_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_t
     }
 }
 
+static void ref_refine(const kern_act *a, int64_t i) {
+    int64_t blocks = a->k / KERN_BLOCK;
+    memset(a->twice + i * kern_twice_bytes(a->k), 0, (size_t)kern_twice_bytes(a->k));
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t at = i * blocks + b;
+        const int8_t *q = a->q + at * KERN_BLOCK;
+        const float *x = a->x + at * KERN_BLOCK;
+        float r[KERN_BLOCK];
+        int energy = 0;
+        for (int e = 0; e < KERN_BLOCK; e++) energy += q[e] * q[e];
+        if (energy == 0 || energy >= KERN_TWICE_BELOW) continue;
+        for (int e = 0; e < KERN_BLOCK; e++) r[e] = fmaf(-(float)q[e], a->d[at], x[e]);
+        ref_quantize(r, KERN_BLOCK, a->q2 + at * KERN_BLOCK, a->d2 + at, a->sum16_2 + at * 2);
+        a->twice[i * kern_twice_bytes(a->k) + b / 8] |= (uint8_t)(1 << b % 8);
+    }
+}
+
 /* ---- products ---- */
 
-/* One output over one unpacked chunk. e0: the chunk's first element in the token's row. */
-static float chunk_dot(const kern_format *f, int kc, const uint8_t *w, const float *scale,
+/* One output over the blocks of an unpacked chunk whose bit is set. */
+static float chunk_dot(const kern_format *f, unsigned blocks, const uint8_t *w, const float *scale,
                        const float *min, int r, const int8_t *q, const float *d,
                        const int16_t *sum16, float acc) {
     int per_block = KERN_BLOCK / f->sub;
-    for (int b = 0; b < kc / KERN_BLOCK; b++) {
+    for (int b = 0; b < KERN_CHUNK_K / KERN_BLOCK; b++) {
+        if (!(blocks >> b & 1)) continue;
         for (int s = b * per_block; s < (b + 1) * per_block; s++) {
             int32_t dot = 0;
             for (int e = s * f->sub; e < (s + 1) * f->sub; e++)
@@ -86,13 +106,20 @@ static void ref_matmul(const kern_format *f, const void *panel, const kern_act *
     const uint8_t *chunk = panel;
     for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {
         int kc = panel_chunk_k(a->k, k0);
+        unsigned all = (1u << kc / KERN_BLOCK) - 1;
         panel_unpack(f, chunk, kc, w, scale, min);
         for (int i = 0; i < n; i++) {
-            int64_t at = (rows ? rows[i] : t0 + i) * a->k + k0;
+            int64_t row = rows ? rows[i] : t0 + i, at = row * a->k + k0;
+            unsigned twice = 0;
+            if (a->twice) twice = a->twice[row * kern_twice_bytes(a->k) + k0 / KERN_CHUNK_K];
             for (int r = 0; r < KERN_ROWS; r++) {
-                float *out = &c[i * KERN_ROWS + r];
-                *out = chunk_dot(f, kc, w, scale, min, r, a->q + at, a->d + at / 32,
-                                 a->sum16 + at / 16, *out);
+                float acc = c[i * KERN_ROWS + r];
+                acc = chunk_dot(f, all, w, scale, min, r, a->q + at, a->d + at / 32,
+                                a->sum16 + at / 16, acc);
+                if (twice)
+                    acc = chunk_dot(f, twice, w, scale, min, r, a->q2 + at, a->d2 + at / 32,
+                                    a->sum16_2 + at / 16, acc);
+                c[i * KERN_ROWS + r] = acc;
             }
         }
         chunk += panel_chunk_bytes(f, kc);
@@ -251,6 +278,7 @@ const kern kern_ref = {
     .name = "ref",
     .tile_tokens = 1,
     .quantize = ref_quantize,
+    .refine = ref_refine,
     .matmul = ref_matmul,
     .rmsnorm = ref_rmsnorm,
     .add = ref_add,

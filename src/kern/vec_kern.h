@@ -18,8 +18,8 @@
 #define VEC_KERN                                                                                   \
     {                                                                                              \
         .name = VEC_NAME, .tile_tokens = VEC_TILE_TOKENS, .quantize = misc_quantize,               \
-        .matmul = vec_matmul, .rmsnorm = misc_rmsnorm, .add = misc_add, .scale = misc_scale,       \
-        .silu_mul = misc_silu_mul, .gelu_mul = misc_gelu_mul, .oai_mul = misc_oai_mul,             \
-        .softcap = misc_softcap, .softmax = misc_softmax, .rope = misc_rope,                       \
-        .kv_write = misc_kv_write, .attn = vec_attn, .argmax = misc_argmax,                        \
+        .refine = misc_refine, .matmul = vec_matmul, .rmsnorm = misc_rmsnorm, .add = misc_add,     \
+        .scale = misc_scale, .silu_mul = misc_silu_mul, .gelu_mul = misc_gelu_mul,                 \
+        .oai_mul = misc_oai_mul, .softcap = misc_softcap, .softmax = misc_softmax,                 \
+        .rope = misc_rope, .kv_write = misc_kv_write, .attn = vec_attn, .argmax = misc_argmax,     \
     }

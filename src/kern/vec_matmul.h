@@ -480,6 +480,97 @@ static void token_gather(const kern_format *f, int bias, const kern_act *a, int6
     else token_gather_blocks(16, f->has_min, start, a, e0, whole, t, i);
 }
 
+/* ---- blocks that are rounded twice ---- */
+
+/* The view from block b on, where it is one block long. */
+VEC_INLINE chunk_view view_block(const kern_format *f, const chunk_view *v, bool staged, int b) {
+    chunk_view at = *v;
+    const int e = b * KERN_BLOCK, n = e / f->sub * KERN_ROWS;
+    at.kc = KERN_BLOCK;
+    if (staged) {
+        at.w += e * KERN_ROWS;
+        at.scale += n, at.min += n;
+        return at;
+    }
+    if (f->nibbles) at.p.nibbles += e * KERN_ROWS / 2;
+    if (f->bytes) at.p.bytes += e * KERN_ROWS;
+    if (f->bits) at.p.bits += e * KERN_ROWS / 8;
+    if (f->pairs) at.p.pairs += e * KERN_ROWS / 4;
+    if (f->kind == FORMAT_F16) at.p.d += n;
+    if (f->kind == FORMAT_F16 && f->has_min) at.p.m += n;
+    if (f->kind == FORMAT_E8M0) at.p.e += n;
+    if (f->kind == FORMAT_K) at.p.sub_scale += n;
+    if (f->kind == FORMAT_K && f->has_min && !f->packed_min) at.p.sub_min += n;
+    return at;
+}
+
+/* The second rounding of the block at e0, counted over all rows of a, as token i of t. */
+VEC_INLINE void token_gather_second(const kern_format *f, int bias, const kern_act *a, int64_t e0,
+                                    tokens *t, int i) {
+    const int16_t *half = a->sum16_2 + e0 / 16;
+    float d = a->d2[e0 / KERN_BLOCK];
+    t->q[i] = a->q2 + e0;
+    t->d[i][0] = d;
+    for (int s = 0; s < KERN_BLOCK / f->sub; s++) {
+        int32_t sum = f->sub == 32 ? half[0] + half[1] : half[s];
+        t->dsum[i][s] = d * (float)sum;
+        t->start[i][s] = (bias - f->offset) * sum;
+    }
+}
+
+/* One block of the n tokens named by `at`: their second part is added to their rows of c. Tiles
+ * want neighbouring rows of output, so these are copied there and back. */
+static void twice_block(const kern_format *f, const format_code *code, const chunk_view *v,
+                        bool staged, const kern_act *a, const int64_t *e0, const int32_t *at, int n,
+                        float *c) {
+    float out[TILE * KERN_ROWS] __attribute__((aligned(64)));
+    const int most = staged ? TILE : DIRECT_TILE;
+    for (int i0 = 0, m; i0 < n; i0 += m) {
+        tokens t;
+        m = n - i0 < most ? n - i0 : most;
+        for (int i = 0; i < m; i++) {
+            token_gather_second(f, code->bias, a, e0[i0 + i], &t, i);
+            memcpy(out + i * KERN_ROWS, c + at[i0 + i] * KERN_ROWS, KERN_ROWS * sizeof *c);
+        }
+        (staged ? code->staged : code->direct)[m - 1](v, &t, false, out);
+        for (int i = 0; i < m; i++)
+            memcpy(c + at[i0 + i] * KERN_ROWS, out + i * KERN_ROWS, KERN_ROWS * sizeof *c);
+    }
+}
+
+#define TWICE_AT_ONCE 128 /* tokens looked through together */
+
+/* The blocks of n tokens' chunk at k0 that are rounded twice. */
+static void twice_add(const kern_format *f, const format_code *code, const chunk_view *v,
+                      bool staged, const kern_act *a, const int32_t *rows, int t0, int n,
+                      int64_t k0, float *c) {
+    const int64_t per_row = kern_twice_bytes(a->k);
+    const uint8_t *bits = a->twice + k0 / KERN_CHUNK_K;
+    for (int i0 = 0; i0 < n; i0 += TWICE_AT_ONCE) {
+        int32_t some[TWICE_AT_ONCE], at[TWICE_AT_ONCE]; /* tokens with any such block; with this */
+        int64_t row[TWICE_AT_ONCE], e0[TWICE_AT_ONCE];
+        unsigned any = 0;
+        int n_some = 0, end = n - i0 < TWICE_AT_ONCE ? n : i0 + TWICE_AT_ONCE;
+        for (int i = i0; i < end; i++) {
+            row[n_some] = rows ? rows[i] : t0 + i;
+            some[n_some] = i;
+            unsigned of_row = bits[row[n_some] * per_row];
+            any |= of_row;
+            n_some += of_row != 0;
+        }
+        for (; any; any &= any - 1) {
+            int b = __builtin_ctz(any), m = 0;
+            for (int i = 0; i < n_some; i++) {
+                at[m] = some[i];
+                e0[m] = row[i] * a->k + k0 + b * KERN_BLOCK;
+                m += bits[row[i] * per_row] >> b & 1;
+            }
+            chunk_view block = view_block(f, v, staged, b);
+            twice_block(f, code, &block, staged, a, e0, at, m, c);
+        }
+    }
+}
+
 /* ---- panels of plain numbers: fma chains along k, lanes are rows ---- */
 
 VEC_INLINE vec load_plain(uint32_t type, const uint8_t *panel, int64_t e, int j) {
@@ -577,6 +668,7 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
             tile_fn fn = n > DIRECT ? code.staged[m - 1] : code.direct[m - 1];
             fn(&v, &t, k0 == 0, c + i0 * 64);
         }
+        if (a->twice) twice_add(f, &code, &v, n > DIRECT, a, rows, t0, n, k0, c);
         chunk += bytes;
     }
 }

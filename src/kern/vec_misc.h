@@ -199,6 +199,26 @@ static void misc_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_
     }
 }
 
+static void misc_refine(const kern_act *a, int64_t i) {
+    int64_t blocks = a->k / KERN_BLOCK;
+    uint8_t *twice = a->twice + i * kern_twice_bytes(a->k);
+    memset(twice, 0, (size_t)kern_twice_bytes(a->k));
+    for (int64_t b = 0; b < blocks; b++) {
+        const int8_t *q = a->q + i * a->k + b * KERN_BLOCK;
+        int energy = 0;
+        for (int e = 0; e < KERN_BLOCK; e++) energy += q[e] * q[e];
+        if (energy == 0 || energy >= KERN_TWICE_BELOW) continue;
+        int64_t at = i * blocks + b;
+        float r[KERN_BLOCK];
+        vec d = vec_set(a->d[at]);
+        for (int e = 0; e < KERN_BLOCK; e += VEC_LANES)
+            vec_store(r + e, vec_fma(vec_neg(vec_load_i8(q + e)), d,
+                                     vec_load(a->x + at * KERN_BLOCK + e)));
+        misc_quantize(r, KERN_BLOCK, a->q2 + at * KERN_BLOCK, a->d2 + at, a->sum16_2 + at * 2);
+        twice[b / 8] |= (uint8_t)(1 << b % 8);
+    }
+}
+
 /* ---- writing KV ---- */
 
 static void misc_kv_write(const kern_kv_shape *s, void *block, int slot, const float *k,

@@ -35,6 +35,15 @@ static void carve_act(carver *c, kern_act *a, int64_t rows, int64_t k) {
     a->sum16 = carve(c, rows * (k / 16), sizeof(int16_t));
 }
 
+/* Of rows that norms refine. */
+static void carve_refined(carver *c, kern_act *a, int64_t rows, int64_t k) {
+    carve_act(c, a, rows, k);
+    a->twice = carve(c, rows, (size_t)kern_twice_bytes(k));
+    a->q2 = carve(c, rows * k, sizeof(int8_t));
+    a->d2 = carve(c, rows * (k / KERN_BLOCK), sizeof(float));
+    a->sum16_2 = carve(c, rows * (k / 16), sizeof(int16_t));
+}
+
 /* The largest sizes over all layers. */
 typedef struct extents {
     int64_t q, a, f, used, experts, head_dim_v;
@@ -73,7 +82,7 @@ static void local_place(model_exec *x, exec_local *l, carver *c, const extents *
     l->panel = carve(c, (int64_t)x->m->w.panel_bytes, 1);
     l->x = carve(c, EXEC_SMALL * embd, sizeof(float));
     l->tmp = carve(c, embd + 2 * LIMIT_HEAD_DIM, sizeof(float));
-    carve_act(c, &l->h, EXEC_SMALL, embd);
+    carve_refined(c, &l->h, EXEC_SMALL, embd);
     l->attn_q = carve(c, rows, sizeof *l->attn_q);
     l->attn_lo = carve(c, rows, sizeof *l->attn_lo);
     l->attn_hi = carve(c, rows, sizeof *l->attn_hi);
@@ -97,7 +106,7 @@ static void place_all(model_exec *x, carver *c) {
     x->x = carve(c, rows * embd, sizeof(float));
     x->y = carve(c, rows * embd, sizeof(float));
     x->q = carve(c, rows * ex.q, sizeof(float));
-    carve_act(c, &x->h, rows, embd);
+    carve_refined(c, &x->h, rows, embd);
     carve_act(c, &x->a, rows, ex.a);
     carve_act(c, &x->f, rows, ex.f);
     for (int i = 0; i < pl->n_ropes; i++) {

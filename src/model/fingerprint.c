@@ -4,7 +4,8 @@
 #include "kern/kern.h"
 #include "model/model_private.h"
 
-#define SAMPLE 4096 /* bytes at the beginning, the middle and the end of a tensor */
+#define ARITHMETIC 2 /* raised when kern.h says something new of how numbers are rounded */
+#define SAMPLE 4096  /* bytes at the beginning, the middle and the end of a tensor */
 
 static void add(crypto_generichash_state *s, const void *p, size_t n) {
     crypto_generichash_update(s, p, n);
@@ -54,6 +55,7 @@ void model_fingerprint(const model *m, uint8_t out[MODEL_FINGERPRINT]) {
         add(&s, m->rope[i].freq, (size_t)m->rope[i].n_rot / 2 * sizeof *m->rope[i].freq);
     }
     add_str(&s, str_of(kern_get()->name));
+    add_number(&s, ARITHMETIC);
     add_number(&s, m->w.map_bytes); /* weights as floats are another arithmetic */
     crypto_generichash_final(&s, out, MODEL_FINGERPRINT);
 }

@@ -65,9 +65,11 @@ static void norm_row(const exec_walk *w, const norm_job *j, int i, float *xr) {
     } else {
         x->k->rmsnorm(xr, j->w, j->eps, n, h);
     }
-    if (j->quantize)
+    if (j->quantize) {
         x->k->quantize(h, n, j->h->q + i * n, j->h->d + i * (n / KERN_BLOCK),
                        j->h->sum16 + i * (n / 16));
+        x->k->refine(j->h, i);
+    }
     if (j->hidden) memcpy(j->hidden + i * n, h, (size_t)n * sizeof(float));
 }
 

@@ -132,10 +132,27 @@ kern_act test_act(const kern *by, int64_t n, int64_t k, trng *g) {
     a.q = test_alloc((size_t)(n * k));
     a.d = test_alloc((size_t)(n * k / 32) * 4);
     a.sum16 = test_alloc((size_t)(n * k / 16) * 2);
+    a.twice = test_alloc((size_t)(n * kern_twice_bytes(k)));
+    a.q2 = test_alloc((size_t)(n * k));
+    a.d2 = test_alloc((size_t)(n * k / 32) * 4);
+    a.sum16_2 = test_alloc((size_t)(n * k / 16) * 2);
+    /* What is not written has no meaning, and is not read. */
+    memset(a.q2, 0x5a, (size_t)(n * k));
+    memset(a.d2, 0x5a, (size_t)(n * k / 32) * 4);
+    memset(a.sum16_2, 0x5a, (size_t)(n * k / 16) * 2);
     for (int64_t i = 0; i < n * k; i++) a.x[i] = trng_normal(g);
-    for (int64_t i = 0; i < n; i++)
-        by->quantize(a.x + i * k, k, a.q + i * k, a.d + i * k / 32, a.sum16 + i * k / 16);
+    for (int64_t i = 0; i < n; i += 2) /* outliers, in some blocks of some rows */
+        for (int64_t b = 0; b < k / 32; b++)
+            if (trng_u32(g) % 3 == 0) a.x[i * k + b * 32 + trng_u32(g) % 32] *= 40.0f;
+    test_act_round(by, &a, n);
     return a;
+}
+
+void test_act_round(const kern *by, kern_act *a, int64_t n) {
+    for (int64_t i = 0, k = a->k; i < n; i++) {
+        by->quantize(a->x + i * k, k, a->q + i * k, a->d + i * k / 32, a->sum16 + i * k / 16);
+        by->refine(a, i);
+    }
 }
 
 void test_act_free(kern_act *a) {
@@ -143,6 +160,10 @@ void test_act_free(kern_act *a) {
     free(a->q);
     free(a->d);
     free(a->sum16);
+    free(a->twice);
+    free(a->q2);
+    free(a->d2);
+    free(a->sum16_2);
 }
 
 bool test_same_float(float a, float b) {

@@ -43,6 +43,8 @@ uint8_t *test_panels(const kern_format *f, const uint8_t *src, int64_t n_rows, i
 
 /* n rows of activations, random, quantised by `by`. */
 kern_act test_act(const kern *by, int64_t n, int64_t k, trng *g);
+/* Rounds and refines n rows of a->x by that variant. */
+void test_act_round(const kern *by, kern_act *a, int64_t n);
 void test_act_free(kern_act *a);
 
 /* HEARTH_TEST_SIZE=small: no more sizes than an emulated CPU goes through in seconds. */

@@ -74,6 +74,14 @@ static void test_variants_equal_ref(void **state) {
     }
 }
 
+/* Element e of row i as its roundings have it. */
+static double rounded_value(const kern_act *a, int64_t i, int64_t e) {
+    int64_t at = i * a->k + e;
+    double x = (double)a->d[at / 32] * a->q[at];
+    bool twice = a->twice[i * kern_twice_bytes(a->k) + e / 256] >> e / 32 % 8 & 1;
+    return twice ? x + (double)a->d2[at / 32] * a->q2[at] : x;
+}
+
 /* The definition once more, from the file's side: dequantised rows, activations as quantised, in
  * doubles. The bound is float rounding along k. */
 static void test_ref_equals_double(void **state) {
@@ -93,9 +101,8 @@ static void test_ref_equals_double(void **state) {
             for (int i = 0; i < 3; i++) {
                 double sum = 0, size = 0;
                 for (int64_t e = 0; e < k; e++) {
-                    double x = kern_format_quantized_input(f)
-                                   ? (double)a.d[i * k / 32 + e / 32] * a.q[i * k + e]
-                                   : (double)a.x[i * k + e];
+                    double x = kern_format_quantized_input(f) ? rounded_value(&a, i, e)
+                                                              : (double)a.x[i * k + e];
                     sum += x * (double)row[e], size += fabs(x * (double)row[e]);
                 }
                 if (fabs(sum - (double)got[i * 64 + r]) > size * 4e-6)
@@ -129,8 +136,8 @@ static void test_extremes(void **state) {
         for (int i = 0; i < 6; i++) {
             for (int e = 32; e < 96; e++)
                 a.x[i * k + e] = i == 0 ? 0.0f : a.x[i * k + e] * specials[i];
-            ref->quantize(a.x + i * k, k, a.q + i * k, a.d + i * k / 32, a.sum16 + i * k / 16);
         }
+        test_act_round(ref, &a, FEW);
         float *want = test_alloc(FEW * 64 * 4), *got = test_alloc((FEW + 1) * 64 * 4);
         ref->matmul(f, panel, &a, NULL, 0, FEW, want);
         assert_true(isnan(want[5 * 64 + 20]));
@@ -167,8 +174,7 @@ static void test_largest_products(void **state) {
             uint8_t *panel = test_panels(f, src, 64, k);
             kern_act a = test_act(ref, FEW, k, &g);
             for (int64_t e = 0; e < FEW * k; e++) a.x[e] = e / k % 2 ? 1.0f : e % 2 ? 1.0f : -1.0f;
-            for (int i = 0; i < FEW; i++)
-                ref->quantize(a.x + i * k, k, a.q + i * k, a.d + i * k / 32, a.sum16 + i * k / 16);
+            test_act_round(ref, &a, FEW);
             float *want = test_alloc(FEW * 64 * 4), *got = test_alloc((FEW + 1) * 64 * 4);
             ref->matmul(f, panel, &a, NULL, 0, FEW, want);
             const kern *v;

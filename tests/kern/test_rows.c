@@ -57,6 +57,41 @@ static void test_quantize(void **state) {
     }
 }
 
+/* Blocks with an outlier, and only these, are rounded twice: the same in every variant, and nearer
+ * to what was rounded. */
+static void test_refine(void **state) {
+    (void)state;
+    const int64_t n = 12, k = 288;
+    int twice = 0, once = 0;
+    FOR_EACH_VARIANT(v) {
+        trng g = {31}, same = {31};
+        kern_act a = test_act(kern_named("ref"), n, k, &g), b = test_act(v, n, k, &same);
+        assert_memory_equal(a.x, b.x, (size_t)(n * k) * 4);
+        assert_memory_equal(a.twice, b.twice, (size_t)(n * kern_twice_bytes(k)));
+        for (int64_t at = 0; at < n * k / 32; at++) {
+            int64_t row = at / (k / 32), block = at % (k / 32);
+            float top = 0, energy = 0;
+            for (int64_t e = at * 32; e < at * 32 + 32; e++) {
+                if (fabsf(a.x[e]) > top) top = fabsf(a.x[e]);
+                energy += a.x[e] * a.x[e];
+            }
+            bool set = a.twice[row * kern_twice_bytes(k) + block / 8] >> block % 8 & 1;
+            float share = top * top / energy;
+            if (fabsf(share - 0.5f) > 0.02f) assert_int_equal(set, share > 0.5f);
+            once += !set, twice += set;
+            if (!set) continue;
+            assert_memory_equal(a.q2 + at * 32, b.q2 + at * 32, 32);
+            assert_memory_equal(a.sum16_2 + at * 2, b.sum16_2 + at * 2, 4);
+            assert_true(test_same_float(a.d2[at], b.d2[at]));
+            for (int64_t e = at * 32; e < at * 32 + 32; e++)
+                assert_true(fabsf(a.x[e] - (float)a.q[e] * a.d[at] - (float)a.q2[e] * a.d2[at]) <=
+                            a.d2[at] * 0.51f + top * 1e-6f);
+        }
+        test_act_free(&a), test_act_free(&b);
+    }
+    assert_true(twice > 10 && once > 10);
+}
+
 static void test_rmsnorm(void **state) {
     (void)state;
     float x[MOST], w[MOST], y[MOST];
@@ -246,9 +281,13 @@ static void test_choice(void **state) {
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--name") == 0) return fputs(kern_get()->name, stdout) < 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantize),    cmocka_unit_test(test_rmsnorm),
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_softmax_argmax),
-        cmocka_unit_test(test_rope),        cmocka_unit_test(test_exp),
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_refine),
+        cmocka_unit_test(test_rmsnorm),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_softmax_argmax),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_exp),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
