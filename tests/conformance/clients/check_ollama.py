@@ -1,6 +1,7 @@
 """Ollama's own library for Python against the server at HEARTH_URL; run by test_ollama_clients.py."""
 import asyncio
 import concurrent.futures
+import json
 import os
 import urllib.request
 
@@ -45,6 +46,14 @@ def test_embeddings():
     assert len(CLIENT.embeddings(MODEL, "To be").embedding) == len(got.embeddings[0])
 
 
+def test_structured_answers():
+    kinds = {"type": "object", "properties": {"kind": {"enum": ["king", "fool"]}}, "required": ["kind"],
+             "additionalProperties": False}
+    for answer in (CLIENT.chat(MODEL, USER, format=kinds, options={"seed": 7}).message.content,
+                   CLIENT.generate(MODEL, "Who?", format=kinds, options={"seed": 7}).response):
+        assert json.loads(answer)["kind"] in ("king", "fool")
+
+
 def test_errors():
     with pytest.raises(ollama.ResponseError) as missing:
         CLIENT.chat("nobody", USER)
@@ -52,12 +61,21 @@ def test_errors():
     with pytest.raises(ollama.ResponseError) as wrong:
         list(CLIENT.generate(MODEL, "x", options={"temperature": "hot"}, stream=True))
     assert wrong.value.status_code == 400 and "temperature" in wrong.value.error
+    with pytest.raises(ollama.ResponseError) as stranger:
+        ollama.Client(host=URL, headers={"Authorization": "Bearer hk-nobodys"}).chat(MODEL, USER)
+    assert stranger.value.status_code == 401
+    slow = ollama.Client(host=URL, headers={"Authorization": f"Bearer {os.environ['HEARTH_SLOW_KEY']}"})
+    with pytest.raises(ollama.ResponseError) as limit:
+        for _ in range(3):
+            slow.chat(MODEL, USER, options=OPTIONS)
+    assert limit.value.status_code == 429
 
 
 def test_cancelled_stream():
     def cancelled():
         with urllib.request.urlopen(URL + "/metrics") as r:
-            return next(float(l.split()[1]) for l in r.read().decode().split("\n") if l.startswith("hearth_cancelled_total "))
+            return next(float(line.split()[1]) for line in r.read().decode().split("\n")
+                        if line.startswith("hearth_cancelled_total "))
 
     before = cancelled()
     stream = CLIENT.generate(MODEL, "O", stream=True, options={"num_predict": 900, "ignore_eos": True})

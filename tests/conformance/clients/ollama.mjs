@@ -1,8 +1,8 @@
-// Ollama's own library for JavaScript against a server: node ollama.mjs URL MODEL. Says "ok" and what it did.
+// Ollama's own library for JavaScript against a server: node ollama.mjs URL MODEL KEY. Says "ok" and what it did.
 import assert from 'node:assert/strict'
 import { Ollama } from 'ollama'
 
-const [host, model] = process.argv.slice(2)
+const [host, model, slowKey] = process.argv.slice(2)
 const client = new Ollama({ host })
 const options = { num_predict: 12, seed: 7 }
 const messages = [{ role: 'user', content: 'Who is there?' }]
@@ -37,11 +37,30 @@ assert.equal(vectors.embeddings.length, 2)
 assert.equal(vectors.embeddings[0].length, vectors.embeddings[1].length)
 assert((await client.embeddings({ model, prompt: 'To be' })).embedding.length > 0)
 
-await assert.rejects(client.chat({ model: 'nobody', messages }), (e) => e.status_code === 404 && /not found/.test(e.message))
-await assert.rejects(client.generate({ model, prompt: 'x', options: { temperature: 'hot' } }), /temperature/)
-await assert.rejects(client.pull({ model: 'x', stream: false }), /501|not fetched/)
+const kind = { enum: ['king', 'fool'] }
+const kinds = { type: 'object', properties: { kind }, required: ['kind'], additionalProperties: false }
+const formed = await client.chat({ model, messages, format: kinds })
+assert(['king', 'fool'].includes(JSON.parse(formed.message.content).kind))
 
-const endless = await client.generate({ model, prompt: 'O', stream: true, options: { ignore_eos: true, num_predict: 900 } })
+await assert.rejects(
+  client.chat({ model: 'nobody', messages }),
+  (e) => e.status_code === 404 && /not found/.test(e.message),
+)
+await assert.rejects(client.generate({ model, prompt: 'x', options: { temperature: 'hot' } }), /temperature/)
+await assert.rejects(client.pull({ model: 'x', stream: false }), /administration/) // once there are keys
+
+const stranger = new Ollama({ host, headers: { Authorization: 'Bearer hk-nobodys' } })
+await assert.rejects(stranger.chat({ model, messages }), (e) => e.status_code === 401)
+const slow = new Ollama({ host, headers: { Authorization: `Bearer ${slowKey}` } })
+await assert.rejects(
+  (async () => {
+    for (let i = 0; i < 3; i++) await slow.chat({ model, messages, options })
+  })(),
+  (e) => e.status_code === 429,
+)
+
+const unending = { ignore_eos: true, num_predict: 900 }
+const endless = await client.generate({ model, prompt: 'O', stream: true, options: unending })
 let parts = 0
 await assert.rejects(
   (async () => {

@@ -1,0 +1,103 @@
+"""Anthropic's own library for Python against the server at HEARTH_URL; run by test_anthropic_clients.py."""
+import asyncio
+import concurrent.futures
+import os
+import urllib.request
+
+import anthropic
+import pytest
+
+URL, MODEL = os.environ["HEARTH_URL"], os.environ["HEARTH_MODEL"]
+CLIENT = anthropic.Anthropic(base_url=URL, api_key="any", max_retries=0)
+USER = [{"role": "user", "content": "Who is there?"}]
+SEED = {"extra_body": {"seed": 7}}
+GREEDY = {"extra_body": {"temperature": 0, "ignore_eos": True}}
+
+
+def cancelled():
+    with urllib.request.urlopen(URL + "/metrics") as r:
+        return next(float(line.split()[1]) for line in r.read().decode().split("\n")
+                    if line.startswith("hearth_cancelled_total "))
+
+
+def test_lists():
+    assert MODEL in [m.id for m in CLIENT.models.list(limit=1)]  # goes on to further pages by itself
+    assert CLIENT.models.retrieve(MODEL).type == "model"
+
+
+def test_message_and_stream():
+    ask = {"model": MODEL, "messages": USER, "max_tokens": 12, **SEED}
+    whole = CLIENT.messages.create(**ask)
+    assert whole.content[0].text and whole._request_id.startswith("req_")
+    with CLIENT.messages.stream(**ask) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    assert text == final.content[0].text == whole.content[0].text
+    assert final.stop_reason == whole.stop_reason in ("end_turn", "max_tokens")
+    assert final.usage.output_tokens == whole.usage.output_tokens > 0
+    kinds = [e.type for e in CLIENT.messages.create(**ask, stream=True)]
+    assert kinds[0] == "message_start" and kinds[-1] == "message_stop"
+
+
+def test_count_and_cache():
+    ask = {"model": MODEL, "messages": USER, "system": f"The same beginning for {MODEL}. " * 20}
+    counted = CLIENT.messages.count_tokens(**ask).input_tokens
+    CLIENT.messages.create(**ask, max_tokens=1)
+    usage = CLIENT.messages.create(**ask, max_tokens=1).usage
+    assert usage.cache_read_input_tokens >= 64
+    assert usage.input_tokens + usage.cache_read_input_tokens == counted
+
+
+def test_stop():
+    ask = {"model": MODEL, "messages": USER, "max_tokens": 40, **GREEDY}
+    text = CLIENT.messages.create(**ask).content[0].text
+    cut = CLIENT.messages.create(**ask, stop_sequences=["no such text", text[5:8]])
+    assert cut.content[0].text == text[:text.index(text[5:8])]
+    assert (cut.stop_reason, cut.stop_sequence) == ("stop_sequence", text[5:8])
+
+
+def test_errors():
+    with pytest.raises(anthropic.NotFoundError) as missing:
+        CLIENT.messages.create(model="nobody", messages=USER, max_tokens=1)
+    assert missing.value.request_id == missing.value.body["request_id"]
+    with pytest.raises(anthropic.BadRequestError, match="temperature"):
+        CLIENT.messages.create(model=MODEL, messages=USER, max_tokens=1, extra_body={"temperature": -1})
+    with pytest.raises(anthropic.BadRequestError, match="tools"):
+        CLIENT.messages.create(model=MODEL, messages=USER, max_tokens=1,
+                               tools=[{"name": "look", "input_schema": {"type": "object"}}])
+    stranger = anthropic.Anthropic(base_url=URL, auth_token="hk-nobodys",
+                                 max_retries=0)
+    with pytest.raises(anthropic.AuthenticationError):
+        stranger.models.list()
+    slow = anthropic.Anthropic(base_url=URL, api_key=os.environ["HEARTH_SLOW_KEY"], max_retries=0)
+    with pytest.raises(anthropic.RateLimitError) as limit:
+        for _ in range(3):
+            slow.messages.create(model=MODEL, messages=USER, max_tokens=1)
+    assert 0 < int(limit.value.response.headers["retry-after"]) <= 60
+
+
+def test_cancelled_stream():
+    before = cancelled()
+    with CLIENT.messages.stream(model=MODEL, messages=USER, max_tokens=900, **GREEDY) as stream:
+        assert next(iter(stream.text_stream))
+    while cancelled() == before:
+        pass
+
+
+def test_twenty_at_once():
+    def ask(seed):
+        return CLIENT.messages.create(model=MODEL, messages=USER, max_tokens=12,
+                                      extra_body={"seed": seed}).content[0].text
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        got = list(pool.map(ask, [i % 4 for i in range(20)]))
+    assert all(got[i] == got[i % 4] for i in range(20))
+
+
+def test_async():
+    async def ask():
+        one = anthropic.AsyncAnthropic(base_url=URL, auth_token="any", max_retries=0)
+        async with one.messages.stream(model=MODEL, messages=USER, max_tokens=12) as stream:
+            return [t async for t in stream.text_stream]
+
+    assert asyncio.run(ask())
