@@ -27,13 +27,14 @@ typedef struct bench_shape {
     int threads;   /* 0: what there is */
     kern_kv_type kv;
     bool no_pack;        /* weights stay in the file */
+    bool constrained;    /* decode under a grammar too, to see what that costs */
     const char *rewrite; /* a text file, or NULL: then `tokens` is the most to write */
 } bench_shape;
 
 /* One repetition, in tokens a second; shares of what the machine can do. NAN: not measured. */
 typedef struct bench_sample {
     double prefill, decode;
-    double plain; /* rewriting without guesses */
+    double plain; /* rewriting without guesses; or decoding freely, with `constrained` */
     double prefill_share, decode_share;
     limits_at limit; /* the better of just before and just after */
 } bench_sample;
@@ -56,7 +57,8 @@ typedef struct bench {
     hearth_model *m;
     hearth_model_info info;
     hearth_engine *engine;
-    hearth_engine *plain; /* without speculation; NULL unless something is rewritten */
+    hearth_engine *plain;    /* without speculation; NULL unless something is rewritten */
+    hearth_grammar *grammar; /* NULL unless decoding is constrained */
     bench_watch watch;
     int32_t *ids; /* [sequences][context], or of the text to rewrite */
     size_t n_ids;

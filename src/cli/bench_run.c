@@ -128,7 +128,7 @@ static bool prefill(bench *b, int repetition, double *seconds, err *e) {
 }
 
 /* All sequences together, from when the last one has its first token until it has them all. */
-static bool decode(bench *b, int32_t n_tokens, double *rate, err *e) {
+static bool decode(bench *b, int32_t n_tokens, const hearth_grammar *by, double *rate, err *e) {
     const bench_shape *s = &b->shape;
     bench_watch *w = &b->watch;
     hearth_request **r = calloc((size_t)s->sequences, sizeof *r);
@@ -139,6 +139,7 @@ static bool decode(bench *b, int32_t n_tokens, double *rate, err *e) {
     for (int i = 0; ok && i < s->sequences; i++) {
         const int32_t *ids = b->ids + (size_t)i * (size_t)s->context;
         hearth_params q = greedy(ids, (size_t)s->context, n_tokens + 1 + ahead);
+        q.grammar = by;
         ok = (r[i] = submit(b, b->engine, &q, i, e)) != NULL;
     }
     if (ok) watch_wait(w);
@@ -277,6 +278,16 @@ static bool engines_make(bench *b, err *e) {
     return false;
 }
 
+/* A list of texts that does not end: masks are made for each token, and none is put in. */
+static bool grammar_make(bench *b, err *e) {
+    static const char list[] =
+        "{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":1000000}";
+    hearth_err he = {0};
+    b->grammar = hearth_grammar_new(HEARTH_GRAMMAR_JSON_SCHEMA, list, sizeof list - 1, &he);
+    if (!b->grammar) err_from_hearth(e, &he);
+    return b->grammar != NULL;
+}
+
 bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, err *e) {
     *b = (bench){.shape = *s, .limits = l};
     pthread_mutex_init(&b->watch.lock, NULL);
@@ -295,12 +306,13 @@ bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, 
         b->prompt = malloc((size_t)(s->prompt + 1) * sizeof *b->prompt);
         ok = (b->watch.got && b->prompt) || err_set(e, ERR_NO_FIT, "out of memory");
     }
-    return ok && ids_make(b, e) && engines_make(b, e);
+    return ok && (!s->constrained || grammar_make(b, e)) && ids_make(b, e) && engines_make(b, e);
 }
 
 void bench_close(bench *b) {
     hearth_engine_free(b->engine);
     hearth_engine_free(b->plain);
+    hearth_grammar_free(b->grammar);
     hearth_model_close(b->m);
     if (b->shape.rewrite) hearth_free(b->ids);
     else free(b->ids);
@@ -345,8 +357,12 @@ bool bench_repeat(bench *b, int i, bench_sample *out, err *e) {
     if (s->prompt > 0) out->prefill = s->prompt / seconds;
     if (s->rewrite && !rewrite(b, out, e)) return false;
     if (!s->rewrite && s->tokens > 0 &&
-        !decode(b, i < 0 && s->tokens > 4 ? 4 : s->tokens, &out->decode, e))
+        !decode(b, i < 0 && s->tokens > 4 ? 4 : s->tokens, NULL, &out->decode, e))
         return false;
+    if (b->grammar) {
+        out->plain = out->decode;
+        if (!decode(b, s->tokens, b->grammar, &out->decode, e)) return false;
+    }
     if (i < 0 || !b->limits) return true;
     if (!limits_measure(b->limits, threads, LIMIT_SECONDS, &after, e)) return false;
     out->limit.read = larger(before.read, after.read);

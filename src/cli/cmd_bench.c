@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/bench.h"
+#include "cli/bench_grammar.h"
 #include "cli/commands.h"
 #include "cli/direct.h"
 
@@ -70,6 +71,11 @@ static void print_samples(const outcome *o) {
     }
     print_rate("decode", s->tokens, SPREAD(v, o->n, decode), "read bandwidth",
                SPREAD(v, o->n, decode_share));
+    if (s->constrained) {
+        print_rate("free", s->tokens, SPREAD(v, o->n, plain), "", none);
+        out_printf("decode is under a JSON schema: %.3f of the free rate\n",
+                   SPREAD(v, o->n, decode).median / SPREAD(v, o->n, plain).median);
+    }
     if (s->context > 1) out_printf("decoded after %d tokens of context\n", s->context);
     if (s->sequences > 1) out_printf("decoded %d sequences together\n", s->sequences);
 }
@@ -110,6 +116,7 @@ static void json_samples(jsonw *w, const outcome *o) {
     json_spread(w, "decode_tokens_per_s", SPREAD(v, o->n, decode));
     json_spread(w, "prefill_share_of_peak", SPREAD(v, o->n, prefill_share));
     json_spread(w, "decode_share_of_read", SPREAD(v, o->n, decode_share));
+    if (s->constrained) json_spread(w, "free_tokens_per_s", SPREAD(v, o->n, plain));
     if (!s->rewrite) return;
     json_spread(w, "unguided_tokens_per_s", SPREAD(v, o->n, plain));
     jsonw_key(w, "guesses"), jsonw_int(w, o->b->drafted);
@@ -189,7 +196,20 @@ static bool run_model(const cli_args *a, const bench_shape *s, limits *l, outcom
     return ok;
 }
 
+static int run_grammar(const cli_args *a) {
+    err e = {0};
+    models_ref ref;
+    bench_grammar b = {0};
+    bool ok = a->n_args > 0 || err_set(&e, ERR_USAGE, "give the model whose vocabulary is masked");
+    ok = ok && models_find(&ref, a->arg[0], &e) &&
+         bench_grammar_run(&ref, cli_text(a, "grammar", NULL), &b, &e);
+    if (ok) bench_grammar_print(&b, a->arg[0], cli_flag(a, "json"));
+    bench_grammar_deinit(&b);
+    return ok ? ERR_NONE : cli_fail(&e);
+}
+
 static int run(const cli_args *a) {
+    if (cli_text(a, "grammar", NULL)) return run_grammar(a);
     err e = {0};
     bench b = {0};
     outcome o = {0};
@@ -202,13 +222,14 @@ static int run(const cli_args *a) {
                      .sequences = (int)cli_int(a, "sequences", 1),
                      .threads = (int)cli_int(a, "threads", 0),
                      .kv = kv_type_named(kv),
+                     .constrained = cli_flag(a, "constrained"),
                      .no_pack = cli_flag(a, "no-pack")};
     s.tokens = (int)cli_int(a, "tokens", s.rewrite ? 512 : 128);
     int threads = s.threads ? s.threads : team_default_size();
     bool ok = true;
     if (!a->n_args && !want_limits)
         ok = err_set(&e, ERR_USAGE, "give a model, or --limits to measure the machine alone");
-    else if (s.rewrite && (s.sequences > 1 || s.context > 1 || s.tokens < 2))
+    else if (s.rewrite && (s.sequences > 1 || s.context > 1 || s.tokens < 2 || s.constrained))
         ok = err_set(&e, ERR_USAGE, "--rewrite has one sequence and a context of its own");
     if (ok && want_limits) ok = (l = limits_begin(&e)) != NULL;
     if (ok && l && !cli_flag(a, "paced"))
@@ -231,6 +252,10 @@ static const cli_option options[] = {
     {"sequences", 's', CLI_INT, "N", "decode so many sequences together (default 1)", 1, 256},
     {"rewrite", 0, CLI_FILE, "FILE",
      "decode FILE's text with a word changed, guessing ahead and not", 0, 0},
+    {"constrained", 0, CLI_FLAG, NULL,
+     "decode under a JSON schema, and freely beside it, to see what that costs", 0, 0},
+    {"grammar", 0, CLI_FILE, "FILE",
+     "check the schemas and instances of a JSON-lines file, and time the masks", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"repeat", 'r', CLI_INT, "N", "repetitions (default 5)", 1, MAX_REPETITIONS},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
@@ -260,13 +285,19 @@ const cli_command cmd_bench = {
         "line says its share: of the peak, multiply-adds of the matrices a token; of the read "
         "bandwidth, bytes of weights, keys and values a token. What is not known is not "
         "printed.\n\n"
+        "--grammar reads lines of {\"schema\": ..., \"tests\": [{\"data\": ..., \"valid\": "
+        "true}]}, compiles each schema, follows each instance token by token under MODEL's "
+        "vocabulary (the weights are not needed), and counts what is refused and what is judged "
+        "wrongly.\n\n"
         "--profile runs the model once more and splits its time by kind of step, as the first "
         "thread sees it; \"wait\" is its waiting for the others, \"other\" what lies between the "
         "steps.",
     .examples = "  hearth bench bard\n"
                 "  hearth bench --limits\n"
                 "  hearth bench model.gguf -p 512 -n 128 -t 2 -r 5 --limits --json\n"
-                "  hearth bench model.gguf -p 0 -n 64 --context 8192 --kv q8",
+                "  hearth bench model.gguf -p 0 -n 64 --context 8192 --kv q8\n"
+                "  hearth bench model.gguf -p 0 -n 64 -s 8 --constrained\n"
+                "  hearth bench model.gguf --grammar schemas.jsonl --json",
     .complete = "model",
     .options = options,
     .min_args = 0,

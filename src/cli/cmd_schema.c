@@ -7,15 +7,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/models.h"
-#include "grammar/grammar.h"
-
-typedef struct check {
-    bool accepted;
-    size_t stopped; /* the byte that did not fit, or the length */
-    size_t n;       /* tokens, or bytes without a vocabulary */
-    double *mask_us;
-    size_t n_masks;
-} check;
+#include "cli/obey.h"
 
 typedef struct rules {
     tok *t;
@@ -26,11 +18,6 @@ typedef struct rules {
 
 static double us_since(uint64_t start) {
     return (double)(clock_now_ns() - start) * 1e-3;
-}
-
-static int ascending(const void *pa, const void *pb) {
-    double a = *(const double *)pa, b = *(const double *)pb;
-    return (a > b) - (a < b);
 }
 
 static bool compile(const cli_args *a, rules *r, err *e) {
@@ -59,68 +46,19 @@ static bool open_vocab(const cli_args *a, rules *r, err *e) {
     return ok;
 }
 
-static void check_bytes(grammar_state *s, str text, check *c) {
-    for (; c->n < text.n; c->n++)
-        if (!grammar_state_accept_bytes(s, (str){text.p + c->n, 1})) break;
-    c->stopped = c->n;
-    c->accepted = c->n == text.n && grammar_state_may_end(s);
-}
-
-/* Each token must be in the mask of its place; the mask of the end is made as well. */
-static bool check_tokens(grammar_state *s, const rules *r, const tok_ids *ids, check *c, err *e) {
-    uint64_t *bits = calloc(grammar_mask_words(r->vocab), sizeof *bits);
-    c->mask_us = malloc((ids->n + 1) * sizeof *c->mask_us);
-    if (!bits || !c->mask_us) {
-        free(bits);
-        return err_set(e, ERR_NO_FIT, "out of memory");
-    }
-    bool fits = true, ok = true;
-    while (fits && ok && c->n_masks <= ids->n) {
-        uint64_t start = clock_now_ns();
-        if (!grammar_state_mask(s, bits))
-            ok = err_set(e, ERR_NO_FIT, "the schema allows too many ways to read this answer");
-        c->mask_us[c->n_masks++] = us_since(start);
-        if (c->n == ids->n) break;
-        int32_t id = ids->id[c->n];
-        fits = (bits[id / 64] >> (id % 64) & 1) && grammar_state_accept(s, id);
-        if (fits) c->stopped += tok_piece(r->t, id, false).n, c->n++;
-    }
-    c->accepted = fits && grammar_state_may_end(s);
-    free(bits);
-    return ok;
-}
-
-static bool check_instance(const cli_args *a, const rules *r, check *c, err *e) {
+static bool check_instance(const cli_args *a, const rules *r, obey_times *times, obey_check *c,
+                           err *e) {
     buf text;
-    tok_ids ids = {0};
     buf_init(&text, LIMIT_TEXT_BYTES);
-    grammar_state *s = NULL;
-    bool ok = input_file(&text, cli_text(a, "instance", NULL), e) &&
-              (s = grammar_state_new(r->g, r->vocab, e));
+    bool ok = input_file(&text, cli_text(a, "instance", NULL), e);
     str t = buf_str(&text);
     if (t.n && t.p[t.n - 1] == '\n') t.n--;
-    if (ok && !r->t) check_bytes(s, t, c);
-    else if (ok) ok = tok_encode(r->t, t, TOK_NO_PREFIX, &ids, e) && check_tokens(s, r, &ids, c, e);
-    tok_ids_deinit(&ids);
+    ok = ok && obey(r->g, r->t, r->vocab, t, times, c, e);
     buf_deinit(&text);
-    grammar_state_free(s);
     return ok;
 }
 
-typedef struct figures {
-    double mean, p99;
-} figures;
-
-static figures summed(check *c) {
-    figures f = {0};
-    if (c->n_masks == 0) return f;
-    qsort(c->mask_us, c->n_masks, sizeof *c->mask_us, ascending);
-    for (size_t i = 0; i < c->n_masks; i++) f.mean += c->mask_us[i] / (double)c->n_masks;
-    f.p99 = c->mask_us[(c->n_masks - 1) * 99 / 100];
-    return f;
-}
-
-static void put_json(const rules *r, const check *c, bool has_instance, figures f) {
+static void put_json(const rules *r, const obey_check *c, bool has_instance, obey_figures f) {
     buf out;
     jsonw w;
     buf_init(&out, LIMIT_TEXT_BYTES);
@@ -131,7 +69,7 @@ static void put_json(const rules *r, const check *c, bool has_instance, figures 
         if (!c->accepted) jsonw_key(&w, "stopped_at_byte"), jsonw_uint(&w, c->stopped);
     }
     jsonw_key(&w, "compile_us"), jsonw_f64(&w, r->compile_us);
-    if (c->n_masks) {
+    if (f.max > 0) {
         jsonw_key(&w, "mask_us"), jsonw_object(&w);
         jsonw_key(&w, "mean"), jsonw_f64(&w, f.mean);
         jsonw_key(&w, "p99"), jsonw_f64(&w, f.p99);
@@ -144,7 +82,7 @@ static void put_json(const rules *r, const check *c, bool has_instance, figures 
     buf_deinit(&out);
 }
 
-static void put_text(const rules *r, const check *c, bool has_instance, figures f) {
+static void put_text(const rules *r, const obey_check *c, bool has_instance, obey_figures f) {
     out_printf("compiled in %.0f us\n", r->compile_us);
     if (!has_instance) return;
     const char *unit = r->t ? "tokens" : "bytes";
@@ -152,24 +90,25 @@ static void put_text(const rules *r, const check *c, bool has_instance, figures 
     else
         out_printf("not accepted: it stops fitting at byte %zu, after %zu %s\n", c->stopped, c->n,
                    unit);
-    if (c->n_masks) out_printf("masks: mean %.1f us, p99 %.1f us\n", f.mean, f.p99);
+    if (f.max > 0) out_printf("masks: mean %.1f us, p99 %.1f us\n", f.mean, f.p99);
 }
 
 static int run(const cli_args *a) {
     err e = {0};
     rules r = {0};
-    check c = {0};
+    obey_times times = {0};
+    obey_check c = {0};
     bool has_instance = cli_text(a, "instance", NULL) != NULL;
     bool ok = true;
     if (cli_flag(a, "regex") && cli_flag(a, "gbnf"))
         ok = err_set(&e, ERR_USAGE, "schema: either --regex or --gbnf, not both");
     ok = ok && compile(a, &r, &e) && open_vocab(a, &r, &e) &&
-         (!has_instance || check_instance(a, &r, &c, &e));
-    figures f = summed(&c);
+         (!has_instance || check_instance(a, &r, &times, &c, &e));
+    obey_figures f = obey_figures_of(&times);
     if (ok && cli_flag(a, "json")) put_json(&r, &c, has_instance, f);
     else if (ok) put_text(&r, &c, has_instance, f);
     int code = !ok ? cli_fail(&e) : has_instance && !c.accepted ? ERR_FAILED : ERR_NONE;
-    free(c.mask_us);
+    obey_times_deinit(&times);
     grammar_free(r.g);
     grammar_vocab_free(r.vocab);
     tok_close(r.t);

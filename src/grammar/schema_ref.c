@@ -140,6 +140,10 @@ static draft draft_of(const json_t *root) {
 bool schema_index(schema *s, const json_t *root, err *e) {
     if (!json_is_object(root) && !json_is_boolean(root))
         return err_set(e, ERR_USAGE, "a schema is an object, true or false");
+    const char *dialect = json_string_value(json_object_get(root, "$schema"));
+    if (dialect && !strstr(dialect, "json-schema.org"))
+        return err_set(e, ERR_USAGE, "$schema (in #): \"%.100s\" is no dialect that is known",
+                       dialect);
     s->draft = draft_of(root);
     if (s->draft == DRAFT_2020 && !json_object_get(root, "$schema") &&
         json_object_get(root, "definitions") && !json_object_get(root, "$defs"))

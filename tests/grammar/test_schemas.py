@@ -1,0 +1,150 @@
+"""Whole sets of schemas: instances judged token by token, documents written by a model, the official test suite, and
+schemas that try to break the program. The sets lie in the shared folder."""
+import json
+import os
+import pathlib
+import resource
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(os.environ.get("HEARTH_SOURCE") or pathlib.Path(__file__).parents[2])
+HEARTH = os.environ.get("HEARTH_BIN") or str(ROOT / "build" / "hearth")
+WRITE = pathlib.Path(HEARTH).parent / "tests" / "grammar_write"
+BARD = ROOT / "models" / "bard" / "bard-q8_0.gguf"
+SHARED = pathlib.Path(os.environ.get("HEARTH_SHARED") or "/nowhere")
+SETS = SHARED / "json-schema"
+NIGHTLY = os.environ.get("HEARTH_TEST_SIZE") == "nightly"
+
+needs_bard = pytest.mark.skipif(not BARD.exists(), reason="models/bard/bard-q8_0.gguf is not here")
+needs_sets = pytest.mark.skipif(not SETS.is_dir(), reason="HEARTH_SHARED has no json-schema")
+
+
+def hearth(*args, **kw):
+    return subprocess.run([HEARTH, *map(str, args)], capture_output=True, check=False, stdin=subprocess.DEVNULL, **kw)
+
+
+def judged(vocab, lines):
+    done = hearth("bench", vocab, "--grammar", lines, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+@needs_sets
+@pytest.mark.parametrize("vocab", ["llama-bpe", "qwen2", "llama-spm"] if NIGHTLY else ["llama-spm"])
+def test_instances_are_judged_rightly(vocab):
+    got = judged(SHARED / "vocab" / f"ggml-vocab-{vocab}.gguf", SETS / "maskbench.jsonl")
+    assert got["schemas"] == 576 and got["instances"] > 3000
+    assert got["instances_wrong"] == 0
+    assert got["refused"] <= 0.03 * got["schemas"]
+
+
+# By the standard these keywords only annotate; for answers that are written they hold.
+ENFORCED = {"format.json"}
+
+
+@needs_sets
+def test_the_official_suite(tmp_path):
+    groups = []
+    for path in sorted((SETS / "suite").glob("*.json")):
+        if path.name not in ENFORCED:
+            groups += [{"name": f"{path.name}: {g['description']}", **g} for g in json.loads(path.read_text())]
+    assert len(groups) > 300
+    whole = tmp_path / "suite.jsonl"
+    whole.write_text("".join(json.dumps(g) + "\n" for g in groups))
+    vocab = SHARED / "vocab" / "ggml-vocab-llama-spm.gguf"
+    got = judged(vocab, whole)
+    if got["instances_wrong"]:
+        for g in groups:
+            whole.write_text(json.dumps(g) + "\n")
+            assert judged(vocab, whole)["instances_wrong"] == 0, g["name"]
+    assert got["refused"] < 0.35 * got["schemas"]
+
+
+@needs_bard
+@needs_sets
+def test_written_documents_validate():
+    """By a model that knows no JSON: each must be right by another's judgement."""
+    jsonschema = pytest.importorskip("jsonschema")
+    each, most, every = (20, 300, 1) if NIGHTLY else (4, 200, 24)
+    done = subprocess.run([WRITE, BARD, SETS / "maskbench.jsonl", str(each), str(most), str(every)],
+                          capture_output=True, check=True)
+    schemas = [json.loads(line)["schema"] for line in (SETS / "maskbench.jsonl").read_text().splitlines()]
+    written = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert written.pop()["lines"] == len(schemas)
+    checkers = {}
+    n = 0
+    for row in written:
+        if "text" not in row:
+            continue
+        if row["line"] not in checkers:
+            kind = jsonschema.validators.validator_for(schemas[row["line"] - 1], jsonschema.Draft202012Validator)
+            checkers[row["line"]] = kind(schemas[row["line"] - 1])
+        checkers[row["line"]].validate(json.loads(row["text"]))
+        n += 1
+    assert n > (2500 if NIGHTLY else 20), f"{n} documents were completed"
+
+
+# ---- hearth schema ----
+
+PERSON = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
+          "required": ["name"], "additionalProperties": False}
+
+
+def schema(tmp_path, what, instance=None, *more, **kw):
+    (tmp_path / "s.json").write_text(what if isinstance(what, str) else json.dumps(what))
+    if instance is not None:
+        (tmp_path / "i.json").write_text(instance)
+        more = ("--instance", tmp_path / "i.json", *more)
+    return hearth("schema", tmp_path / "s.json", "--json", *more, **kw)
+
+
+@pytest.mark.parametrize("instance, accepted", [('{"name":"Kate","age":3}', True), ('{"age": 3, "name": "Kate"}', True),
+                                                ('{"name":"Kate","age":-3}', False), ('{"name":"Kate"', False)])
+def test_one_instance(tmp_path, instance, accepted):
+    done = schema(tmp_path, PERSON, instance)
+    got = json.loads(done.stdout)
+    assert got["accepted"] is accepted and done.returncode == (0 if accepted else 1)
+    assert got["compile_us"] > 0
+
+
+@needs_bard
+def test_one_instance_token_by_token(tmp_path):
+    got = json.loads(schema(tmp_path, PERSON, '{"name":"Kate"}', "--vocab", BARD).stdout)
+    assert got["accepted"] and got["tokens"] > 3 and got["mask_us"]["p99"] >= got["mask_us"]["mean"] / 2
+    bad = json.loads(schema(tmp_path, PERSON, '{"nome":"Kate"}', "--vocab", BARD).stdout)
+    assert not bad["accepted"] and bad["stopped_at_byte"] <= 3
+
+
+@pytest.mark.parametrize("what, words", [
+    ({"type": "array", "uniqueItems": True}, ["uniqueItems"]),
+    ({"properties": {"a": {"unevaluatedProperties": False}}}, ["unevaluatedProperties", "#/properties/a"]),
+    ({"properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}, ["pattern", "#/properties/a"]),
+    ({"$schema": "http://localhost/mine", "type": "number"}, ["$schema"]),
+    ({"$ref": "other.json"}, ["$ref", "other.json"]), ({"type": "strnig"}, ["type"]), ("{", ["not JSON"])])
+def test_what_cannot_be_enforced_is_named(tmp_path, what, words):
+    done = schema(tmp_path, what)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+    for word in words:
+        assert word in done.stderr.decode()
+
+
+def bombs():
+    yield "brackets", "[" * 60_000
+    yield "items", '{"items":' * 60_000 + "{}" + "}" * 60_000
+    yield "enum", json.dumps({"enum": [f"{i:x}" * 3 for i in range(100_000)]})
+    yield "regex", json.dumps({"type": "string", "pattern": "^(a|b)*a(a|b){60}$"})
+    yield "nested regex", json.dumps({"type": "string", "pattern": "^((a{1,99}){1,99}){1,99}$"})
+    yield "anyOf", json.dumps({"allOf": [{"anyOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(40)]})
+    loop = {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
+    yield "loop", json.dumps(loop)
+
+
+@pytest.mark.parametrize("what", [pytest.param(text, id=name) for name, text in bombs()])
+def test_bombs_are_bounded(tmp_path, what):
+    """Refused by name, or compiled, within little memory."""
+    def little():
+        resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+    done = schema(tmp_path, what, preexec_fn=little, timeout=60)
+    assert done.returncode in (0, 2, 6), done.stderr[:300]
+    assert done.returncode == 0 or done.stderr.count(b"\n") == 1
