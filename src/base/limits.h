@@ -43,11 +43,11 @@
 #define LIMIT_WEIGHT 1000        /* share of an owner beside others */
 #define LIMIT_JSON_BYTES (64u << 20)
 #define LIMIT_JSON_DEPTH 256
-#define LIMIT_CALLS 1024              /* HTTP calls in flight; more are told to come again */
-#define LIMIT_KEPT_BYTES (64u << 20)  /* answers that a server keeps for later */
+#define LIMIT_CALLS 1024                 /* HTTP calls in flight; more are told to come again */
+#define LIMIT_KEPT_BYTES (64u << 20)     /* answers that a server keeps for later */
 #define LIMIT_GRAMMARS_BYTES (64u << 20) /* compiled grammars that a server keeps */
-#define LIMIT_CHOICES 128             /* answers of one call: prompts times n */
-#define LIMIT_CALL_BYTES (256u << 20) /* what a call keeps in its arena, and in its answer */
+#define LIMIT_CHOICES 128                /* answers of one call: prompts times n */
+#define LIMIT_CALL_BYTES (256u << 20)    /* what a call keeps in its arena, and in its answer */
 
 /* HTTP, for each connection */
 #define LIMIT_HTTP_URI 8192            /* bytes of a request's target; 414 beyond */
