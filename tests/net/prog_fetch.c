@@ -1,12 +1,12 @@
 /* One fetch by the client, told as JSON, for the tests.
  *
  *   net_fetch [--method M] [--auth TEXT] [--header "N: V"] [--body TEXT] [--range FIRST LAST]
- *             [--redirects N] [--max N] [--stall-ms N] [--stall-bytes N] [--timeout-ms N] [--rate N]
- *             [--unix PATH] [--stop-at N] [--end-at N] [--direct] [--no-verify] [--times N]
- *             [--stream] URL
+ *             [--redirects N] [--max N] [--stall-ms N] [--stall-bytes N] [--timeout-ms N]
+ *             [--rate N] [--unix PATH] [--stop-at N] [--end-at N] [--direct] [--no-verify]
+ *             [--times N] [--stream] URL
  *
- * --stop-at: http_client_stop, once so many bytes have come; --end-at:
- * on_body says no. Exit code: 0 whenever there was an outcome to tell.
+ * --stop-at: http_client_stop, once so many bytes have come; --end-at: on_body says no. Exit code:
+ * 0 whenever there was an outcome to tell.
  */
 #include "base/clock.h"
 #include "base/jsonw.h"
