@@ -175,6 +175,9 @@ static const api_field template_fields[] = {
     {.name = "add_generation_prompt",
      .types = API_BOOL,
      .doc = "end where the model's answer begins; default true"},
+    {.name = "return_tokens",
+     .types = API_BOOL,
+     .doc = "give token numbers instead, in which no message is a control token; for /completion"},
     {0},
 };
 
@@ -204,6 +207,27 @@ static bool bare_template(api_call *c, const json_t *messages, api_error *e) {
     return true;
 }
 
+/* The conversation as token numbers, by the same way as `hearth run` goes. */
+static void template_tokens(api_call *c, const json_t *messages) {
+    api_error e = {0};
+    hearth_chat how = hearth_chat_default();
+    api_prompt p = {0};
+    if (!api_chat_prompt(c, messages, &how, &p, &e)) {
+        api_reply_error(c, &e);
+        return;
+    }
+    jsonw w;
+    jsonw_init(&w, &c->out);
+    jsonw_object(&w);
+    jsonw_key(&w, "tokens");
+    jsonw_array(&w);
+    for (size_t i = 0; i < p.n; i++) jsonw_int(&w, p.ids[i]);
+    jsonw_end(&w);
+    jsonw_end(&w);
+    hearth_free(p.ids);
+    api_reply_json(c, 200, NULL);
+}
+
 static void apply_template(api_call *c) {
     api_error e = {0};
     hearth_err he = {0};
@@ -211,6 +235,10 @@ static void apply_template(api_call *c) {
     hearth_chat_prompt p = {0};
     const json_t *messages = api_get(c->body, "messages"), *tools = api_get(c->body, "tools"),
                  *kwargs = api_get(c->body, "chat_template_kwargs");
+    if (api_get_bool(c->body, "return_tokens", false)) {
+        template_tokens(c, messages);
+        return;
+    }
     if (resident_is_bare(c->model)) {
         if (!bare_template(c, messages, &e)) api_reply_error(c, &e);
         return;
@@ -327,6 +355,11 @@ static void props(api_call *c) {
     jsonw_raw(&w, STR("{\"vision\":false,\"audio\":false}"));
     jsonw_key(&w, "chat_template");
     jsonw_str(&w, (str){template ? template : "", n});
+    jsonw_key(&w, "model_name");
+    jsonw_str(&w, str_of(info.name));
+    jsonw_key(&w, "chat_family");
+    if (resident_is_bare(c->model)) jsonw_null(&w);
+    else jsonw_str(&w, str_of(hearth_chat_family(m) ? hearth_chat_family(m) : "own"));
     abilities_write(&w, hearth_chat_abilities(m));
     token_write(c, &w, "bos_token", info.bos);
     token_write(c, &w, "eos_token", info.eos);

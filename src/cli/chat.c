@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -17,7 +18,9 @@ void chat_init(chat *c) {
 static void close_model(chat *c) {
     hearth_engine_free(c->g);
     hearth_model_close(c->m);
+    far_close(c->server);
     free(c->model_name);
+    c->server = NULL;
     c->g = NULL;
     c->m = NULL;
     c->model_name = NULL;
@@ -55,24 +58,14 @@ static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
     return g;
 }
 
-bool chat_open(chat *c, const char *model_name, err *e) {
+static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     models_ref r;
     hearth_err he = {0};
     if (!models_find(&r, model_name, e)) return false;
-    char *name = strdup(model_name);
     hearth_model *m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
-    if (!m || !name) {
-        free(name);
-        if (m) return hearth_model_close(m), err_set(e, ERR_FAILED, "out of memory");
-        err_from_hearth(e, &he);
-        return false;
-    }
+    if (!m) return err_from_hearth(e, &he), false;
     hearth_engine *g = make_engine(c, m, e);
-    if (!g) {
-        free(name);
-        hearth_model_close(m);
-        return false;
-    }
+    if (!g) return hearth_model_close(m), false;
     close_model(c);
     c->m = m;
     c->g = g;
@@ -82,7 +75,61 @@ bool chat_open(chat *c, const char *model_name, err *e) {
     return true;
 }
 
+/* A file is opened by who named it. */
+static bool is_file(const char *name) {
+    return name[0] == '/' || strncmp(name, "./", 2) == 0 || strncmp(name, "../", 3) == 0 ||
+           str_ends(str_of(name), STR(".gguf")) || access(name, F_OK) == 0;
+}
+
+bool chat_open(chat *c, const char *model_name, err *e) {
+    far *server = NULL;
+    if (!c->local && !is_file(model_name) && !far_open(&server, model_name, e)) return false;
+    char *name = strdup(model_name);
+    if (!name) {
+        far_close(server);
+        return err_set(e, ERR_FAILED, "out of memory");
+    }
+    if (!server) {
+        if (open_here(c, model_name, name, e)) return true;
+        free(name);
+        return false;
+    }
+    close_model(c);
+    c->server = server;
+    c->model_name = name;
+    c->info = (hearth_model_info){.name = far_name(server)};
+    c->family = far_family(server);
+    if (c->verbose) note("(the server at %s answers)", far_address(server));
+    return true;
+}
+
+int32_t chat_ctx(const chat *c) {
+    return c->server ? far_ctx(c->server) : hearth_engine_ctx(c->g);
+}
+
+int chat_threads(const chat *c) {
+    return c->server ? 0 : hearth_engine_threads(c->g);
+}
+
+void chat_token_text(const chat *c, int32_t id, char *dst, size_t cap) {
+    char *text = NULL;
+    size_t n = 0;
+    hearth_err he = {0};
+    if (c->server) {
+        far_token_text(c->server, id, dst, cap);
+        return;
+    }
+    if (!hearth_detokenize(c->m, &id, 1, true, &text, &n, &he)) n = 0;
+    str_printable((str){text, n}, dst, cap);
+    hearth_free(text);
+}
+
 bool chat_renew_engine(chat *c, err *e) {
+    if (c->server)
+        return err_set(e, ERR_USAGE,
+                       "the server at %s decides about its context and threads: hearth run --local "
+                       "has its own",
+                       far_address(c->server));
     hearth_engine *g = make_engine(c, c->m, e);
     if (!g) return false;
     hearth_engine_free(c->g);
@@ -166,28 +213,41 @@ static bool completes(const chat *c) {
     return c->raw || !c->family;
 }
 
+/* The conversation as it is sent; the texts stay the chat's. *m by free. */
+static bool gather(const chat *c, hearth_message **m, size_t *n, err *e) {
+    *n = 0;
+    *m = calloc((size_t)c->n_messages + 1, sizeof **m);
+    if (!*m) return err_set(e, ERR_FAILED, "out of memory");
+    if (c->system) (*m)[(*n)++] = (hearth_message){"system", c->system};
+    for (int i = 0; i < c->n_messages; i++)
+        (*m)[(*n)++] = (hearth_message){c->message[i].role, c->message[i].text};
+    return true;
+}
+
+/* The messages' text alone, into an empty buf. */
+static bool join(const chat *c, buf *all, err *e) {
+    buf_init(all, LIMIT_TEXT_BYTES);
+    if (c->system) buf_puts(all, c->system);
+    for (int i = 0; i < c->n_messages; i++) buf_puts(all, c->message[i].text);
+    return !all->failed ||
+           err_set(e, ERR_NO_FIT, "the text is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+}
+
 /* The prompt's tokens; *ids by hearth_free. */
 static bool render(const chat *c, int32_t **ids, size_t *n, err *e) {
     hearth_err he = {0};
+    hearth_message *m;
+    size_t k;
     bool ok;
     if (completes(c)) {
         buf all;
-        buf_init(&all, LIMIT_TEXT_BYTES);
-        if (c->system) buf_puts(&all, c->system);
-        for (int i = 0; i < c->n_messages; i++) buf_puts(&all, c->message[i].text);
-        ok = hearth_tokenize(c->m, all.data ? all.data : "", all.len,
-                             HEARTH_TOK_BOS | HEARTH_TOK_SPECIAL, ids, n, &he);
-        if (all.failed)
-            ok = err_set(e, ERR_NO_FIT, "the text is longer than %u MB", LIMIT_TEXT_BYTES >> 20);
+        ok = join(c, &all, e) && hearth_tokenize(c->m, all.data ? all.data : "", all.len,
+                                                 HEARTH_TOK_BOS | HEARTH_TOK_SPECIAL, ids, n, &he);
         buf_deinit(&all);
     } else {
-        int k = 0;
-        hearth_message *m = calloc((size_t)c->n_messages + 1, sizeof *m);
-        if (!m) return err_set(e, ERR_FAILED, "out of memory");
-        if (c->system) m[k++] = (hearth_message){"system", c->system};
-        for (int i = 0; i < c->n_messages; i++)
-            m[k++] = (hearth_message){c->message[i].role, c->message[i].text};
-        ok = hearth_chat_tokenize(c->m, m, (size_t)k, true, ids, n, &he);
+        ok = gather(c, &m, &k, e);
+        if (!ok) return false;
+        ok = hearth_chat_tokenize(c->m, m, k, true, ids, n, &he);
         free(m);
     }
     if (!ok && he.code) err_from_hearth(e, &he);
@@ -226,35 +286,101 @@ static md *make_renderer(const chat *c, bool silent) {
     return md_new(terminal_width(), c->markdown && !c->raw && out_has_color(), put_out, NULL);
 }
 
-static bool read_tokens(chat *c, hearth_request *r, chat_answer *a, bool silent, err *e) {
-    hearth_err he = {0};
-    hearth_token t;
-    md *renderer = make_renderer(c, silent);
-    int got;
-    bool ok = true;
-    while ((got = hearth_next_timeout(r, &t, 100, &he)) > 0) {
-        if (interrupt_seen() || (out_broken() && !silent)) {
-            a->interrupted = interrupt_seen();
-            hearth_cancel(r);
-        }
-        if (got == 2) continue;
-        buf_append(&a->text, t.text, t.text_len);
-        if (ok) ok = keep_token(a, &t, c->params.n_logprobs >= 0);
-        if (silent) continue;
-        if (renderer) md_feed(renderer, t.text, t.text_len);
-        else out_write(t.text, t.text_len);
-        out_flush();
+/* An answer on its way to the screen. */
+typedef struct writing {
+    chat *c;
+    chat_answer *a;
+    md *renderer;
+    bool silent, ok; /* ok: memory sufficed */
+} writing;
+
+/* False: nobody wants more of it. */
+static bool write_token(void *ud, const hearth_token *t) {
+    writing *w = ud;
+    if (interrupt_seen() || (out_broken() && !w->silent)) {
+        w->a->interrupted = interrupt_seen();
+        return false;
     }
-    if (renderer) {
-        md_finish(renderer);
-        md_free(renderer);
-    } else if (!silent && (a->text.len == 0 || a->text.data[a->text.len - 1] != '\n')) {
+    buf_append(&w->a->text, t->text, t->text_len);
+    if (w->ok) w->ok = keep_token(w->a, t, w->c->params.n_logprobs >= 0);
+    if (w->silent) return true;
+    if (w->renderer) md_feed(w->renderer, t->text, t->text_len);
+    else out_write(t->text, t->text_len);
+    out_flush();
+    return true;
+}
+
+static bool write_end(writing *w, err *e) {
+    const buf *text = &w->a->text;
+    if (w->renderer) {
+        md_finish(w->renderer);
+        md_free(w->renderer);
+    } else if (!w->silent && (text->len == 0 || text->data[text->len - 1] != '\n')) {
         out_puts("\n");
     }
     out_flush();
+    return (w->ok && !text->failed) || err_set(e, ERR_FAILED, "out of memory for the answer");
+}
+
+static bool read_tokens(hearth_request *r, writing *w, err *e) {
+    hearth_err he = {0};
+    hearth_token t = {.id = -1, .text = ""};
+    int got;
+    while ((got = hearth_next_timeout(r, &t, 100, &he)) > 0) {
+        if (got == 2) t = (hearth_token){.id = -1, .text = ""};
+        if (!write_token(w, &t)) hearth_cancel(r);
+    }
     if (got < 0) err_from_hearth(e, &he);
-    if (!ok || a->text.failed) return err_set(e, ERR_FAILED, "out of memory for the answer");
     return got == 0;
+}
+
+static bool answer_here(writing *w, const hearth_params *params, err *e) {
+    chat *c = w->c;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    hearth_err he = {0};
+    if (!render(c, &ids, &n, e)) return false;
+    if (n == 0) {
+        hearth_free(ids);
+        return err_set(e, ERR_USAGE, "there is nothing to go on from: the prompt is empty");
+    }
+    hearth_params p = *params;
+    p.prompt = ids;
+    p.n_prompt = n;
+    w->a->n_prompt = n;
+    hearth_request *r = hearth_submit(c->g, &p, &he);
+    hearth_free(ids);
+    if (!r) {
+        err_from_hearth(e, &he);
+        return false;
+    }
+    bool ok = read_tokens(r, w, e);
+    hearth_request_usage(r, &w->a->usage);
+    hearth_request_free(r);
+    return ok;
+}
+
+static bool answer_there(writing *w, const hearth_params *p, err *e) {
+    chat *c = w->c;
+    hearth_message *m = NULL;
+    buf all = {0};
+    far_ask q = {.params = p, .stopped = interrupt_seen};
+    bool ok;
+    if (completes(c)) {
+        ok = join(c, &all, e);
+        q.text = buf_str(&all);
+        if (ok && all.len == 0)
+            ok = err_set(e, ERR_USAGE, "there is nothing to go on from: the prompt is empty");
+    } else {
+        ok = gather(c, &m, &q.n_messages, e);
+        q.messages = m;
+    }
+    ok = ok && far_answer(c->server, &q, write_token, w, &w->a->usage, e);
+    if (interrupt_seen()) w->a->interrupted = true;
+    w->a->n_prompt = (size_t)w->a->usage.n_prompt;
+    buf_deinit(&all);
+    free(m);
+    return ok;
 }
 
 static void count_usage(chat *c, const chat_answer *a) {
@@ -268,37 +394,32 @@ static void count_usage(chat *c, const chat_answer *a) {
     c->total_decode_s += u->decode_s;
 }
 
+/* A server takes seeds as signed numbers, of which the negative ones mean another each time. */
+static bool choose_seed(const chat *c, hearth_params *p, err *e) {
+    if (!c->seed_given) {
+        if (getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed)
+            p->seed = clock_now_ns();
+        if (c->server) p->seed >>= 2;
+    }
+    if (c->server && p->seed > (uint64_t)9e18)
+        return err_set(e, ERR_USAGE, "a server takes no seed of more than 9e18: --local does");
+    if (c->verbose && p->temperature > 0) note("seed %llu", (unsigned long long)p->seed);
+    return true;
+}
+
 bool chat_answer_get(chat *c, chat_answer *a, bool silent, err *e) {
-    int32_t *ids = NULL;
-    size_t n = 0;
     *a = (chat_answer){0};
     buf_init(&a->text, LIMIT_TEXT_BYTES);
-    if (!render(c, &ids, &n, e)) return false;
-    if (n == 0) {
-        hearth_free(ids);
-        return err_set(e, ERR_USAGE, "there is nothing to go on from: the prompt is empty");
-    }
     hearth_params p = c->params;
-    hearth_err he = {0};
-    p.prompt = ids;
-    p.n_prompt = n;
     p.stop = (const char *const *)c->stop;
-    if (!c->seed_given && getrandom(&p.seed, sizeof p.seed, 0) != (ssize_t)sizeof p.seed)
-        p.seed = clock_now_ns();
-    if (c->verbose && p.temperature > 0) note("seed %llu", (unsigned long long)p.seed);
-    a->n_prompt = n;
+    if (!choose_seed(c, &p, e)) return false;
+    writing w = {.c = c, .a = a, .silent = silent, .ok = true};
     interrupt_remember();
-    hearth_request *r = hearth_submit(c->g, &p, &he);
-    hearth_free(ids);
-    bool ok = r != NULL;
-    if (ok) {
-        ok = read_tokens(c, r, a, silent, e);
-        hearth_request_usage(r, &a->usage);
-        hearth_request_free(r);
-        count_usage(c, a);
-    } else {
-        err_from_hearth(e, &he);
-    }
+    w.renderer = make_renderer(c, silent);
+    bool ok = c->server ? answer_there(&w, &p, e) : answer_here(&w, &p, e);
+    if (ok || a->text.len > 0) ok = write_end(&w, e) && ok;
+    else md_free(w.renderer);
+    if (ok) count_usage(c, a);
     interrupt_end_process();
     return ok;
 }

@@ -1,10 +1,12 @@
 /* A conversation with a model: settings, messages, and getting an answer. Used by `hearth run`
  * with one message or none, and by the REPL with many. The engine stays the same while settings
- * allow, so that what was computed for earlier turns is used again. One thread.
+ * allow, so that what was computed for earlier turns is used again. Or there is none, and a server
+ * answers (far.h). One thread.
  */
 #ifndef HEARTH_CLI_CHAT_H
 #define HEARTH_CLI_CHAT_H
 
+#include "cli/far.h"
 #include "cli/models.h"
 #include "hearth.h"
 
@@ -14,10 +16,11 @@ typedef struct chat_message {
 
 typedef struct chat {
     char *model_name; /* as given; owned */
+    far *server;      /* answers, and m and g are NULL; NULL: they do */
     hearth_model *m;
     hearth_engine *g;
-    hearth_model_info info;
-    const char *family; /* NULL: the model only completes */
+    hearth_model_info info; /* with a server: its name alone */
+    const char *family;     /* NULL: the model only completes */
 
     hearth_params params; /* sampler; prompt and stop are set for each answer */
     bool seed_given;
@@ -28,6 +31,7 @@ typedef struct chat {
     int threads;
     hearth_kv kv;
     bool no_speculation;
+    bool local;    /* no server is asked */
     bool no_pack;  /* weights stay in the file */
     bool raw;      /* no template: the messages' text as it is */
     bool markdown; /* render answers on a terminal */
@@ -46,6 +50,10 @@ void chat_init(chat *c);
 void chat_deinit(chat *c);
 /* Opens a model and an engine in place of those there are; on failure the old ones stay. */
 bool chat_open(chat *c, const char *model_name, err *e);
+int32_t chat_ctx(const chat *c); /* in force */
+int chat_threads(const chat *c); /* 0: the server's affair */
+/* One token's text, made printable. */
+void chat_token_text(const chat *c, int32_t id, char *dst, size_t cap);
 /* A new engine for changed settings (ctx, kv, threads). */
 bool chat_renew_engine(chat *c, err *e);
 

@@ -35,6 +35,14 @@ static bool gather(const cli_args *a, const char **name, buf *prompt, err *e) {
     return true;
 }
 
+/* What only an engine of our own can be told. */
+static bool concerns_engine(const cli_args *a) {
+    static const char *const names[] = {"ctx", "threads", "kv", "no-pack", "no-speculation"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (cli_get(a, names[i])->source == CLI_FROM_ARGS) return true;
+    return false;
+}
+
 static bool settings(const cli_args *a, chat *c, err *e) {
     samplers_from_args(&c->params, a);
     c->seed_given = cli_flag(a, "seed");
@@ -46,6 +54,7 @@ static bool settings(const cli_args *a, chat *c, err *e) {
     c->kv = kv == KERN_KV_Q8 ? HEARTH_KV_Q8 : kv == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
     c->no_speculation = cli_flag(a, "no-speculation");
     c->no_pack = cli_flag(a, "no-pack");
+    c->local = cli_flag(a, "local") || concerns_engine(a);
     c->raw = cli_flag(a, "raw");
     c->verbose = cli_flag(a, "verbose");
     c->markdown = !cli_flag(a, "no-markdown");
@@ -57,23 +66,14 @@ static bool settings(const cli_args *a, chat *c, err *e) {
 
 /* ---- after the answer ---- */
 
-static void token_text(const chat *c, int32_t id, char *dst, size_t cap) {
-    char *text = NULL;
-    size_t n = 0;
-    hearth_err he = {0};
-    if (!hearth_detokenize(c->m, &id, 1, true, &text, &n, &he)) n = 0;
-    str_printable((str){text, n}, dst, cap);
-    hearth_free(text);
-}
-
 static void say_logprobs(const chat *c, const chat_answer *a) {
     char shown[80];
     for (size_t i = 0; i < a->n_ids; i++) {
         const chat_logprob *l = &a->logprobs[i];
-        token_text(c, l->id, shown, sizeof shown);
+        chat_token_text(c, l->id, shown, sizeof shown);
         fprintf(stderr, "%9.4f  \"%s\"", (double)l->logprob, shown);
         for (int k = 0; k < l->n_top; k++) {
-            token_text(c, l->top[k].token, shown, sizeof shown);
+            chat_token_text(c, l->top[k].token, shown, sizeof shown);
             fprintf(stderr, "%s%.4f \"%s\"", k ? ", " : "   of: ", (double)l->top[k].logprob,
                     shown);
         }
@@ -149,8 +149,8 @@ static int answer(const cli_args *a, chat *c, const buf *prompt) {
     if (ok && json) print_json(c, &got);
     if (ok && got.logprobs && !json) say_logprobs(c, &got);
     if (ok && context_is_full(c, &got))
-        note("hearth: the context of %d tokens is full: prompt %zu, answer %d",
-             hearth_engine_ctx(c->g), got.n_prompt, got.usage.n_generated);
+        note("hearth: the context of %d tokens is full: prompt %zu, answer %d", chat_ctx(c),
+             got.n_prompt, got.usage.n_generated);
     if (ok && c->verbose) chat_say_speed(&got.usage);
     int code = !ok ? cli_fail(&e) : got.interrupted ? ERR_INTERRUPTED : ERR_NONE;
     chat_answer_deinit(&got);
@@ -194,6 +194,7 @@ static const cli_option options[] = {
      "leave the weights in the file: little memory, the same answer, much slower", 0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL,
      "one token at a time: the same answer, and slower where it repeats what was said", 0, 0},
+    {"local", 0, CLI_FLAG, NULL, "run the model in this process, whatever server there is", 0, 0},
     {"raw", 0, CLI_FLAG, NULL, "complete the text as it stands: no chat template", 0, 0},
     {"echo", 0, CLI_FLAG, NULL, "print the prompt in front of the answer", 0, 0},
     {"ignore-eos", 0, CLI_FLAG, NULL, "go on when the model wants to end", 0, 0},
@@ -211,15 +212,20 @@ const cli_command cmd_run = {
     .name = "run",
     .summary = "answer a prompt, or open a chat",
     .args = "[MODEL|FILE.gguf] [PROMPT...]",
-    .about = "With a prompt, prints the model's answer. Without one, opens a chat; /help tells "
-             "what it can do.\n\n"
-             "The first argument is the model unless it contains white space; else all of it is "
-             "prompt, for the "
-             "model that comes with Hearth (bard). What is piped in is put before the prompt. The "
-             "context is the "
-             "model's own; where memory limits it, that is said. On a terminal Markdown is "
-             "rendered; into a pipe "
-             "goes the text as it is.",
+    .about =
+        "With a prompt, prints the model's answer. Without one, opens a chat; /help tells "
+        "what it can do.\n\n"
+        "The first argument is the model unless it contains white space; else all of it is "
+        "prompt, for the "
+        "model that comes with Hearth (bard). What is piped in is put before the prompt. The "
+        "context is the "
+        "model's own; where memory limits it, that is said. On a terminal Markdown is "
+        "rendered; into a pipe "
+        "goes the text as it is.\n\n"
+        "Where a Hearth server answers at HEARTH_HOST (else OLLAMA_HOST, else 127.0.0.1:11434) "
+        "and lists the model, it does the work, and the answer is the same; HEARTH_API_KEY is "
+        "its key. --local, HEARTH_HOST=off, a path to a file, and options that concern the "
+        "engine (--ctx, --threads, --kv, --no-pack, --no-speculation) run the model here.",
     .examples = "  hearth run\n  hearth run model.gguf \"Why is the sky blue?\"\n"
                 "  hearth run -m model.gguf Summarise this. <letter.txt\n"
                 "  hearth run --raw -n 100 --seed 1 \"Now is the winter of our discontent\"",

@@ -35,7 +35,7 @@ static void say_if_full(const chat *c, const chat_answer *a) {
     else if (a->usage.finish == HEARTH_FINISH_LENGTH)
         note("(the context of %d tokens is full: prompt %zu, answer %d; /clear begins anew, /set "
              "ctx N makes room)",
-             hearth_engine_ctx(c->g), a->n_prompt, a->usage.n_generated);
+             chat_ctx(c), a->n_prompt, a->usage.n_generated);
 }
 
 /* Answers the last message, which must be a user's; false: no answer, and the reason was told. */
@@ -90,8 +90,8 @@ static void list_settings(const chat *c) {
         note("  %-20s %-12s%s %s", samplers_name(i), value, changed ? "*" : " ",
              samplers_options[i].help);
     }
-    note("  %-20s %-12d  largest context in tokens", "ctx", hearth_engine_ctx(c->g));
-    note("  %-20s %-12d  threads", "threads", hearth_engine_threads(c->g));
+    note("  %-20s %-12d  largest context in tokens", "ctx", chat_ctx(c));
+    if (!c->server) note("  %-20s %-12d  threads", "threads", chat_threads(c));
     for (int i = 0; i < c->n_stop; i++) note("  %-20s \"%s\"", "stop", c->stop[i]);
     note("  %-20s %-12s  say speed after each answer", "verbose", c->verbose ? "on" : "off");
     note("  %-20s %-12s  render Markdown", "markdown", c->markdown ? "on" : "off");
@@ -177,12 +177,21 @@ static bool do_set(repl *r, char *args, err *e) {
 
 static void show_info(const chat *c) {
     char a[32], b[32];
+    if (c->server) {
+        note("  %s, at the server %s", c->info.name, far_address(c->server));
+        note("  context %d tokens, chat template %s", chat_ctx(c),
+             c->raw      ? "off (raw)"
+             : c->family ? c->family
+                         : "none");
+        note("  %d messages so far%s", c->n_messages, c->system ? ", with a system text" : "");
+        return;
+    }
     note("  %s, %s, %s parameters, %s in memory", c->info.name, c->info.arch,
          human_count(c->info.n_params, a, sizeof a),
          human_bytes(c->info.weight_bytes, b, sizeof b));
     note("  %d layers, %d wide, %d tokens in the vocabulary", c->info.n_layer, c->info.n_embd,
          c->info.n_vocab);
-    note("  context %d tokens (the model's own: %d), chat template %s", hearth_engine_ctx(c->g),
+    note("  context %d tokens (the model's own: %d), chat template %s", chat_ctx(c),
          c->info.n_ctx_train,
          c->raw      ? "off (raw)"
          : c->family ? c->family
@@ -202,7 +211,9 @@ static bool do_show(repl *r, char *args, err *e) {
         note("%s", c->system ? c->system : "(no system text)");
     } else if (strcmp(what, "template") == 0) {
         size_t n = 0;
-        const char *t = hearth_model_meta(c->m, "tokenizer.chat_template", &n);
+        const char *t = c->server ? "(the server has it)"
+                                  : hearth_model_meta(c->m, "tokenizer.chat_template", &n);
+        if (c->server) n = strlen(t);
         note("family: %s\n%.*s", c->family ? c->family : "none", (int)n, t ? t : "");
     } else if (strcmp(what, "messages") == 0) {
         for (int i = 0; i < c->n_messages; i++)
@@ -358,8 +369,7 @@ static bool do_usage(repl *r, char *args, err *e) {
          "%.1f s",
          c->n_answers, (long long)c->total_prompt, (long long)c->total_cached,
          (long long)c->total_generated, prefill, decode);
-    note("context: %d of %d tokens used", c->last.n_prompt + c->last.n_generated,
-         hearth_engine_ctx(c->g));
+    note("context: %d of %d tokens used", c->last.n_prompt + c->last.n_generated, chat_ctx(c));
     return true;
 }
 
@@ -422,7 +432,7 @@ int repl_run(chat *c) {
     lines *l = lines_open(&e);
     if (!l) return cli_fail(&e);
     note("%s, context %d tokens. /help lists the commands, /bye leaves.", c->info.name,
-         hearth_engine_ctx(c->g));
+         chat_ctx(c));
     buf text;
     buf_init(&text, LIMIT_TEXT_BYTES);
     while (!r.leave && !out_broken()) {
