@@ -15,7 +15,8 @@ const cli_command *const cli_commands[] = {
     &cmd_study,    &cmd_study_bet,   &cmd_config,        &cmd_show,
     &cmd_tokenize, &cmd_detokenize,  &cmd_embed,         &cmd_template,
     &cmd_schema,   &cmd_logits,      &cmd_perplexity,    &cmd_quantize,
-    &cmd_bench,    &cmd_help,        &cmd_completion,    NULL,
+    &cmd_bench,    &cmd_loadtest,    &cmd_help,          &cmd_completion,
+    NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {
