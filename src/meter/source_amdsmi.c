@@ -1,0 +1,168 @@
+/* AMD's cards by their own library, which is loaded only where it is found. Its energy counter is
+ * wrong on older cards and drivers, so it is believed only after it agreed with the power that the
+ * kernel tells (hwmon) over half a second; where there is nothing to compare it with, it is not
+ * used, and the kernel's power is.
+ */
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "meter/source.h"
+
+typedef void *smi_handle;
+
+/* As the library declares them; 0 is success. */
+typedef struct smi_calls {
+    void *library;
+    int users;
+    int (*init)(uint64_t flags);
+    int (*shut_down)(void);
+    int (*sockets)(uint32_t *n, smi_handle *out);
+    int (*processors)(smi_handle socket, uint32_t *n, smi_handle *out);
+    int (*energy)(smi_handle p, uint64_t *count, float *resolution_uj, uint64_t *stamp);
+} smi_calls;
+
+typedef struct smi_card {
+    smi_calls *calls;
+    smi_handle handle;
+} smi_card;
+
+#define INIT_GPUS 2
+#define MOST 32
+#define PROBE_NS (500 * MS_NS)
+
+static void symbol(void *library, const char *name, void *function) {
+    void *found = dlsym(library, name);
+    memcpy(function, &found, sizeof found);
+}
+
+static bool calls_load(smi_calls *c, const char *library) {
+    c->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (!c->library) return false;
+    symbol(c->library, "amdsmi_init", &c->init);
+    symbol(c->library, "amdsmi_shut_down", &c->shut_down);
+    symbol(c->library, "amdsmi_get_socket_handles", &c->sockets);
+    symbol(c->library, "amdsmi_get_processor_handles", &c->processors);
+    symbol(c->library, "amdsmi_get_energy_count", &c->energy);
+    return c->init && c->shut_down && c->sockets && c->processors && c->energy;
+}
+
+static void calls_release(smi_calls *c) {
+    if (--c->users > 0) return;
+    c->shut_down();
+    dlclose(c->library);
+    free(c);
+}
+
+static bool card_read(source *s, energy_reading *r, const char **why) {
+    const smi_card *card = s->ud;
+    uint64_t stamp;
+    float resolution;
+    *why = "amd-smi tells nothing of this card any more";
+    r->has_count = card->calls->energy(card->handle, &r->count, &resolution, &stamp) == 0;
+    return r->has_count;
+}
+
+static void card_close(source *s) {
+    smi_card *card = s->ud;
+    if (card) calls_release(card->calls);
+    source_close_free(s);
+}
+
+static void card_add(source_list *l, smi_calls *c, smi_handle p, int index) {
+    uint64_t count, stamp;
+    float uj = 0;
+    source *s = source_add(l, "amd-smi", METER_PARTS, "GPU %d", index);
+    if (!s) return;
+    if (c->energy(p, &count, &uj, &stamp) != 0 || !(uj > 0 && uj < 1e6f)) {
+        source_refuse(s, "amd-smi has no energy counter for this card");
+        return;
+    }
+    s->rules = (energy_rules){
+        .unit_j = (double)uj * 1e-6, .max_watts = 3000, .fresh_ns = 500 * MS_NS};
+    s->step_j = s->rules.unit_j;
+    smi_card *card = calloc(1, sizeof *card);
+    if (!card) {
+        source_refuse(s, "out of memory");
+        return;
+    }
+    *card = (smi_card){c, p};
+    c->users++;
+    s->ud = card;
+    s->read = card_read;
+    s->close = card_close;
+}
+
+/* ---- the comparison ---- */
+
+/* Watts of all cards as the kernel tells them; NAN when it does not. */
+static double kernel_watts(source_list *l) {
+    double sum = 0;
+    bool any = false;
+    for (size_t i = 0; i < l->n; i++) {
+        source *s = &l->item[i];
+        energy_reading r = {0};
+        const char *why;
+        if (strcmp(s->kind, "amd-gpu") != 0 || s->why_not[0]) continue;
+        if (!s->read(s, &r, &why)) return NAN;
+        sum += r.watts;
+        any = true;
+    }
+    return any ? sum : NAN;
+}
+
+/* Joules of all counters since whenever. */
+static double counted_joules(source_list *l) {
+    double sum = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        source *s = &l->item[i];
+        energy_reading r = {0};
+        const char *why;
+        if (strcmp(s->kind, "amd-smi") == 0 && !s->why_not[0] && s->read(s, &r, &why))
+            sum += (double)r.count * s->rules.unit_j;
+    }
+    return sum;
+}
+
+static void compare(source_list *l) {
+    char why[160] = "";
+    double watts = kernel_watts(l), joules = counted_joules(l);
+    uint64_t from = source_now_ns(l);
+    if (isnan(watts)) {
+        snprintf(why, sizeof why, "its counter cannot be compared with the kernel's power");
+    } else {
+        if (l->clock && l->clock->spin) l->clock->spin(l->clock->ud);
+        else nanosleep(&(struct timespec){.tv_nsec = (long)PROBE_NS}, NULL);
+        double after = kernel_watts(l), dt = (double)(source_now_ns(l) - from) * 1e-9;
+        double told = dt > 0 ? (counted_joules(l) - joules) / dt : 0, mean = (watts + after) / 2;
+        if (!(told > mean / 2 && told < mean * 2))
+            snprintf(why, sizeof why, "its counter says %.3g W where the kernel says %.3g W", told,
+                     mean);
+    }
+    for (size_t i = 0; why[0] && i < l->n; i++)
+        if (strcmp(l->item[i].kind, "amd-smi") == 0 && !l->item[i].why_not[0])
+            source_refuse(&l->item[i], "%s", why);
+}
+
+void source_find_amdsmi(source_list *l) {
+    smi_calls *c = l->from.amdsmi[0] ? calloc(1, sizeof *c) : NULL;
+    if (!c) return;
+    if (!calls_load(c, l->from.amdsmi) || c->init(INIT_GPUS) != 0) {
+        if (c->library) dlclose(c->library);
+        free(c);
+        return;
+    }
+    smi_handle socket[MOST], processor[MOST];
+    uint32_t n_sockets = MOST;
+    int index = 0;
+    c->users = 1;
+    if (c->sockets(&n_sockets, socket) != 0 || n_sockets > MOST) n_sockets = 0;
+    for (uint32_t i = 0; i < n_sockets; i++) {
+        uint32_t n = MOST;
+        if (c->processors(socket[i], &n, processor) != 0 || n > MOST) continue;
+        for (uint32_t k = 0; k < n; k++) card_add(l, c, processor[k], index++);
+    }
+    if (index > 0) compare(l);
+    calls_release(c);
+}
