@@ -311,6 +311,12 @@ typedef struct hearth_params {
     const int32_t *prompt; /* copied */
     size_t n_prompt;       /* at least 1 */
     int32_t max_tokens;    /* -1: until the model ends or the context is full */
+    /* Where the context is full, the answer goes on without the older half of what it has behind
+     * its first n_keep tokens (-1: the prompt; at most half of the context), and says what a
+     * request with the tokens that are left as its prompt would say. Without max_tokens it ends
+     * after ten contexts. */
+    bool context_shift;
+    int32_t n_keep;
     bool ignore_eos;
     const char *const *stop; /* stop strings, a NULL-terminated list or NULL; not in the output */
 

@@ -25,10 +25,11 @@ typedef struct api_options {
     residents_options models;
     store *store; /* borrowed; outlives the api */
     const char *const
-        *allow_host;  /* names, or whole origins with "://"; NULL-terminated, or NULL */
-    bool require_key; /* also on this machine */
-    int n_workers;    /* 0: by the machine */
-    int max_calls;    /* in flight; more are refused with 503; 0: 1024 */
+        *allow_host;    /* names, or whole origins with "://"; NULL-terminated, or NULL */
+    bool require_key;   /* also on this machine */
+    bool context_shift; /* answers go on when the context is full, where a request does not say */
+    int n_workers;      /* 0: by the machine */
+    int max_calls;      /* in flight; more are refused with 503; 0: 1024 */
 } api_options;
 
 api *api_new(const api_options *o, err *e);

@@ -86,7 +86,7 @@ struct api {
     struct kept *kept; /* responses */
     shelf *grammars;   /* compiled */
     struct facts_cache *facts;
-    bool require_key;
+    bool require_key, context_shift;
     int max_calls;
     char **hosts;         /* names that Host may be, lower case; owned, NULL-terminated */
     _Atomic bool ready;   /* the models given at start are loaded */

@@ -39,7 +39,6 @@ static const api_field common_fields[] = {
      .types = API_BOOL,
      .doc = "has no effect: the answer is the same with and without"},
     {.name = "id_slot", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
-    {.name = "n_keep", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
     {.name = "keep_alive",
      .types = API_NUMBER | API_STRING,
      .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},

@@ -108,7 +108,7 @@ const api_field ollama_options[] = {
      .max = LIMIT_CONTEXT,
      .doc = "prompt and answer together have at most so many tokens; 0: what the server gives. "
             "Never loads a model anew"},
-    {.name = "num_keep", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
+    {.name = "num_keep", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "as n_keep"},
     {.name = "num_batch", .types = API_INT, .max = INT32_MAX, .doc = "has no effect"},
     {.name = "num_gpu", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
     {.name = "main_gpu", .types = API_INT, .max = INT32_MAX, .doc = "has no effect"},
@@ -125,6 +125,8 @@ bool ollama_options_read(api_call *c, hearth_params *p, api_error *e) {
     if (!api_get(o, "min_p")) p->min_p = 0;
     int64_t n = api_get_int(o, "num_predict", -1);
     p->max_tokens = n < 0 ? -1 : (int32_t)n;
+    p->context_shift = api_get_bool(c->body, "shift", p->context_shift);
+    p->n_keep = (int32_t)api_get_int(o, "num_keep", p->n_keep);
     bool logprobs = api_get_bool(c->body, "logprobs", false);
     int64_t n_top = api_get_int(c->body, "top_logprobs", 0);
     if (n_top > 0 && !logprobs)

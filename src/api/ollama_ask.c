@@ -33,7 +33,7 @@ static const api_field common_fields[] = {
      .max = 20,
      .doc = "and those of so many likeliest tokens; needs logprobs"},
     {.name = "truncate", .types = API_BOOL, .doc = "has no effect: what is too long is an error"},
-    {.name = "shift", .types = API_BOOL, .doc = "has no effect: a full context ends the answer"},
+    {.name = "shift", .types = API_BOOL, .doc = "as options.context_shift"},
     {0},
 };
 

@@ -68,6 +68,15 @@ const api_field api_sampler_fields[] = {
      .len_max = 65536,
      .doc = "token numbers with what is added to their scores; false bans one"},
     {.name = "ignore_eos", .types = API_BOOL, .doc = "go on when the model wants to end"},
+    {.name = "context_shift",
+     .types = API_BOOL,
+     .doc = "go on when the context is full, without the older half of the answer; default: as "
+            "the server was started"},
+    {.name = "n_keep",
+     .types = API_INT,
+     .min = -1,
+     .max = INT32_MAX,
+     .doc = "tokens at the beginning that then stay; -1: the prompt; at most half of the context"},
     {.name = "xtc_probability", .types = API_NUMBER, .max = 1, .doc = "0: off"},
     {.name = "xtc_threshold", .types = API_NUMBER, .max = 1, .doc = "default 0.1"},
     {.name = "dry_multiplier", .types = API_NUMBER, .max = 100, .doc = "0: off"},
@@ -190,6 +199,8 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
     number_read(o, "mirostat_tau", &p->mirostat_tau);
     number_read(o, "mirostat_eta", &p->mirostat_eta);
     p->ignore_eos = api_get_bool(o, "ignore_eos", false);
+    p->context_shift = api_get_bool(o, "context_shift", c->api->context_shift);
+    p->n_keep = (int32_t)api_get_int(o, "n_keep", p->n_keep);
     if (p->mirostat == 1)
         return api_fail(e, 400, "invalid_value", "mirostat", "mirostat must be 0 or 2");
     const json_t *v;

@@ -103,6 +103,7 @@ api *api_new(const api_options *o, err *e) {
     pthread_cond_init(&a->fewer, NULL);
     a->store = o->store;
     a->require_key = o->require_key;
+    a->context_shift = o->context_shift;
     a->max_calls = o->max_calls > 0 ? o->max_calls : LIMIT_CALLS;
     a->began_ns = clock_now_ns();
     a->began_s = clock_unix_s();

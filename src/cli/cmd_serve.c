@@ -47,7 +47,8 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
     static char folder[PATH_MAX];
     const char *home = file_home();
     *o = (api_options){.allow_host = cli_get(a, "allow-host")->list,
-                       .require_key = cli_flag(a, "require-key")};
+                       .require_key = cli_flag(a, "require-key"),
+                       .context_shift = cli_flag(a, "context-shift")};
     o->models.models = cli_get(a, "model")->list;
     o->models.max_models = (int)cli_int(a, "max-models", 0);
     o->models.folder = cli_text(a, "models", NULL);
@@ -224,6 +225,8 @@ static const cli_option options[] = {
     {"parallel", 0, CLI_INT, "N", "requests that run at the same time; default 16", 1, 1024},
     {"ctx", 'c', CLI_INT, "N", "longest context in tokens; default: the model's own, if it fits",
      16, 16777216},
+    {"context-shift", 0, CLI_FLAG, NULL,
+     "answers go on when the context is full, without their older half; else they end there", 0, 0},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache; default f16", 0, 0},
     {"cache-ram", 0, CLI_TEXT, "SIZE",
      "memory for conversations and kept prefixes of each model: 4G, 512M; default: what fits", 0,

@@ -67,6 +67,12 @@ dry *dry_new(const hearth_params *p, int32_t n_vocab, sampler_piece_fn piece, co
     return d;
 }
 
+void dry_restart(dry *d) {
+    d->n_text = 0;
+    d->seen = 0;
+    d->last_break = -1;
+}
+
 void dry_free(dry *d) {
     if (!d) return;
     for (size_t i = 0; d->breaker && d->breaker[i]; i++) free(d->breaker[i]);

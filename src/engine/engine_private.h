@@ -11,6 +11,7 @@
  *              judge is asked; encode.c: steps of an encoder, and summing up
  *   constrain.c answers that obey a grammar; thought.c: thoughts that have a limit; force.c: tokens
  *              that either puts in
+ *   shift.c    answers that go on when the context is full
  *   draft.c    guesses at the next tokens, which a step may try
  *   stats.c    what it counts
  *
@@ -102,6 +103,8 @@ struct hearth_request {
     int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
     int32_t n_logprobs;
     bool ignore_eos, special_text;
+    bool shifts; /* goes on when the context is full */
+    int32_t n_keep;
     bool pin;     /* the engine's own: its pages are to be published, and nobody is told of it */
     bool fresh;   /* every position is computed, also what others have computed already */
     summing *sum; /* NULL: it generates */
@@ -290,6 +293,10 @@ bool constrain_begin(hearth_engine *g, hearth_request *r, const hearth_grammar *
 bool constrain_logits(hearth_request *r, float *logits, int32_t n_vocab, err *e);
 bool constrain_accept(hearth_request *r, int32_t id, err *e);
 void constrain_end(hearth_request *r);
+
+/* shift.c: contexts that are full */
+bool shift_may(const hearth_engine *g, const hearth_request *r);
+void shift_full(hearth_engine *g); /* after a step: those of its batch that go on all the same */
 
 /* force.c: in front of the first token, and after each. False: memory. */
 bool force_begin(const hearth_engine *g, hearth_request *r, err *e);

@@ -86,6 +86,8 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     r->n_logprobs = p->n_logprobs;
     r->ignore_eos = p->ignore_eos;
     r->special_text = p->special_text;
+    r->shifts = p->context_shift;
+    r->n_keep = p->n_keep;
     r->weight = p->weight;
     if (p->n_logprobs >= 0 && !(r->raw = malloc((size_t)g->n_vocab * sizeof *r->raw))) {
         request_release(r);
@@ -178,6 +180,7 @@ void hearth_request_free(hearth_request *r) {
 
 hearth_params hearth_params_default(void) {
     return (hearth_params){.max_tokens = -1,
+                           .n_keep = -1,
                            .temperature = 0.8f,
                            .top_k = 40,
                            .top_p = 0.95f,

@@ -140,6 +140,12 @@ no_memory:
     return NULL;
 }
 
+void sampler_restart(sampler *s) {
+    tally_deinit(&s->tally);
+    if (s->dry) dry_restart(s->dry);
+    s->mu = 2.0 * (double)s->p.mirostat_tau;
+}
+
 void sampler_free(sampler *s) {
     if (!s) return;
     free(s->bias);

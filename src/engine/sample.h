@@ -32,6 +32,8 @@ bool sampler_check(const hearth_params *p, int32_t n_vocab, err *e);
 sampler *sampler_new(const hearth_params *p, int32_t n_vocab, sampler_piece_fn piece,
                      const void *ud, err *e);
 void sampler_free(sampler *s);
+/* The history is another one from now on. */
+void sampler_restart(sampler *s);
 
 /* Draws the token that follows tokens[0 .. n). `logits` [n_vocab] is used up. -1: ERR_FAILED for
  * logits that are no numbers, or when every token is banned. */

@@ -59,6 +59,7 @@ typedef struct dry dry;
 dry *dry_new(const hearth_params *p, int32_t n_vocab, sampler_piece_fn piece, const void *ud,
              err *e);
 void dry_free(dry *d);
+void dry_restart(dry *d);
 bool dry_penalize(dry *d, float *logits, const int32_t *tokens, int32_t n);
 
 #endif

@@ -240,7 +240,8 @@ static bool token_say(const hearth_engine *g, hearth_request *r, int32_t id) {
     else buf_clear(&r->text.out);
     if (r->text.stopped) r->finish = HEARTH_FINISH_STOP;
     else if (end) r->finish = HEARTH_FINISH_END;
-    else if (r->account.n_generated == r->max_tokens || r->n_tokens == g->n_ctx)
+    else if (r->account.n_generated == r->max_tokens ||
+             (r->n_tokens == g->n_ctx && !shift_may(g, r)))
         r->finish = HEARTH_FINISH_LENGTH;
     if (!g->tok || r->finish == HEARTH_FINISH_NONE) return ok;
     ok = ok && text_flush(&r->text, true);
@@ -273,7 +274,8 @@ static int32_t token_next(const hearth_engine *g, hearth_request *r, float *logi
 
 /* Tokens that need no logits: all that are put in, unless their probabilities are wanted. */
 static void tokens_put(const hearth_engine *g, hearth_request *r) {
-    while (!r->raw && r->n_forced < r->forced.n && r->finish == HEARTH_FINISH_NONE)
+    while (!r->raw && r->n_forced < r->forced.n && r->finish == HEARTH_FINISH_NONE &&
+           r->n_tokens < g->n_ctx)
         if (token_next(g, r, NULL) < 0) return;
 }
 
@@ -288,7 +290,7 @@ static void tokens_draw(const hearth_engine *g, hearth_request *r) {
         while (n_right < n && n_right < r->n_draft &&
                r->tokens[first + n_right] == r->guess[n_right])
             n_right++;
-        if (n_right < n || r->finish != HEARTH_FINISH_NONE) break;
+        if (n_right < n || r->finish != HEARTH_FINISH_NONE || r->n_tokens == g->n_ctx) break;
     }
     r->n_right = n_right;
     r->n_put = r->n_tokens - first - n_right - 1;
@@ -343,6 +345,7 @@ void engine_step(hearth_engine *g) {
     if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
     else team_run(g->team, draw_some, g);
     drafts_commit(g);
+    shift_full(g);
     double seconds = clock_now_s() - began;
     if (whole) cost_learn(&g->cost, &g->shape, seconds);
     stats_step(g, n_rows, seconds);
