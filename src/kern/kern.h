@@ -42,10 +42,12 @@
  * nothing is clamped).
  *
  * A block with an outlier leaves its other 31 elements few bits. So a row may also be refined: a
- * block with 0 < sum q^2 < 2 * 127^2, where one element has over half of the energy, is rounded a
- * second time, r = fmaf(-q, d, x) giving q2, d2 and sums by the same rule, and its bit is set in
- * `twice`. The outcome depends on the block's own values alone. The norm's output is refined (there
- * the outliers are), what attention and the feed-forward give is not.
+ * block with 0 < sum q^2 < limit, where one element has most of the energy, is rounded a second
+ * time, r = fmaf(-q, d, x) giving q2, d2 and sums by the same rule, and is marked in `twice`. The
+ * outcome depends on the block's own values alone. What norms give is refined with KERN_TWICE_NORM
+ * (one element has a half), what the feed-forward gives before its way down with KERN_TWICE_GLU
+ * (four fifths: products have long tails, and would be marked too often), what attention gives is
+ * not.
  *
  * ---- Product, block types: one accumulator per output, blocks in the order of k -----------------
  *     acc = 0
@@ -56,7 +58,7 @@
  *         if the type has a minimum, for each sub-block s of b, in order:
  *             acc = fmaf(min[s], d[b] * (float)sum[s], acc)             sum over the sub-block's q
  *         behind the last block of a chunk (256 elements, or what is left), if the row is refined:
- *         for each block of the chunk whose bit is set, in order, both loops once more with q2, d2
+ *         for each block of the chunk that is marked, in order, both loops once more with q2, d2
  * F32, F16, BF16 weights take the unquantised row:  acc = fmaf((float)w[k], x[k], acc), k
  * ascending. Every variant gives these bits, for every number of tokens and any split of rows over
  * threads.
@@ -111,18 +113,15 @@ typedef struct kern_act {
     float *d;       /* [n][k/32] */
     int16_t *sum16; /* [n][k/16] */
     /* Refined rows, else NULL: which blocks are rounded twice, and their second rounding. */
-    uint8_t *twice; /* [n][chunks of k]: bit b is block b of the chunk */
+    uint8_t *twice; /* [n][k/32] 1 or 0 */
     int8_t *q2;     /* as q, d, sum16; what belongs to other blocks has no meaning */
     float *d2;
     int16_t *sum16_2;
 } kern_act;
 
-/* Bytes of `twice` of one row. */
-static inline int64_t kern_twice_bytes(int64_t k) {
-    return (k + KERN_CHUNK_K - 1) / KERN_CHUNK_K;
-}
-/* Blocks with an outlier: 0 < sum q^2 < this. */
-#define KERN_TWICE_BELOW (2 * 127 * 127)
+/* A block with 0 < sum q^2 < this is rounded twice. */
+#define KERN_TWICE_NORM (2 * 127 * 127)
+#define KERN_TWICE_GLU (5 * 127 * 127 / 4)
 
 /* ---- attention ---- */
 typedef enum kern_kv_type { KERN_KV_F32, KERN_KV_F16, KERN_KV_Q8 } kern_kv_type;
@@ -161,8 +160,10 @@ typedef struct kern {
 
     /* One row. q, d and sum16 as above. */
     void (*quantize)(const float *x, int64_t k, int8_t *q, float *d, int16_t *sum16);
-    /* Row i of a, which has been quantised, is refined. */
-    void (*refine)(const kern_act *a, int64_t i);
+    /* The second rounding of k elements x, whose first is q and d; where a block is not marked, q2,
+     * d2 and sum16_2 stay as they are. */
+    void (*refine)(const float *x, int64_t k, const int8_t *q, const float *d, int limit,
+                   uint8_t *twice, int8_t *q2, float *d2, int16_t *sum16_2);
     /* c[i][r] = row r of the panel times token rows[i] (or i + t0 when rows is NULL), i < n. c is
      * [n][64], 64-byte aligned, written whole. */
     void (*matmul)(const kern_format *f, const void *panel, const kern_act *a, const int32_t *rows,

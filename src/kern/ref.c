@@ -3,8 +3,6 @@
  */
 #include "kern/kern_variants.h"
 
-#include <string.h>
-
 #include "kern/kern_kv.h"
 #include "kern/kern_math.h"
 #include "kern/kern_panel.h"
@@ -34,32 +32,29 @@ static void ref_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_t
     }
 }
 
-static void ref_refine(const kern_act *a, int64_t i) {
-    int64_t blocks = a->k / KERN_BLOCK;
-    memset(a->twice + i * kern_twice_bytes(a->k), 0, (size_t)kern_twice_bytes(a->k));
-    for (int64_t b = 0; b < blocks; b++) {
-        int64_t at = i * blocks + b;
-        const int8_t *q = a->q + at * KERN_BLOCK;
-        const float *x = a->x + at * KERN_BLOCK;
+static void ref_refine(const float *x, int64_t k, const int8_t *q, const float *d, int limit,
+                       uint8_t *twice, int8_t *q2, float *d2, int16_t *sum16_2) {
+    for (int64_t b = 0; b < k / KERN_BLOCK; b++) {
         float r[KERN_BLOCK];
         int energy = 0;
-        for (int e = 0; e < KERN_BLOCK; e++) energy += q[e] * q[e];
-        if (energy == 0 || energy >= KERN_TWICE_BELOW) continue;
-        for (int e = 0; e < KERN_BLOCK; e++) r[e] = fmaf(-(float)q[e], a->d[at], x[e]);
-        ref_quantize(r, KERN_BLOCK, a->q2 + at * KERN_BLOCK, a->d2 + at, a->sum16_2 + at * 2);
-        a->twice[i * kern_twice_bytes(a->k) + b / 8] |= (uint8_t)(1 << b % 8);
+        for (int64_t e = b * KERN_BLOCK; e < (b + 1) * KERN_BLOCK; e++) {
+            energy += q[e] * q[e];
+            r[e % KERN_BLOCK] = fmaf(-(float)q[e], d[b], x[e]);
+        }
+        twice[b] = energy > 0 && energy < limit;
+        if (twice[b]) ref_quantize(r, KERN_BLOCK, q2 + b * KERN_BLOCK, d2 + b, sum16_2 + b * 2);
     }
 }
 
 /* ---- products ---- */
 
-/* One output over the blocks of an unpacked chunk whose bit is set. */
-static float chunk_dot(const kern_format *f, unsigned blocks, const uint8_t *w, const float *scale,
-                       const float *min, int r, const int8_t *q, const float *d,
+/* One output over an unpacked chunk, or over those of its blocks that are marked in `some`. */
+static float chunk_dot(const kern_format *f, int kc, const uint8_t *some, const uint8_t *w,
+                       const float *scale, const float *min, int r, const int8_t *q, const float *d,
                        const int16_t *sum16, float acc) {
     int per_block = KERN_BLOCK / f->sub;
-    for (int b = 0; b < KERN_CHUNK_K / KERN_BLOCK; b++) {
-        if (!(blocks >> b & 1)) continue;
+    for (int b = 0; b < kc / KERN_BLOCK; b++) {
+        if (some && !some[b]) continue;
         for (int s = b * per_block; s < (b + 1) * per_block; s++) {
             int32_t dot = 0;
             for (int e = s * f->sub; e < (s + 1) * f->sub; e++)
@@ -106,19 +101,16 @@ static void ref_matmul(const kern_format *f, const void *panel, const kern_act *
     const uint8_t *chunk = panel;
     for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {
         int kc = panel_chunk_k(a->k, k0);
-        unsigned all = (1u << kc / KERN_BLOCK) - 1;
         panel_unpack(f, chunk, kc, w, scale, min);
         for (int i = 0; i < n; i++) {
-            int64_t row = rows ? rows[i] : t0 + i, at = row * a->k + k0;
-            unsigned twice = 0;
-            if (a->twice) twice = a->twice[row * kern_twice_bytes(a->k) + k0 / KERN_CHUNK_K];
+            int64_t at = (rows ? rows[i] : t0 + i) * a->k + k0;
             for (int r = 0; r < KERN_ROWS; r++) {
                 float acc = c[i * KERN_ROWS + r];
-                acc = chunk_dot(f, all, w, scale, min, r, a->q + at, a->d + at / 32,
+                acc = chunk_dot(f, kc, NULL, w, scale, min, r, a->q + at, a->d + at / 32,
                                 a->sum16 + at / 16, acc);
-                if (twice)
-                    acc = chunk_dot(f, twice, w, scale, min, r, a->q2 + at, a->d2 + at / 32,
-                                    a->sum16_2 + at / 16, acc);
+                if (a->twice)
+                    acc = chunk_dot(f, kc, a->twice + at / 32, w, scale, min, r, a->q2 + at,
+                                    a->d2 + at / 32, a->sum16_2 + at / 16, acc);
                 c[i * KERN_ROWS + r] = acc;
             }
         }

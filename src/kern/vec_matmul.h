@@ -538,32 +538,41 @@ static void twice_block(const kern_format *f, const format_code *code, const chu
     }
 }
 
+/* The marks of a chunk of n blocks: a byte each, that of the first block lowest. */
+VEC_INLINE uint64_t twice_marks(const uint8_t *twice, int n) {
+    uint64_t marks = 0;
+    if (n == 8) memcpy(&marks, twice, 8);
+    else
+        for (int b = 0; b < n; b++) marks |= (uint64_t)twice[b] << 8 * b;
+    return marks;
+}
+
 #define TWICE_AT_ONCE 128 /* tokens looked through together */
 
 /* The blocks of n tokens' chunk at k0 that are rounded twice. */
 static void twice_add(const kern_format *f, const format_code *code, const chunk_view *v,
                       bool staged, const kern_act *a, const int32_t *rows, int t0, int n,
                       int64_t k0, float *c) {
-    const int64_t per_row = kern_twice_bytes(a->k);
-    const uint8_t *bits = a->twice + k0 / KERN_CHUNK_K;
+    const int blocks = v->kc / KERN_BLOCK;
     for (int i0 = 0; i0 < n; i0 += TWICE_AT_ONCE) {
         int32_t some[TWICE_AT_ONCE], at[TWICE_AT_ONCE]; /* tokens with any such block; with this */
-        int64_t row[TWICE_AT_ONCE], e0[TWICE_AT_ONCE];
-        unsigned any = 0;
+        int64_t start[TWICE_AT_ONCE], e0[TWICE_AT_ONCE];
+        uint64_t marks[TWICE_AT_ONCE], any = 0;
         int n_some = 0, end = n - i0 < TWICE_AT_ONCE ? n : i0 + TWICE_AT_ONCE;
         for (int i = i0; i < end; i++) {
-            row[n_some] = rows ? rows[i] : t0 + i;
+            start[n_some] = (rows ? rows[i] : t0 + i) * a->k + k0;
             some[n_some] = i;
-            unsigned of_row = bits[row[n_some] * per_row];
-            any |= of_row;
-            n_some += of_row != 0;
+            marks[n_some] = twice_marks(a->twice + start[n_some] / KERN_BLOCK, blocks);
+            any |= marks[n_some];
+            n_some += marks[n_some] != 0;
         }
-        for (; any; any &= any - 1) {
-            int b = __builtin_ctz(any), m = 0;
+        for (int b = 0; b < blocks; b++) {
+            int m = 0;
+            if (!(any >> 8 * b & 1)) continue;
             for (int i = 0; i < n_some; i++) {
                 at[m] = some[i];
-                e0[m] = row[i] * a->k + k0 + b * KERN_BLOCK;
-                m += bits[row[i] * per_row] >> b & 1;
+                e0[m] = start[i] + b * KERN_BLOCK;
+                m += (int)(marks[i] >> 8 * b & 1);
             }
             chunk_view block = view_block(f, v, staged, b);
             twice_block(f, code, &block, staged, a, e0, at, m, c);

@@ -199,23 +199,18 @@ static void misc_quantize(const float *x, int64_t k, int8_t *q, float *d, int16_
     }
 }
 
-static void misc_refine(const kern_act *a, int64_t i) {
-    int64_t blocks = a->k / KERN_BLOCK;
-    uint8_t *twice = a->twice + i * kern_twice_bytes(a->k);
-    memset(twice, 0, (size_t)kern_twice_bytes(a->k));
-    for (int64_t b = 0; b < blocks; b++) {
-        const int8_t *q = a->q + i * a->k + b * KERN_BLOCK;
+static void misc_refine(const float *x, int64_t k, const int8_t *q, const float *d, int limit,
+                        uint8_t *twice, int8_t *q2, float *d2, int16_t *sum16_2) {
+    for (int64_t b = 0; b < k / KERN_BLOCK; b++, q += KERN_BLOCK, x += KERN_BLOCK) {
         int energy = 0;
         for (int e = 0; e < KERN_BLOCK; e++) energy += q[e] * q[e];
-        if (energy == 0 || energy >= KERN_TWICE_BELOW) continue;
-        int64_t at = i * blocks + b;
+        twice[b] = energy > 0 && energy < limit;
+        if (!twice[b]) continue;
         float r[KERN_BLOCK];
-        vec d = vec_set(a->d[at]);
+        vec of = vec_set(d[b]);
         for (int e = 0; e < KERN_BLOCK; e += VEC_LANES)
-            vec_store(r + e, vec_fma(vec_neg(vec_load_i8(q + e)), d,
-                                     vec_load(a->x + at * KERN_BLOCK + e)));
-        misc_quantize(r, KERN_BLOCK, a->q2 + at * KERN_BLOCK, a->d2 + at, a->sum16_2 + at * 2);
-        twice[b / 8] |= (uint8_t)(1 << b % 8);
+            vec_store(r + e, vec_fma(vec_neg(vec_load_i8(q + e)), of, vec_load(x + e)));
+        misc_quantize(r, KERN_BLOCK, q2 + b * KERN_BLOCK, d2 + b, sum16_2 + b * 2);
     }
 }
 

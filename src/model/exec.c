@@ -35,10 +35,10 @@ static void carve_act(carver *c, kern_act *a, int64_t rows, int64_t k) {
     a->sum16 = carve(c, rows * (k / 16), sizeof(int16_t));
 }
 
-/* Of rows that norms refine. */
+/* Of rows that are refined. */
 static void carve_refined(carver *c, kern_act *a, int64_t rows, int64_t k) {
     carve_act(c, a, rows, k);
-    a->twice = carve(c, rows, (size_t)kern_twice_bytes(k));
+    a->twice = carve(c, rows * (k / KERN_BLOCK), 1);
     a->q2 = carve(c, rows * k, sizeof(int8_t));
     a->d2 = carve(c, rows * (k / KERN_BLOCK), sizeof(float));
     a->sum16_2 = carve(c, rows * (k / 16), sizeof(int16_t));
@@ -108,7 +108,7 @@ static void place_all(model_exec *x, carver *c) {
     x->q = carve(c, rows * ex.q, sizeof(float));
     carve_refined(c, &x->h, rows, embd);
     carve_act(c, &x->a, rows, ex.a);
-    carve_act(c, &x->f, rows, ex.f);
+    carve_refined(c, &x->f, rows, ex.f);
     for (int i = 0; i < pl->n_ropes; i++) {
         x->cos[i] = carve(c, rows * (pl->rope[i].n_rot / 2), sizeof(float));
         x->sin[i] = carve(c, rows * (pl->rope[i].n_rot / 2), sizeof(float));

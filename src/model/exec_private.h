@@ -152,6 +152,9 @@ void exec_experts_down(exec_walk *w, const plan_step *s);
 
 /* gate and up of n rows, [n][64] each, become f(gate) * up in gate. */
 void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, int n);
+/* Rounds n floats that belong at element `at` of a, counted over all rows. */
+void exec_act_round(const model_exec *x, kern_act *a, int64_t at, const float *src, int64_t n,
+                    int limit);
 /* Writes n rows of 64 (the first `width` count) to rows row0.. of an activation at column col. */
 void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width,
                   const float *c, int n, bool reads_q);

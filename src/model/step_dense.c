@@ -19,12 +19,20 @@ void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, i
     }
 }
 
+void exec_act_round(const model_exec *x, kern_act *a, int64_t at, const float *src, int64_t n,
+                    int limit) {
+    int64_t b = at / KERN_BLOCK;
+    x->k->quantize(src, n, a->q + at, a->d + b, a->sum16 + 2 * b);
+    if (a->twice)
+        x->k->refine(src, n, a->q + at, a->d + b, limit, a->twice + b, a->q2 + at, a->d2 + b,
+                     a->sum16_2 + 2 * b);
+}
+
 void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width,
                   const float *c, int n, bool reads_q) {
     for (int i = 0; i < n; i++, c += KERN_ROWS) {
         int64_t at = (row0 + i) * a->k + col;
-        if (reads_q)
-            x->k->quantize(c, width, a->q + at, a->d + at / KERN_BLOCK, a->sum16 + at / 16);
+        if (reads_q) exec_act_round(x, a, at, c, width, KERN_TWICE_GLU);
         else memcpy(a->x + at, c, (size_t)width * sizeof(float));
     }
 }
@@ -65,11 +73,7 @@ static void norm_row(const exec_walk *w, const norm_job *j, int i, float *xr) {
     } else {
         x->k->rmsnorm(xr, j->w, j->eps, n, h);
     }
-    if (j->quantize) {
-        x->k->quantize(h, n, j->h->q + i * n, j->h->d + i * (n / KERN_BLOCK),
-                       j->h->sum16 + i * (n / 16));
-        x->k->refine(j->h, i);
-    }
+    if (j->quantize) exec_act_round(x, j->h, i * n, h, n, KERN_TWICE_NORM);
     if (j->hidden) memcpy(j->hidden + i * n, h, (size_t)n * sizeof(float));
 }
 

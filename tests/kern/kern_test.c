@@ -132,7 +132,7 @@ kern_act test_act(const kern *by, int64_t n, int64_t k, trng *g) {
     a.q = test_alloc((size_t)(n * k));
     a.d = test_alloc((size_t)(n * k / 32) * 4);
     a.sum16 = test_alloc((size_t)(n * k / 16) * 2);
-    a.twice = test_alloc((size_t)(n * kern_twice_bytes(k)));
+    a.twice = test_alloc((size_t)(n * k / 32));
     a.q2 = test_alloc((size_t)(n * k));
     a.d2 = test_alloc((size_t)(n * k / 32) * 4);
     a.sum16_2 = test_alloc((size_t)(n * k / 16) * 2);
@@ -151,7 +151,9 @@ kern_act test_act(const kern *by, int64_t n, int64_t k, trng *g) {
 void test_act_round(const kern *by, kern_act *a, int64_t n) {
     for (int64_t i = 0, k = a->k; i < n; i++) {
         by->quantize(a->x + i * k, k, a->q + i * k, a->d + i * k / 32, a->sum16 + i * k / 16);
-        by->refine(a, i);
+        by->refine(a->x + i * k, k, a->q + i * k, a->d + i * k / 32, KERN_TWICE_NORM,
+                   a->twice + i * k / 32, a->q2 + i * k, a->d2 + i * k / 32,
+                   a->sum16_2 + i * k / 16);
     }
 }
 

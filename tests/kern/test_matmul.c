@@ -78,8 +78,7 @@ static void test_variants_equal_ref(void **state) {
 static double rounded_value(const kern_act *a, int64_t i, int64_t e) {
     int64_t at = i * a->k + e;
     double x = (double)a->d[at / 32] * a->q[at];
-    bool twice = a->twice[i * kern_twice_bytes(a->k) + e / 256] >> e / 32 % 8 & 1;
-    return twice ? x + (double)a->d2[at / 32] * a->q2[at] : x;
+    return a->twice[at / 32] ? x + (double)a->d2[at / 32] * a->q2[at] : x;
 }
 
 /* The definition once more, from the file's side: dequantised rows, activations as quantised, in
