@@ -52,6 +52,12 @@ static void say_fallbacks(const requantize_report *r) {
              (unsigned long long)r->fell_back, list);
 }
 
+static void say_weighed(const requantize_report *r, const imatrix *by) {
+    if (by && r->n_not_by)
+        note("hearth: %llu of %llu tensors are not in the importance matrix: stored without",
+             (unsigned long long)r->n_not_by, (unsigned long long)(r->n_by + r->n_not_by));
+}
+
 static double bits_per_weight(const requantize_report *r) {
     return 8.0 * (double)r->bytes_out / (double)r->elements;
 }
@@ -68,6 +74,7 @@ static void print_json(const cli_args *a, const mix *m, const requantize_report 
     jsonw_key(&w, "tensors"), jsonw_uint(&w, r->tensors);
     jsonw_key(&w, "converted"), jsonw_uint(&w, r->converted);
     jsonw_key(&w, "fell_back"), jsonw_uint(&w, r->fell_back);
+    jsonw_key(&w, "weighed"), jsonw_uint(&w, r->n_by);
     jsonw_key(&w, "parameters"), jsonw_uint(&w, r->elements);
     jsonw_key(&w, "bytes_before"), jsonw_uint(&w, r->bytes_in);
     jsonw_key(&w, "bytes"), jsonw_uint(&w, r->bytes_out);
@@ -102,11 +109,13 @@ static void print(const cli_args *a, const mix *m, const requantize_report *r, d
                        human_bytes(r->bytes_of[t], after, sizeof after));
 }
 
-static bool convert(const cli_args *a, const gguf *g, const mix *m, team *t, err *e) {
+static bool convert(const cli_args *a, const gguf *g, const mix *m, const imatrix *by, team *t,
+                    err *e) {
     requantize_report r;
     bar b;
     requantize_options o = {.mix = m,
                             .team = t,
+                            .by = by,
                             .from_quantized = cli_flag(a, "allow-requantize"),
                             .replace = cli_flag(a, "force"),
                             .progress = on_progress,
@@ -119,6 +128,7 @@ static bool convert(const cli_args *a, const gguf *g, const mix *m, team *t, err
     interrupt_end_process();
     if (!ok) return false;
     say_fallbacks(&r);
+    say_weighed(&r, by);
     if (cli_flag(a, "json")) print_json(a, m, &r, took);
     else print(a, m, &r, took);
     return true;
@@ -129,18 +139,24 @@ static int run(const cli_args *a) {
     models_ref ref;
     gguf *g = NULL;
     team *t = NULL;
+    imatrix *by = NULL;
+    const char *from = cli_text(a, "imatrix", NULL);
     int threads = (int)cli_int(a, "threads", team_default_size());
     const mix *m = mix_asked(a->arg[2], &e);
-    bool ok = m && models_find(&ref, a->arg[0], &e) && (g = models_open_file(&ref, &e)) &&
-              (t = team_new(threads, &e)) && convert(a, g, m, t, &e);
+    bool ok = m && (!from || (by = imatrix_open(from, &e))) && models_find(&ref, a->arg[0], &e) &&
+              (g = models_open_file(&ref, &e)) && (t = team_new(threads, &e)) &&
+              convert(a, g, m, by, t, &e);
     team_free(t);
     gguf_close(g);
+    imatrix_free(by);
     return ok ? ERR_NONE : cli_fail(&e);
 }
 
 static const cli_option options[] = {
     {"allow-requantize", 0, CLI_FLAG, NULL,
      "also convert weights that are quantised already: loss adds to loss", 0, 0},
+    {"imatrix", 0, CLI_FILE, "FILE",
+     "importance matrix (see hearth imatrix): rounds with more care what matters more", 0, 0},
     {"force", 'f', CLI_FLAG, NULL, "replace OUT.gguf where it is there already", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads to use (default: what this machine gives)", 1, 256},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
@@ -162,7 +178,8 @@ const cli_command cmd_quantize = {
         "Rows that are no multiple of 256 cannot be K-quants: they get the type of blocks of 32 "
         "that is next in size, and a note says how many. OUT.gguf appears when it is complete.",
     .examples = "  hearth quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M\n"
-                "  hearth quantize bard small.gguf Q4_0 --allow-requantize --json",
+                "  hearth quantize bard small.gguf Q4_0 --allow-requantize --json\n"
+                "  hearth quantize model-f16.gguf model-q3_k_m.gguf Q3_K_M --imatrix model.imatrix",
     .complete = "model",
     .options = options,
     .min_args = 3,

@@ -62,7 +62,7 @@ bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits,
     for (int i = 0; i < n; i++)
         d->rows[i] = (model_row){.token = ids[i], .pos = pos + i, .want_logits = i >= n - n_logits};
     model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = d->rows, .n_rows = n};
-    return model_exec_run(d->x, &b, logits, NULL, e);
+    return model_exec_run(d->x, &b, logits, d->hidden, e);
 }
 
 bool direct_check_ids(const direct *d, const int32_t *ids, size_t n, err *e) {

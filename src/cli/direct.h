@@ -16,6 +16,7 @@ typedef struct direct {
     void **page[MODEL_MAX_KV_GROUPS]; /* [n_pages] each 64-byte aligned; owned */
     int32_t n_pages;
     model_row *rows; /* [max_rows] */
+    float *hidden;   /* [max_rows][n_embd] where a run leaves final states, or NULL; the caller's */
 } direct;
 
 /* Opens the model; direct_pages must follow. On failure nothing is left to close. */

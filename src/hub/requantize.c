@@ -30,6 +30,17 @@ static uint64_t elements_of(const gguf_tensor *t) {
     return n;
 }
 
+/* Types whose quantiser looks at importances. */
+static bool is_weighed(uint32_t type) {
+    return !is_float(type) && type != QUANT_Q8_0;
+}
+
+/* Columns and matrices of a tensor as an importance matrix counts them. */
+static void shape_of(const gguf_tensor *t, uint64_t *n, uint64_t *mats) {
+    *n = t->ne[0];
+    *mats = t->n_dims > 2 ? t->ne[2] : 1;
+}
+
 static bool plan_tensor(const gguf_tensor *t, uint32_t to, bool fell_back,
                         const requantize_options *o, requantize_report *r, err *e) {
     uint64_t n = elements_of(t), bytes;
@@ -44,6 +55,10 @@ static bool plan_tensor(const gguf_tensor *t, uint32_t to, bool fell_back,
             "tensor \"%s\" is %s already: converting it again loses more than converting "
             "the original; --allow-requantize does it all the same",
             name, quant_info_of(t->type)->name);
+    if (o->by && to != t->type && is_weighed(to)) {
+        r->n_by += imatrix_has(o->by, t->name);
+        r->n_not_by += !imatrix_has(o->by, t->name);
+    }
     r->tensors++;
     r->converted += to != t->type;
     r->fell_back += fell_back;
@@ -117,7 +132,8 @@ static bool place_is_large(const gguf *g, const char *out, const requantize_repo
 
 /* ---- metadata ---- */
 
-static void put_metadata(gguf_writer *w, const gguf *g, const mix *m) {
+static void put_metadata(gguf_writer *w, const gguf *g, const requantize_options *o) {
+    const mix *m = o->mix;
     static const char file_type[] = "general.file_type";
     static const char version[] = "general.quantization_version";
     bool has_type = false, has_version = false;
@@ -136,6 +152,10 @@ static void put_metadata(gguf_writer *w, const gguf *g, const mix *m) {
     }
     if (!has_type) gguf_put_u32(w, file_type, m->file_type);
     if (!has_version) gguf_put_u32(w, version, QUANTIZATION_VERSION);
+    if (!o->by) return;
+    gguf_put_str(w, "quantize.imatrix.dataset", str_of(imatrix_dataset(o->by)));
+    gguf_put_u32(w, "quantize.imatrix.entries_count", (uint32_t)imatrix_n(o->by));
+    gguf_put_u32(w, "quantize.imatrix.chunks_count", imatrix_chunks(o->by));
 }
 
 /* ---- tensors ---- */
@@ -144,13 +164,27 @@ typedef struct conversion {
     const quant_info *from, *to;
     const uint8_t *src;
     uint8_t *dst;
-    uint64_t n;    /* elements of this chunk, whole blocks of both */
-    float *piece;  /* [threads][PIECE] */
-    float largest; /* what the type can hold */
+    uint64_t n;                /* elements of this chunk, whole blocks of both */
+    float *piece;              /* [threads][2][PIECE]: elements, and how much they matter */
+    const float *by;           /* [mats][columns], or NULL */
+    uint64_t columns, per_mat; /* elements of a row and of a matrix */
+    uint64_t first;            /* of this chunk, counted over the tensor */
+    float largest;             /* what the type can hold */
     atomic_int not_finite, too_large;
 } conversion;
 
+/* The importance of n elements from `at` of the tensor on. */
+static void importance_spread(const conversion *c, uint64_t at, uint64_t n, float *out) {
+    for (uint64_t done = 0, run; done < n; done += run) {
+        uint64_t i = at + done, column = i % c->columns;
+        run = c->columns - column < n - done ? c->columns - column : n - done;
+        memcpy(out + done, c->by + i / c->per_mat * c->columns + column, (size_t)run * sizeof *out);
+    }
+}
+
 static void convert_piece(conversion *c, float *x, uint64_t at, uint64_t n) {
+    float *by = c->by ? x + PIECE : NULL;
+    if (by) importance_spread(c, c->first + at, n, by);
     c->from->dequantize(c->src + at / c->from->block * c->from->block_bytes, x, (int64_t)n);
     bool finite = true, small = true;
     for (uint64_t i = 0; i < n; i++) {
@@ -159,14 +193,14 @@ static void convert_piece(conversion *c, float *x, uint64_t at, uint64_t n) {
     }
     if (!finite) atomic_store(&c->not_finite, 1);
     else if (!small) atomic_store(&c->too_large, 1);
-    c->to->quantize(x, c->dst + at / c->to->block * c->to->block_bytes, (int64_t)n);
+    c->to->quantize(x, by, c->dst + at / c->to->block * c->to->block_bytes, (int64_t)n);
 }
 
 static void convert_share(team *t, int me, void *ud) {
     conversion *c = ud;
     for (int i; (uint64_t)(i = team_next(t)) * PIECE < c->n;) {
         uint64_t at = (uint64_t)i * PIECE, left = c->n - at;
-        convert_piece(c, c->piece + (size_t)me * PIECE, at, left < PIECE ? left : PIECE);
+        convert_piece(c, c->piece + (size_t)me * 2 * PIECE, at, left < PIECE ? left : PIECE);
     }
 }
 
@@ -197,30 +231,60 @@ static bool copy_tensor(job *j, const gguf_tensor *t, err *e) {
     return true;
 }
 
-static bool convert_tensor(job *j, const gguf_tensor *t, uint32_t type, err *e) {
+/* The importances of t's columns, the caller's to free; NULL with *ok true: there are none. */
+static float *importance_of(const imatrix *by, const gguf_tensor *t, uint32_t type, bool *ok,
+                            err *e) {
+    uint64_t n, mats, count, bytes;
+    *ok = true;
+    if (!by || !is_weighed(type) || !imatrix_has(by, t->name)) return NULL;
+    shape_of(t, &n, &mats);
+    float *out = NULL;
+    if (mul_u64(n, mats, &count) && mul_u64(count, sizeof(float), &bytes)) out = malloc(bytes);
+    if (!out) *ok = err_set(e, ERR_NO_FIT, "out of memory for the importance matrix");
+    else if (!imatrix_importance(by, t->name, n, mats, out, e)) {
+        *ok = false;
+        free(out);
+        out = NULL;
+    }
+    return out;
+}
+
+static bool convert_chunks(job *j, conversion *c, const gguf_tensor *t, err *e) {
     uint64_t n = elements_of(t);
-    conversion c = {.from = quant_info_of(t->type), .to = quant_info_of(type)};
+    for (; c->first < n; c->first += c->n) {
+        c->n = n - c->first < CHUNK ? n - c->first : CHUNK;
+        uint64_t read = c->n / c->from->block * c->from->block_bytes;
+        team_run(j->o->team, convert_share, c);
+        char name[LIMIT_GGUF_NAME_BYTES];
+        if (atomic_load(&c->not_finite))
+            return err_set(e, ERR_DAMAGED, "tensor \"%s\" holds values that are not finite",
+                           str_printable(t->name, name, sizeof name));
+        if (atomic_load(&c->too_large))
+            return err_set(e, ERR_FAILED,
+                           "tensor \"%s\" holds values beyond %g, which F16 cannot: choose BF16",
+                           str_printable(t->name, name, sizeof name), (double)c->largest);
+        gguf_write_data(j->w, c->dst, (size_t)(c->n / c->to->block * c->to->block_bytes));
+        c->src += read;
+        if (!advance(j, read, e)) return false;
+    }
+    return true;
+}
+
+static bool convert_tensor(job *j, const gguf_tensor *t, uint32_t type, err *e) {
+    bool ok;
+    float *by = importance_of(j->o->by, t, type, &ok, e);
+    conversion c = {.from = quant_info_of(t->type),
+                    .to = quant_info_of(type),
+                    .by = by,
+                    .columns = t->ne[0],
+                    .per_mat = t->ne[0] * (t->n_dims > 1 ? t->ne[1] : 1)};
     c.src = t->data;
     c.dst = j->chunk;
     c.piece = j->piece;
     c.largest = type == QUANT_F16 ? 65504.0f : INFINITY;
-    for (uint64_t at = 0; at < n; at += c.n) {
-        c.n = n - at < CHUNK ? n - at : CHUNK;
-        uint64_t read = c.n / c.from->block * c.from->block_bytes;
-        team_run(j->o->team, convert_share, &c);
-        char name[LIMIT_GGUF_NAME_BYTES];
-        if (atomic_load(&c.not_finite))
-            return err_set(e, ERR_DAMAGED, "tensor \"%s\" holds values that are not finite",
-                           str_printable(t->name, name, sizeof name));
-        if (atomic_load(&c.too_large))
-            return err_set(e, ERR_FAILED,
-                           "tensor \"%s\" holds values beyond %g, which F16 cannot: choose BF16",
-                           str_printable(t->name, name, sizeof name), (double)c.largest);
-        gguf_write_data(j->w, c.dst, (size_t)(c.n / c.to->block * c.to->block_bytes));
-        c.src += read;
-        if (!advance(j, read, e)) return false;
-    }
-    return true;
+    ok = ok && convert_chunks(j, &c, t, e);
+    free(by);
+    return ok;
 }
 
 static bool write_tensors(job *j, const gguf *g, const uint32_t *type, err *e) {
@@ -242,11 +306,11 @@ static bool write_model(const gguf *g, const char *out, const requantize_options
     job j = {.o = o, .total = total};
     bool ok = false;
     j.chunk = malloc(CHUNK * sizeof(float));
-    j.piece = malloc(sizeof(float) * PIECE * (size_t)team_size(o->team));
+    j.piece = malloc(sizeof(float) * 2 * PIECE * (size_t)team_size(o->team));
     if (!j.chunk || !j.piece) {
         err_set(e, ERR_NO_FIT, "out of memory for %.1f MB of weights", (double)CHUNK * 4e-6);
     } else if ((j.w = gguf_writer_open(out, e))) {
-        put_metadata(j.w, g, o->mix);
+        put_metadata(j.w, g, o);
         ok = write_tensors(&j, g, type, e);
         if (ok) ok = gguf_writer_close(j.w, e);
         else gguf_writer_abort(j.w);

@@ -14,6 +14,7 @@
 #define HEARTH_HUB_REQUANTIZE_H
 
 #include "base/team.h"
+#include "hub/imatrix.h"
 #include "hub/mix.h"
 #include "quant/quant.h"
 
@@ -21,6 +22,7 @@ typedef struct requantize_options {
     const mix *mix;
     team *team;
     bool from_quantized; /* else only F32, F16 and BF16 are converted: loss adds to loss */
+    const imatrix *by;   /* how much columns matter, or NULL */
     bool replace;        /* of an existing file; the model's own file never */
     /* Now and then, with bytes of tensors read; false ends it with ERR_INTERRUPTED. May be NULL. */
     bool (*progress)(void *ud, uint64_t done, uint64_t total);
@@ -29,7 +31,8 @@ typedef struct requantize_options {
 
 typedef struct requantize_report {
     uint64_t tensors, converted;
-    uint64_t fell_back; /* tensors whose rows are no whole blocks of the type meant for them */
+    uint64_t fell_back;      /* tensors whose rows are no whole blocks of the type meant for them */
+    uint64_t n_by, n_not_by; /* of those that could be weighed: with and without an importance */
     uint64_t elements, bytes_in, bytes_out;                  /* of tensors */
     uint64_t n_of[QUANT_TYPE_END], bytes_of[QUANT_TYPE_END]; /* by type, as written */
     uint64_t fell_to[QUANT_TYPE_END];

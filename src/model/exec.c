@@ -186,6 +186,7 @@ void model_exec_free(model_exec *x) {
     if (!x) return;
     memory_unmap(x->map, x->map_bytes);
     free(x->local);
+    free(x->watch_row);
     free(x);
 }
 
@@ -417,6 +418,7 @@ static void walk_steps(model_exec *x, int me) {
             walk_trim(&w);
             if (w.n == 0) return;
         }
+        if (me == 0 && x->watch) exec_watch(&w, s);
         if (!step_run(&w, s)) return;
         bool alone = w.small && (s->op == PLAN_NORM || s->op == PLAN_ROUTE);
         if (!alone && s->op != PLAN_HEAD && s->op != PLAN_END && !exec_sync(&w)) return;

@@ -77,6 +77,10 @@ struct model_exec {
     float *top_w;
     exec_local *local; /* [n_threads] */
 
+    model_watch watch; /* NULL: nobody */
+    void *watch_ud;
+    float *watch_row; /* [largest k] */
+
     /* The present run. */
     const model_batch *b;
     float *logits, *hidden;
@@ -149,6 +153,9 @@ void exec_head(exec_walk *w, const plan_step *s);
 bool exec_route(exec_walk *w, const plan_step *s);
 void exec_experts_up(exec_walk *w, const plan_step *s, const plan_step *down);
 void exec_experts_down(exec_walk *w, const plan_step *s);
+
+/* Member 0, before a step: shows what its matrices will read. */
+void exec_watch(exec_walk *w, const plan_step *s);
 
 /* gate and up of n rows, [n][64] each, become f(gate) * up in gate. */
 void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, int n);

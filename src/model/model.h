@@ -148,6 +148,14 @@ size_t model_exec_bytes(const model_exec *x); /* working memory */
  * not finite (damaged weights). */
 bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e);
 
+/* One row that a matrix of tensor t is about to be multiplied with: t has n_expert matrices, this
+ * row is for `expert`. Called by one of the team's threads while the others wait or work. */
+typedef void (*model_watch)(void *ud, const gguf_tensor *t, int32_t n_expert, int32_t expert,
+                            const float *x, int64_t k);
+/* Shows every such row of the runs that follow; fn NULL ends it. The head's are those of all rows
+ * alive: with `hidden`, every row. */
+bool model_exec_watch(model_exec *x, model_watch fn, void *ud, err *e);
+
 /* Time by step kind since the last reset, in seconds, for `hearth bench --profile`; returns the
  * number of kinds and sets names[i], seconds[i] (up to cap). */
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset);

@@ -49,8 +49,11 @@ typedef struct quant_info {
     void (*dequantize)(const void *src, float *dst, int64_t k);
     /* One scale a block: the format's plain rule. K-quants, IQ4 and MXFP4: a search for the scales
      * that lose least. Any input: NaN becomes 0, what is too large saturates (F32, F16 and BF16
-     * keep both). NULL where Hearth does not write the type. */
-    void (*quantize)(const float *src, void *dst, int64_t k);
+     * keep both). NULL where Hearth does not write the type.
+     * by: how much an error of each element matters, k finite numbers > 0 of about 1 on average
+     * (an importance matrix, hub/imatrix.h), or NULL. With it every type of fewer than 8 bits
+     * searches for scales; the rest does not look at it. */
+    void (*quantize)(const float *src, const float *by, void *dst, int64_t k);
 } quant_info;
 
 /* NULL when the type is unknown. */

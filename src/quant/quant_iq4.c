@@ -6,7 +6,7 @@
 
 static const quant_book book_iq4 = {quant_iq4nl_values, 16, false, 1.0f, 7.0f};
 
-void quant_enc_iq4_nl(const float *src, void *dst, int64_t k) {
+void quant_enc_iq4_nl(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, code[32];
     float x[32], w[32];
     for (int64_t i = 0; i < k; i += 32, b += 18) {
@@ -14,7 +14,7 @@ void quant_enc_iq4_nl(const float *src, void *dst, int64_t k) {
         float amax = quant_amax(x, 32);
         memset(b, 0, 18);
         if (amax < QUANT_NOTHING) continue;
-        quant_weigh(x, 32, amax, w);
+        quant_weigh(x, by ? by + i : NULL, 32, amax, w);
         uint16_t d = quant_scale_f16(quant_fit_scale(&book_iq4, 32, x, w));
         quant_encode_at(&book_iq4, 32, x, quant_f16_to_f32(d), code);
         quant_store_u16(b, d);
@@ -22,13 +22,13 @@ void quant_enc_iq4_nl(const float *src, void *dst, int64_t k) {
     }
 }
 
-void quant_enc_iq4_xs(const float *src, void *dst, int64_t k) {
+void quant_enc_iq4_xs(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 136) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_super(&book_iq4, 32, -32, x, &q);
+        quant_fit_super(&book_iq4, 32, -32, x, by ? by + i : NULL, &q);
         memset(b, 0, 136);
         quant_store_u16(b, q.d);
         unsigned high = 0;
@@ -55,19 +55,19 @@ static int nearest_e2m1(float y) {
     return y < 0.0f && c ? c + 8 : c;
 }
 
-/* The error in units of the level, squared and summed. */
-static double encode_mxfp4(const float *x, int e, uint8_t *code) {
+/* The error in units of the level, squared, weighed and summed. */
+static double encode_mxfp4(const float *x, const float *by, int e, uint8_t *code) {
     double sum = 0.0;
     for (int i = 0; i < 32; i++) {
         float y = ldexpf(x[i], 128 - e);
         code[i] = (uint8_t)nearest_e2m1(y);
         double miss = (double)y - (double)quant_mxfp4_values[code[i]];
-        sum += miss * miss;
+        sum += miss * miss * (by ? (double)by[i] : 1.0);
     }
     return sum;
 }
 
-void quant_enc_mxfp4(const float *src, void *dst, int64_t k) {
+void quant_enc_mxfp4(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, code[32], trial[32];
     float x[32];
     for (int64_t i = 0; i < k; i += 32, b += 17) {
@@ -82,10 +82,12 @@ void quant_enc_mxfp4(const float *src, void *dst, int64_t k) {
         frexpf(amax, &e2); /* amax is in [2^(e2-1), 2^e2) */
         double best = INFINITY;
         /* The plain rule puts amax between levels 8 and 16: beyond 12 it is cut, or the scale
-         * doubles. */
-        for (int e = e2 - 1 - 2 + 127; e <= e2 - 1 - 2 + 127 + 1; e++) {
+         * doubles. Where it is known what matters, the largest may be cut more. */
+        const int plain = e2 - 1 - 2 + 127;
+        for (int e = by ? plain - 2 : plain; e <= plain + 1; e++) {
             int stored = e < 0 ? 0 : e > 252 ? 252 : e; /* from 253 on, level 12 is no float */
-            double miss = ldexp(encode_mxfp4(x, stored, trial), 2 * (stored - 128));
+            double miss = ldexp(encode_mxfp4(x, by ? by + i : NULL, stored, trial),
+                                2 * (stored - 128));
             if (!(miss < best)) continue;
             best = miss;
             best_e = stored;

@@ -37,13 +37,13 @@ static void pack_k4_nibbles(uint8_t *qs, const uint8_t *code) {
             qs[32 * p + l] = (uint8_t)((code[64 * p + l] & 15) | (code[64 * p + 32 + l] & 15) << 4);
 }
 
-void quant_enc_q2_k(const float *src, void *dst, int64_t k) {
+void quant_enc_q2_k(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_affine_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 84) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_affine_super(3, 16, 15, x, &q);
+        quant_fit_affine_super(3, 16, 15, x, by ? by + i : NULL, &q);
         for (int s = 0; s < 16; s++) b[s] = (uint8_t)(q.scale[s] | q.min[s] << 4);
         pack_two_bits(b + 16, q.code);
         quant_store_u16(b + 80, q.d);
@@ -51,13 +51,13 @@ void quant_enc_q2_k(const float *src, void *dst, int64_t k) {
     }
 }
 
-void quant_enc_q3_k(const float *src, void *dst, int64_t k) {
+void quant_enc_q3_k(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 110) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_super(&book_3, 16, -32, x, &q);
+        quant_fit_super(&book_3, 16, -32, x, by ? by + i : NULL, &q);
         memset(b, 0, 110);
         for (int e = 0; e < QUANT_K; e++)
             b[e % 32] = (uint8_t)(b[e % 32] | (q.code[e] >> 2) << (e / 32));
@@ -72,13 +72,13 @@ void quant_enc_q3_k(const float *src, void *dst, int64_t k) {
     }
 }
 
-void quant_enc_q4_k(const float *src, void *dst, int64_t k) {
+void quant_enc_q4_k(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_affine_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 144) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_affine_super(15, 32, 63, x, &q);
+        quant_fit_affine_super(15, 32, 63, x, by ? by + i : NULL, &q);
         quant_store_u16(b, q.d);
         quant_store_u16(b + 2, q.dmin);
         pack_k4_scales(b + 4, q.scale, q.min);
@@ -86,13 +86,13 @@ void quant_enc_q4_k(const float *src, void *dst, int64_t k) {
     }
 }
 
-void quant_enc_q5_k(const float *src, void *dst, int64_t k) {
+void quant_enc_q5_k(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_affine_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 176) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_affine_super(31, 32, 63, x, &q);
+        quant_fit_affine_super(31, 32, 63, x, by ? by + i : NULL, &q);
         quant_store_u16(b, q.d);
         quant_store_u16(b + 2, q.dmin);
         pack_k4_scales(b + 4, q.scale, q.min);
@@ -103,13 +103,13 @@ void quant_enc_q5_k(const float *src, void *dst, int64_t k) {
     }
 }
 
-void quant_enc_q6_k(const float *src, void *dst, int64_t k) {
+void quant_enc_q6_k(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst;
     float x[QUANT_K];
     quant_super q;
     for (int64_t i = 0; i < k; i += QUANT_K, b += 210) {
         quant_tame(src + i, x, QUANT_K);
-        quant_fit_super(&book_6, 16, -128, x, &q);
+        quant_fit_super(&book_6, 16, -128, x, by ? by + i : NULL, &q);
         memset(b, 0, 192);
         for (int e = 0; e < QUANT_K; e++) {
             int half = e / 128, quarter = e % 128 / 32, l = e % 32;

@@ -34,22 +34,22 @@ void quant_dequant_iq4_nl(const void *src, float *dst, int64_t k);
 void quant_dequant_iq4_xs(const void *src, float *dst, int64_t k);
 void quant_dequant_mxfp4(const void *src, float *dst, int64_t k);
 
-void quant_enc_f32(const float *src, void *dst, int64_t k);
-void quant_enc_f16(const float *src, void *dst, int64_t k);
-void quant_enc_bf16(const float *src, void *dst, int64_t k);
-void quant_enc_q4_0(const float *src, void *dst, int64_t k);
-void quant_enc_q4_1(const float *src, void *dst, int64_t k);
-void quant_enc_q5_0(const float *src, void *dst, int64_t k);
-void quant_enc_q5_1(const float *src, void *dst, int64_t k);
-void quant_enc_q8_0(const float *src, void *dst, int64_t k);
-void quant_enc_q2_k(const float *src, void *dst, int64_t k);
-void quant_enc_q3_k(const float *src, void *dst, int64_t k);
-void quant_enc_q4_k(const float *src, void *dst, int64_t k);
-void quant_enc_q5_k(const float *src, void *dst, int64_t k);
-void quant_enc_q6_k(const float *src, void *dst, int64_t k);
-void quant_enc_iq4_nl(const float *src, void *dst, int64_t k);
-void quant_enc_iq4_xs(const float *src, void *dst, int64_t k);
-void quant_enc_mxfp4(const float *src, void *dst, int64_t k);
+void quant_enc_f32(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_f16(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_bf16(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q4_0(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q4_1(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q5_0(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q5_1(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q8_0(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q2_k(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q3_k(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q4_k(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q5_k(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_q6_k(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_iq4_nl(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_iq4_xs(const float *src, const float *by, void *dst, int64_t k);
+void quant_enc_mxfp4(const float *src, const float *by, void *dst, int64_t k);
 
 /* Copies n elements with NaN as 0 and magnitudes cut to QUANT_TAME_MAX: more than any format here
  * can store (MXFP4 excepted, which does without), and squares and sums of squares stay finite. */

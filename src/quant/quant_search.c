@@ -42,11 +42,11 @@ float quant_amax(const float *x, int n) {
 }
 
 /* Relative to amax, so that neither large nor small blocks leave float's range. */
-void quant_weigh(const float *x, int n, float amax, float *w) {
+void quant_weigh(const float *x, const float *by, int n, float amax, float *w) {
     float squares = 0.0f;
     for (int i = 0; i < n; i++) squares += x[i] / amax * (x[i] / amax);
     float rms = sqrtf(squares / (float)n);
-    for (int i = 0; i < n; i++) w[i] = rms + fabsf(x[i] / amax);
+    for (int i = 0; i < n; i++) w[i] = (rms + fabsf(x[i] / amax)) * (by ? by[i] : 1.0f);
 }
 
 static float inverse(float s) {
@@ -163,12 +163,13 @@ static float refit_d(const quant_book *b, int sub, const float *x, const float *
     return vv > 0.0f ? xv / vv : 0.0f;
 }
 
-void quant_fit_super(const quant_book *b, int sub, int scale_lo, const float *x, quant_super *out) {
+void quant_fit_super(const quant_book *b, int sub, int scale_lo, const float *x, const float *by,
+                     quant_super *out) {
     float w[QUANT_K], ideal[QUANT_SUBS_MAX], extreme = 0.0f, amax = quant_amax(x, QUANT_K);
     memset(out, 0, sizeof *out);
     if (amax < QUANT_NOTHING) return;
     for (int s = 0; s < QUANT_K / sub; s++) {
-        quant_weigh(x + s * sub, sub, amax, w + s * sub);
+        quant_weigh(x + s * sub, by ? by + s * sub : NULL, sub, amax, w + s * sub);
         ideal[s] = quant_fit_scale(b, sub, x + s * sub, w + s * sub);
         if (fabsf(ideal[s]) > fabsf(extreme)) extreme = ideal[s];
     }
@@ -213,7 +214,7 @@ static f4 affine_code(f4 x, float m, float inv, int top) {
     return whole(clamp((x + all(m)) * all(inv), 0.0f, (float)top));
 }
 
-static float affine_miss(int top, int n, const float *x, const float *w, float s, float m) {
+float quant_affine_miss(int top, int n, const float *x, const float *w, float s, float m) {
     float inv = inverse(s);
     f4 total = all(0.0f);
     for (int i = 0; i < n; i += 4) {
@@ -221,6 +222,14 @@ static float affine_miss(int top, int n, const float *x, const float *w, float s
         total += load(w + i) * miss * miss;
     }
     return sum(total);
+}
+
+void quant_affine_encode(int top, int n, const float *x, float s, float m, uint8_t *code) {
+    float inv = inverse(s);
+    for (int i = 0; i < n; i += 4) {
+        f4 c = affine_code(load(x + i), m, inv, top);
+        for (int k = 0; k < 4; k++) code[i + k] = (uint8_t)c[k];
+    }
 }
 
 /* One trial of n <= 32 elements: codes from (s, m), then the best s and m for these codes. Returns
@@ -247,7 +256,7 @@ static float affine_refit(int top, int n, const float *x, const float *w, float 
 }
 
 /* Trials: the range of the elements is spread over somewhat fewer or more levels than there are. */
-static void fit_affine(int top, int n, const float *x, const float *w, float *scale, float *min) {
+void quant_fit_affine(int top, int n, const float *x, const float *w, float *scale, float *min) {
     float lo = 0.0f, hi = x[0], best = INFINITY;
     for (int i = 0; i < n; i++) {
         lo = fminf(lo, x[i]);
@@ -291,18 +300,14 @@ static float settle_affine(int top, int sub, int scale_top, const float *x, cons
         for (int k = 0; k < 9; k++) {
             int c = mid + k / 3 - 1, cm = mid_m + k % 3 - 1;
             if (c < 0 || c > scale_top || cm < 0 || cm > scale_top) continue;
-            float miss = affine_miss(top, sub, x, w, d * (float)c, dmin * (float)cm);
+            float miss = quant_affine_miss(top, sub, x, w, d * (float)c, dmin * (float)cm);
             if (!(miss < best)) continue;
             best = miss;
             out->scale[s] = (uint8_t)c;
             out->min[s] = (uint8_t)cm;
         }
-        float scale = d * (float)out->scale[s], min = dmin * (float)out->min[s],
-              inv = inverse(scale);
-        for (int i = 0; i < sub; i += 4) {
-            f4 code = affine_code(load(x + i), min, inv, top);
-            for (int k = 0; k < 4; k++) out->code[s * sub + i + k] = (uint8_t)code[k];
-        }
+        quant_affine_encode(top, sub, x, d * (float)out->scale[s], dmin * (float)out->min[s],
+                            out->code + s * sub);
         total += best;
     }
     return total;
@@ -323,15 +328,15 @@ static void refit_halves(int sub, const float *x, const float *w, const quant_af
     sums_solve(&t, d, dmin);
 }
 
-void quant_fit_affine_super(int top, int sub, int scale_top, const float *x,
+void quant_fit_affine_super(int top, int sub, int scale_top, const float *x, const float *by,
                             quant_affine_super *out) {
     float w[QUANT_K], s[QUANT_SUBS_MAX], m[QUANT_SUBS_MAX], max_s = 0.0f, max_m = 0.0f;
     float amax = quant_amax(x, QUANT_K);
     memset(out, 0, sizeof *out);
     if (amax < QUANT_NOTHING) return;
     for (int i = 0; i < QUANT_K / sub; i++) {
-        quant_weigh(x + i * sub, sub, amax, w + i * sub);
-        fit_affine(top, sub, x + i * sub, w + i * sub, &s[i], &m[i]);
+        quant_weigh(x + i * sub, by ? by + i * sub : NULL, sub, amax, w + i * sub);
+        quant_fit_affine(top, sub, x + i * sub, w + i * sub, &s[i], &m[i]);
         max_s = fmaxf(max_s, s[i]);
         max_m = fmaxf(max_m, m[i]);
     }

@@ -41,19 +41,25 @@ typedef struct quant_affine_super {
 } quant_affine_super;
 
 float quant_amax(const float *x, int n); /* the largest magnitude */
-/* Weights of a sub-block: the magnitude on top of the root mean square, both over amax. Squares as
- * weights were tried for the signed formats: less weighted error, but more error outright. */
-void quant_weigh(const float *x, int n, float amax, float *w);
+/* Weights of a sub-block: the magnitude on top of the root mean square, both over amax, and times
+ * `by` where it is not NULL. Squares as weights were tried for the signed formats: less weighted
+ * error, but more error outright. */
+void quant_weigh(const float *x, const float *by, int n, float amax, float *w);
 /* The real scale that loses least for n elements, 0 when they are all zero. */
 float quant_fit_scale(const quant_book *book, int n, const float *x, const float *w);
 /* The code of the level nearest to each element at this scale. */
 void quant_encode_at(const quant_book *book, int n, const float *x, float scale, uint8_t *code);
 /* 256 elements in sub-blocks of `sub`, whole-number scales from scale_lo (negative) to -scale_lo
  * - 1. */
-void quant_fit_super(const quant_book *book, int sub, int scale_lo, const float *x,
+void quant_fit_super(const quant_book *book, int sub, int scale_lo, const float *x, const float *by,
                      quant_super *out);
 /* 256 elements in sub-blocks of `sub`, codes 0..top, scales and minimums 0..scale_top. */
-void quant_fit_affine_super(int top, int sub, int scale_top, const float *x,
+void quant_fit_affine_super(int top, int sub, int scale_top, const float *x, const float *by,
                             quant_affine_super *out);
+/* Real scale and minimum (not negative) for n <= 32 elements, codes 0..top. */
+void quant_fit_affine(int top, int n, const float *x, const float *w, float *scale, float *min);
+/* The weighted squared error at such a scale and minimum, and the code of each element. */
+float quant_affine_miss(int top, int n, const float *x, const float *w, float scale, float min);
+void quant_affine_encode(int top, int n, const float *x, float scale, float min, uint8_t *code);
 
 #endif

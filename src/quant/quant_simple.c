@@ -1,24 +1,28 @@
 /* Quantisers by the plain rule of each format: one pass for the largest (or smallest and largest)
  * element, then every element to the nearest level. For finite input of ordinary size the bytes are
- * those that every other writer of these formats makes.
+ * those that every other writer of these formats makes. Where it is known how much each element
+ * matters, the scale is searched for instead, beginning with the plain rule's.
  *
  * Input from a broken file may hold NaN, infinity, or sizes that the half-precision scale cannot
  * reach: NaN becomes 0, the rest saturates, and what is written always decodes to finite numbers.
  */
-#include "quant/quant_private.h"
+#include "quant/quant_search.h"
 
 #include <math.h>
 
-void quant_enc_f32(const float *src, void *dst, int64_t k) {
+void quant_enc_f32(const float *src, const float *by, void *dst, int64_t k) {
+    (void)by;
     memcpy(dst, src, (size_t)k * sizeof *src);
 }
 
-void quant_enc_f16(const float *src, void *dst, int64_t k) {
+void quant_enc_f16(const float *src, const float *by, void *dst, int64_t k) {
+    (void)by;
     uint8_t *p = dst;
     for (int64_t i = 0; i < k; i++) quant_store_u16(p + 2 * i, quant_f32_to_f16(src[i]));
 }
 
-void quant_enc_bf16(const float *src, void *dst, int64_t k) {
+void quant_enc_bf16(const float *src, const float *by, void *dst, int64_t k) {
+    (void)by;
     uint8_t *p = dst;
     for (int64_t i = 0; i < k; i++) quant_store_u16(p + 2 * i, quant_f32_to_bf16(src[i]));
 }
@@ -89,44 +93,87 @@ static float levels_from_min(const float *x, int top, uint8_t *q, float *min) {
     return d;
 }
 
-void quant_enc_q4_0(const float *src, void *dst, int64_t k) {
+/* ---- by importance ---- */
+
+static const int8_t whole_levels[32] = {-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6,
+                                        -5,  -4,  -3,  -2,  -1,  0,   1,   2,  3,  4,  5,
+                                        6,   7,   8,   9,   10,  11,  12,  13, 14, 15};
+static const quant_book book_16 = {whole_levels + 8, 16, true, 0.2f, 1.4f};
+static const quant_book book_32 = {whole_levels, 32, true, 0.2f, 1.4f};
+
+/* As levels_signed, for the scale that loses least. */
+static float levels_signed_by(const quant_book *book, const float *x, const float *by, uint8_t *q) {
+    float w[32], amax = quant_amax(x, 32);
+    memset(q, book->n / 2, 32);
+    if (amax < QUANT_NOTHING) return 0.0f;
+    quant_weigh(x, by, 32, amax, w);
+    float d = quant_f16_to_f32(quant_scale_f16(quant_fit_scale(book, 32, x, w)));
+    quant_encode_at(book, 32, x, d, q);
+    return d;
+}
+
+/* As levels_from_min. The search knows no minimum above 0; where the plain rule loses less, it
+ * stands. */
+static float levels_from_min_by(const float *x, int top, const float *by, uint8_t *q, float *min) {
+    float w[32], amax = quant_amax(x, 32), d = levels_from_min(x, top, q, min), s, m;
+    if (amax < QUANT_NOTHING) return d;
+    quant_weigh(x, by, 32, amax, w);
+    quant_fit_affine(top, 32, x, w, &s, &m);
+    d = quant_f16_to_f32(quant_scale_f16(d));
+    s = quant_f16_to_f32(quant_scale_f16(s));
+    m = quant_f16_to_f32(quant_scale_f16(m));
+    float plain_m = -quant_f16_to_f32(quant_scale_f16(*min));
+    if (!(quant_affine_miss(top, 32, x, w, s, m) < quant_affine_miss(top, 32, x, w, d, plain_m)))
+        return d;
+    quant_affine_encode(top, 32, x, s, m, q);
+    *min = -m;
+    return s;
+}
+
+/* ---- the types ---- */
+
+void quant_enc_q4_0(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, q[32];
     float x[32];
     for (int64_t i = 0; i < k; i += 32, b += 18) {
         quant_tame(src + i, x, 32);
-        quant_store_u16(b, quant_scale_f16(levels_signed(x, 8, q)));
+        float d = by ? levels_signed_by(&book_16, x, by + i, q) : levels_signed(x, 8, q);
+        quant_store_u16(b, quant_scale_f16(d));
         pack_nibbles(b + 2, q);
     }
 }
 
-void quant_enc_q5_0(const float *src, void *dst, int64_t k) {
+void quant_enc_q5_0(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, q[32];
     float x[32];
     for (int64_t i = 0; i < k; i += 32, b += 22) {
         quant_tame(src + i, x, 32);
-        quant_store_u16(b, quant_scale_f16(levels_signed(x, 16, q)));
+        float d = by ? levels_signed_by(&book_32, x, by + i, q) : levels_signed(x, 16, q);
+        quant_store_u16(b, quant_scale_f16(d));
         pack_fifth_bits(b + 2, q);
         pack_nibbles(b + 6, q);
     }
 }
 
-void quant_enc_q4_1(const float *src, void *dst, int64_t k) {
+void quant_enc_q4_1(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, q[32];
     float x[32], min;
     for (int64_t i = 0; i < k; i += 32, b += 20) {
         quant_tame(src + i, x, 32);
-        quant_store_u16(b, quant_scale_f16(levels_from_min(x, 15, q, &min)));
+        float d = by ? levels_from_min_by(x, 15, by + i, q, &min) : levels_from_min(x, 15, q, &min);
+        quant_store_u16(b, quant_scale_f16(d));
         quant_store_u16(b + 2, quant_scale_f16(min));
         pack_nibbles(b + 4, q);
     }
 }
 
-void quant_enc_q5_1(const float *src, void *dst, int64_t k) {
+void quant_enc_q5_1(const float *src, const float *by, void *dst, int64_t k) {
     uint8_t *b = dst, q[32];
     float x[32], min;
     for (int64_t i = 0; i < k; i += 32, b += 24) {
         quant_tame(src + i, x, 32);
-        quant_store_u16(b, quant_scale_f16(levels_from_min(x, 31, q, &min)));
+        float d = by ? levels_from_min_by(x, 31, by + i, q, &min) : levels_from_min(x, 31, q, &min);
+        quant_store_u16(b, quant_scale_f16(d));
         quant_store_u16(b + 2, quant_scale_f16(min));
         pack_fifth_bits(b + 4, q);
         pack_nibbles(b + 8, q);
@@ -134,7 +181,8 @@ void quant_enc_q5_1(const float *src, void *dst, int64_t k) {
 }
 
 /* Halves round away from zero, as the format's writers do. */
-void quant_enc_q8_0(const float *src, void *dst, int64_t k) {
+void quant_enc_q8_0(const float *src, const float *by, void *dst, int64_t k) {
+    (void)by;
     uint8_t *b = dst;
     float x[32];
     for (int64_t i = 0; i < k; i += 32, b += 34) {

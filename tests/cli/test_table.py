@@ -10,7 +10,7 @@ from hearth_cli import ROOT, ok, one_line, run
 
 COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "meter", "prices", "prices list",
             "prices import", "prices diff", "study", "study bet", "config", "show",
-            "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "bench", "loadtest", "help",
+            "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "imatrix", "bench", "loadtest", "help",
             "completion"]
 
 

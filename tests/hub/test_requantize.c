@@ -32,7 +32,7 @@ static void put_floats(gguf_writer *w, uint64_t n, uint32_t type, float oddity) 
     assert_true(x && bytes);
     for (uint64_t i = 0; i < n; i++) x[i] = weight(i);
     if (oddity != 0 && n > 1000) x[1000] = oddity; /* NaN too */
-    q->quantize(x, bytes, (int64_t)n);
+    q->quantize(x, NULL, bytes, (int64_t)n);
     gguf_write_data(w, bytes, (size_t)(n / q->block * q->block_bytes));
     free(x);
     free(bytes);
@@ -246,7 +246,7 @@ static void test_bytes_for_any_team(void **state) {
     assert_true(x && want);
     const gguf_tensor *from = gguf_tensor_find(g, "token_embd.weight");
     quant_info_of(QUANT_Q8_0)->dequantize(from->data, x, LONG * ROWS);
-    quant_info_of(QUANT_Q4_0)->quantize(x, want, LONG * ROWS);
+    quant_info_of(QUANT_Q4_0)->quantize(x, NULL, want, LONG * ROWS);
     for (int threads = 1; threads <= 3; threads++) {
         requantize_report r;
         gguf *q = converted(g, "Q4_0", threads, &r);

@@ -328,6 +328,61 @@ static void ties_go_to_the_first_experts(void **state) {
     rig_close(&r);
 }
 
+/* What is shown of a run: how many rows each tensor had, and the head's rows. */
+typedef struct shown {
+    const char *head;
+    int rows, heads, experts;
+    float *head_row; /* [rows][k] */
+    double sum;
+} shown;
+
+static void on_shown(void *ud, const gguf_tensor *t, int32_t n_expert, int32_t expert,
+                     const float *x, int64_t k) {
+    shown *s = ud;
+    assert_true(expert >= 0 && expert < n_expert && k == (int64_t)t->ne[0]);
+    s->rows++;
+    s->experts += n_expert > 1;
+    for (int64_t i = 0; i < k; i++) s->sum += (double)fabsf(x[i]);
+    if (!str_eq(t->name, str_of(s->head))) return;
+    memcpy(s->head_row + (int64_t)s->heads++ * k, x, (size_t)k * sizeof *x);
+}
+
+/* One by one and together the same is shown, and for the head it is the final state. */
+static void what_matrices_read_is_shown(void **state) {
+    (void)state;
+    static const char *const models[] = {"llama", "qwen3moe", "gpt-oss"};
+    enum { N = 12 };
+    for (int i = 0; i < 3; i++) {
+        shown s[2] = {0};
+        rig r;
+        rig_open(&r, models[i], QUANT_F32, KERN_KV_F32, 2, 2048, NULL);
+        int64_t embd = model_params_of(r.m)->n_embd;
+        float *hidden = malloc((size_t)(N * embd) * sizeof *hidden);
+        for (int turn = 0; turn < 2; turn++) {
+            s[turn].head = gguf_tensor_find(model_gguf(r.m), "output.weight") ? "output.weight"
+                                                                              : "token_embd.weight";
+            s[turn].head_row = malloc((size_t)(N * embd) * sizeof(float));
+            err e = {0};
+            assert_true(model_exec_watch(r.x, on_shown, &s[turn], &e));
+            rig_pages(&r, turn, N);
+            for (int at = 0, step = turn ? 1 : N; at < N; at += step) {
+                model_row rows[N];
+                for (int k = 0; k < step; k++)
+                    rows[k] = (model_row){token_of(&r, 0, at + k), at + k, turn, false, 0};
+                model_batch b = {r.seq, RIG_SEQS, rows, step, NULL};
+                if (!model_exec_run(r.x, &b, NULL, hidden + at * embd, &e)) fail_msg("%s", e.msg);
+            }
+            assert_int_equal(s[turn].heads, N);
+            assert_memory_equal(s[turn].head_row, hidden, (size_t)(N * embd) * sizeof(float));
+        }
+        assert_int_equal(s[0].rows, s[1].rows);
+        assert_true(s[0].rows > N * 8 && fabs(s[0].sum / s[1].sum - 1) < 1e-9);
+        assert_int_equal(s[0].experts > 0, i > 0);
+        free(s[0].head_row), free(s[1].head_row), free(hidden);
+        rig_close(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes_in_company),
@@ -337,6 +392,7 @@ int main(void) {
         cmocka_unit_test(cancelled),
         cmocka_unit_test(not_finite),
         cmocka_unit_test(bad_batches),
+        cmocka_unit_test(what_matrices_read_is_shown),
         cmocka_unit_test(ties_go_to_the_first_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

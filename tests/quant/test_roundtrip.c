@@ -37,7 +37,7 @@ static uint8_t blocks[N * sizeof(float)];
 
 static void round_trip(const quant_info *q) {
     memset(blocks, 0xaa, sizeof blocks);
-    q->quantize(x, blocks, N);
+    q->quantize(x, NULL, blocks, N);
     q->dequantize(blocks, y, N);
 }
 
@@ -199,7 +199,7 @@ static void test_any_bits(void **state) {
             round_trip(q);
             memcpy(again, blocks, n);
             memset(y, 0, sizeof y);
-            q->quantize(x, blocks, N);
+            q->quantize(x, NULL, blocks, N);
             assert_memory_equal(again, blocks, n);
         }
     }

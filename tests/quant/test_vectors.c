@@ -57,7 +57,7 @@ static void check_encode(const record *r) {
     float *x = malloc(r->n_floats * sizeof *x);
     uint8_t *got = malloc(r->n_bytes);
     memcpy(x, r->floats, r->n_floats * sizeof *x);
-    r->info->quantize(x, got, (int64_t)r->n_floats);
+    r->info->quantize(x, NULL, got, (int64_t)r->n_floats);
     for (size_t i = 0; i < r->n_bytes; i++)
         if (got[i] != r->blocks[i])
             fail_msg("%s: byte %zu of block %zu is %02x, not %02x", r->info->name,

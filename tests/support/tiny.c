@@ -192,7 +192,7 @@ static bool put_tensors(buf *b, json_t *spec, uint32_t weight_type, tensor *t, s
             return false;
         }
         if (t[i].type == QUANT_F32) memcpy(dst, x, (size_t)t[i].bytes);
-        else quant_info_of(t[i].type)->quantize(x, dst, (int64_t)t[i].n);
+        else quant_info_of(t[i].type)->quantize(x, NULL, dst, (int64_t)t[i].n);
         buf_commit(b, (size_t)t[i].bytes);
         free(x);
     }
