@@ -420,8 +420,7 @@ static void head(page *p) {
     html_text(p->b, text_of(m, "made"));
     buf_puts(p->b, ", on ");
     html_text(p->b, text_of(box, "cpu"));
-    buf_printf(p->b, ", %d CPUs%s.</p>\n",
-               (int)json_integer_value(json_object_get(box, "cpus")),
+    buf_printf(p->b, ", %d CPUs%s.</p>\n", (int)json_integer_value(json_object_get(box, "cpus")),
                json_is_true(json_object_get(box, "virtual")) ? ", a virtual machine" : "");
     if (json_is_true(json_object_get(m, "preliminary")))
         buf_puts(p->b,

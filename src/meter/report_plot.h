@@ -1,6 +1,6 @@
 /* Plots as inline SVG: lines over a few values of x, with intervals, and level lines to compare
- * with. Colours are the page's CSS classes s0, s1, ...; lines also differ by their dashes and marks,
- * for those who do not see colours and for paper. One thread.
+ * with. Colours are the page's CSS classes s0, s1, ...; lines also differ by their dashes and
+ * marks, for those who do not see colours and for paper. One thread.
  *
  *     plot p = {.title = "...", .x_name = "users at once", .y_name = "tokens/s", .id = "a"};
  *     p.series[p.n++] = (plot_series){.name = "chat", ...};

@@ -2,13 +2,13 @@
  *
  * study_run measures and writes what it saw, and nothing else: raw.jsonl, a line for every run,
  * request and answer, and method.json, everything that was decided beforehand. study_write makes
- * results.csv and report.html out of these two files alone, and study_verify does the same again and
- * compares every byte. So each number has one origin, and anybody can follow it.
+ * results.csv and report.html out of these two files alone, and study_verify does the same again
+ * and compares every byte. So each number has one origin, and anybody can follow it.
  *
  * A *workload* is a kind of use; an *arm* is who does it: this machine, through hearth.h in this
  * process, or a service elsewhere. A *cell* is a workload, an arm and a number of users at once; a
- * *run* is one window of one cell. Cells go in random order, anew in every round, so that what drifts
- * on the machine drifts over all of them.
+ * *run* is one window of one cell. Cells go in random order, anew in every round, so that what
+ * drifts on the machine drifts over all of them.
  *
  * One thread calls; the study starts its own.
  *

@@ -1,7 +1,8 @@
 /* One run of a study: some users who ask without a pause, watched for one window of time. What they
  * did becomes lines of raw.jsonl. One thread calls; the users have theirs.
  *
- *     study_bout b = {.arm = &here, .text = &t, .work = WORK_CHAT, .users = 4, .window_s = 20, ...};
+ *     study_bout b = {.arm = &here, .text = &t, .work = WORK_CHAT, .users = 4, .window_s = 20,
+ *     ...};
  *     if (!study_bout_run(&b, &e)) ...
  *     study_bout_deinit(&b);
  */

@@ -1,4 +1,5 @@
-/* What the files of the study share: the plan that follows from the options, and the folder's files.
+/* What the files of the study share: the plan that follows from the options, and the folder's
+ * files.
  *
  * study_run.c measures, study_quiz.c asks the questions, study_method.c writes method.json;
  * study_raw.c writes and reads raw.jsonl; study_calc.c makes figures of both, study_write.c

@@ -1,5 +1,5 @@
-/* The figures of a study. Each row is a metric of a cell: its value in every run, then the median of
- * the runs with its interval. Money follows from the tokens a second, so its interval is theirs.
+/* The figures of a study. Each row is a metric of a cell: its value in every run, then the median
+ * of the runs with its interval. Money follows from the tokens a second, so its interval is theirs.
  */
 #include <math.h>
 #include <stdlib.h>

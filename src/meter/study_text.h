@@ -1,6 +1,6 @@
-/* What the study's workloads are made of: the works of Shakespeare as lines, with the tokens of each
- * in the vocabulary of a model, cut into pieces scene by scene. A text never changes once made: any
- * thread may read it.
+/* What the study's workloads are made of: the works of Shakespeare as lines, with the tokens of
+ * each in the vocabulary of a model, cut into pieces scene by scene. A text never changes once
+ * made: any thread may read it.
  *
  *     study_text t;
  *     if (!study_text_open(&t, model, 256, &e)) ...
@@ -41,8 +41,8 @@ typedef struct study_text {
 bool study_text_open(study_text *t, const hearth_model *m, int piece_tokens, err *e);
 void study_text_close(study_text *t);
 str study_text_piece(const study_text *t, size_t i);
-/* Whole lines of one file, at least one, at most so many tokens, from a place that `at` (any number)
- * chooses. */
+/* Whole lines of one file, at least one, at most so many tokens, from a place that `at` (any
+ * number) chooses. */
 str study_text_passage(const study_text *t, uint64_t at, int tokens);
 
 #endif

@@ -1,7 +1,8 @@
 /* The arm that is a service: OpenAI's chat completions, or Anthropic's messages where the address
- * ends so, both streamed. Before each ask its worst case, as many tokens as it has bytes and as many
- * written as are allowed, is set aside; an ask whose worst case does not fit under the cap any more
- * is not sent. Answers are read to their end, because only there a service says what it counted.
+ * ends so, both streamed. Before each ask its worst case, as many tokens as it has bytes and as
+ * many written as are allowed, is set aside; an ask whose worst case does not fit under the cap any
+ * more is not sent. Answers are read to their end, because only there a service says what it
+ * counted.
  */
 #include <jansson.h>
 #include <math.h>
