@@ -196,6 +196,21 @@ typedef struct hearth_usage {
     hearth_finish finish;
 } hearth_usage;
 
+/* What one request took part with in one step of its engine. */
+typedef struct hearth_step_part {
+    void *tag;         /* the request's; NULL: the engine's own work (hearth_engine_pin) */
+    int32_t n_prefill; /* rows computed of its prompt */
+    int32_t n_decode;  /* rows computed of its answer: a token, and guesses at the next ones */
+    double n_context;  /* positions that these rows looked at, added up over the rows */
+} hearth_step_part;
+/* One pass over the weights. Times are those of CLOCK_MONOTONIC. */
+typedef struct hearth_step {
+    const void *engine; /* tells steps of one engine from another's */
+    uint64_t began_ns, ended_ns;
+    int32_t n_parts;
+    const hearth_step_part *part; /* [n_parts], valid during the call */
+} hearth_step;
+
 /* The engine knows no store: it reports through these. Called on the engine's thread, must
  * return at once; any may be NULL. `tag` is the request's. Every opened is followed by exactly
  * one settled, whatever becomes of the client.
@@ -213,6 +228,9 @@ typedef struct hearth_hooks {
     void (*progress)(void *ud, void *tag, int32_t n_prefilled, int32_t n_generated);
     void (*settled)(void *ud, void *tag, const hearth_usage *u);
     void (*ready)(void *ud, void *tag);
+    /* Twice a step: when it begins, with ended_ns 0, and when it has ended, before settled comes
+     * for any of its requests. For meters; costs nothing where it is NULL. */
+    void (*step)(void *ud, const hearth_step *s);
 } hearth_hooks;
 
 typedef struct hearth_engine_options {

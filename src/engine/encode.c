@@ -120,6 +120,7 @@ void encode_step(hearth_engine *g) {
     plan(g);
     int32_t n_rows = build(g), row = 0;
     if (n_rows == 0) return;
+    stats_step_began(g);
     bool whole = run(g, n_rows);
     for (int32_t i = 0; i < g->n_batch; i++) {
         hearth_request *r = g->batch[i];
@@ -134,4 +135,5 @@ void encode_step(hearth_engine *g) {
     double seconds = clock_now_s() - began;
     if (whole) cost_learn(&g->cost, &g->shape, seconds);
     stats_step(g, n_rows, seconds);
+    stats_step_ended(g);
 }

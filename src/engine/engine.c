@@ -423,7 +423,9 @@ static bool buffers_make(hearth_engine *g, err *e) {
     g->seqs = calloc(n, sizeof *g->seqs);
     g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
     g->logits = malloc((g->encoder ? 1 : n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
-    if (g->running && g->waiting && g->items && g->batch && g->seqs && g->rows && g->logits)
+    if (g->hooks.step) g->parts = calloc(n, sizeof *g->parts);
+    if (g->running && g->waiting && g->items && g->batch && g->seqs && g->rows && g->logits &&
+        (g->parts || !g->hooks.step))
         return true;
     return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
 }
@@ -438,6 +440,7 @@ static void engine_delete(hearth_engine *g) {
     free(g->items);
     turns_deinit(&g->turns);
     free(g->batch);
+    free(g->parts);
     free(g->seqs);
     free(g->rows);
     free(g->logits);

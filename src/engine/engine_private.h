@@ -212,7 +212,9 @@ struct hearth_engine {
     turns_item *items;      /* [max_requests] */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;
-    cost_shape shape; /* of the step */
+    cost_shape shape;        /* of the step */
+    hearth_step_part *parts; /* [max_requests] of the step, for the hook; NULL: no hook */
+    uint64_t step_began_ns;
     model_seq *seqs;  /* [max_requests] */
     model_row *rows;  /* [batch_tokens] */
     float *logits;    /* [max_requests + DRAFT_MOST][n_vocab] */
@@ -286,7 +288,10 @@ void engine_step(hearth_engine *g);
 
 /* stats.c */
 void stats_step(hearth_engine *g, int32_t n_rows, double seconds); /* one more step */
-void stats_publish(hearth_engine *g);                              /* with g->lock held */
+/* The batch is built, and computed: for the hook. */
+void stats_step_began(hearth_engine *g);
+void stats_step_ended(hearth_engine *g);
+void stats_publish(hearth_engine *g); /* with g->lock held */
 
 /* constrain.c */
 bool constrain_begin(hearth_engine *g, hearth_request *r, const hearth_grammar *by, err *e);

@@ -340,6 +340,7 @@ void engine_step(hearth_engine *g) {
     plan_drafts(g);
     int32_t n_rows = batch_build(g);
     if (n_rows == 0) return;
+    stats_step_began(g);
     bool whole = batch_run(g, n_rows);
     batch_commit(g);
     if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
@@ -349,5 +350,6 @@ void engine_step(hearth_engine *g) {
     double seconds = clock_now_s() - began;
     if (whole) cost_learn(&g->cost, &g->shape, seconds);
     stats_step(g, n_rows, seconds);
+    stats_step_ended(g);
     batch_report(g);
 }
