@@ -136,7 +136,8 @@ bool access_place_ok(api *a, http_exchange *x, api_error *e) {
                         "allow them",
                         str_printable(str_of(origin), shown, sizeof shown));
     http_set_header(x, "Access-Control-Allow-Origin", origin);
-    http_set_header(x, "Access-Control-Expose-Headers", "x-request-id, retry-after");
+    http_set_header(x, "Access-Control-Expose-Headers",
+                    "x-request-id, retry-after, x-hearth-energy");
     http_set_header(x, "Vary", "Origin");
     return true;
 }

@@ -4,7 +4,7 @@
 
 /* ---- pieces of an answer ---- */
 
-static void usage_write(jsonw *w, const hearth_usage *u, bool whole) {
+static void usage_write(const api_call *c, jsonw *w, const hearth_usage *u, bool whole) {
     jsonw_object(w);
     jsonw_key(w, "input_tokens"); /* those that were computed: the three add up to the prompt */
     jsonw_int(w, u->n_prompt - u->n_cached);
@@ -24,6 +24,7 @@ static void usage_write(jsonw *w, const hearth_usage *u, bool whole) {
         jsonw_key(w, "service_tier");
         jsonw_str(w, STR("standard"));
     }
+    api_energy_write(c, NULL, w);
     jsonw_end(w);
 }
 
@@ -106,7 +107,7 @@ static void message_write(api_call *c, jsonw *w, const api_choice *ch, const hea
     jsonw_key(w, "diagnostics");
     jsonw_null(w);
     jsonw_key(w, "usage");
-    usage_write(w, u, true);
+    usage_write(c, w, u, true);
     jsonw_end(w);
 }
 
@@ -196,7 +197,7 @@ static void finish(api_call *c) {
     stop_write(c, &w, ch);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
-    usage_write(&w, &ch->usage, false);
+    usage_write(c, &w, &ch->usage, false);
     anthropic_event_end(c, &w);
     anthropic_event(c, &w, "message_stop");
     anthropic_event_end(c, &w);

@@ -16,6 +16,7 @@
 #define HEARTH_API_H
 
 #include "api/residents.h"
+#include "meter/energy.h"
 #include "net/http.h"
 #include "store/store.h"
 
@@ -28,6 +29,8 @@ typedef struct api_options {
         *allow_host;    /* names, or whole origins with "://"; NULL-terminated, or NULL */
     bool require_key;   /* also on this machine */
     bool context_shift; /* answers go on when the context is full, where a request does not say */
+    meter *meter;       /* borrowed, not started, outlives the api; NULL: none */
+    bool energy;        /* each answer says what it used, not only those asked to */
     int n_workers;      /* 0: by the machine */
     int max_calls;      /* in flight; more are refused with 503; 0: 1024 */
 } api_options;

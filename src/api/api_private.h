@@ -5,6 +5,7 @@
  *   access.c   Host, Origin, keys
  *   call.c     calls: their table, their turns on the workers, what happens before `run`
  *   pump.c     generating: submit, read tokens, send, settle
+ *   energy.c   what the meter says of that
  *
  * A call has turns. Whoever has news for it (the engine: tokens; the network thread: gone, drained,
  * a tick; the loading thread: the model is there) pokes it; a poke sets a flag and, if the call
@@ -87,6 +88,9 @@ struct api {
     shelf *grammars;   /* compiled */
     struct facts_cache *facts;
     bool require_key, context_shift;
+    bool always_energy;
+    meter *meter;         /* NULL: none */
+    attribute *attribute; /* NULL: energy is not measured */
     int max_calls;
     char **hosts;         /* names that Host may be, lower case; owned, NULL-terminated */
     _Atomic bool ready;   /* the models given at start are loaded */
@@ -143,6 +147,18 @@ bool call_budget_ok(api_call *c, int64_t n_tokens, api_error *e);
 /* format.c */
 shelf *grammars_new(void); /* NULL: out of memory */
 void api_obey_end(api_call *c);
+
+/* energy.c */
+bool energy_open(api *a, const api_options *o, hearth_hooks *h, err *e);
+void energy_drain(api *a); /* what is not known yet will never be */
+void energy_close(api *a); /* the engines are gone */
+/* On the engine's thread, for a choice that was settled: its row, and its hold on the call. */
+void energy_settle(api_choice *ch, const hearth_usage *u);
+bool energy_asked(const api_call *c);
+/* Whether the answer must wait until this choice's energy is known. */
+bool energy_awaited(const api_call *c, const api_choice *ch);
+void energy_header(api_call *c); /* X-Hearth-Energy */
+void energy_metrics(api *a, buf *out);
 
 /* work.c */
 void work_turn(api_call *c, unsigned news);

@@ -38,6 +38,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/pool.h"
+#include "meter/attribute.h"
 
 typedef struct api_call api_call;
 
@@ -100,6 +101,10 @@ typedef struct api_choice { /* one answer; the tag of its request */
     store_entry *entry;  /* its row in the ledger; the store's after it was settled */
     hearth_usage usage;  /* complete once `ended` */
     bool opened, ended;
+    bool read;            /* to its end, which may wait for its energy */
+    uint64_t read_ns;     /* since when */
+    _Atomic bool metered; /* energy is known */
+    attribute_result energy;
     int32_t n_tokens;    /* read so far */
     buf text, reasoning; /* all of it so far */
     buf extra;           /* the writer's; freed with the call */
@@ -133,8 +138,9 @@ struct api_call {
     int64_t created_s; /* unix */
     uint64_t began_ns; /* when the request was read, by clock_now_ns */
 
-    bool stream; /* set by run: events as they come, else one body */
-    buf out;     /* what is to be sent next */
+    bool stream;       /* set by run: events as they come, else one body */
+    bool gives_energy; /* the answer says what it used */
+    buf out;           /* what is to be sent next */
     const api_writer *writer;
     void *state;                  /* the dialect's, in the arena */
     void (*cleanup)(api_call *c); /* once, when the call ends, however it does; optional */
@@ -177,6 +183,9 @@ bool api_call_unwanted(void *call); /* the client left, the key was revoked, the
  * checked for n_tokens. NULL, with *e: refused. The engine must open and settle it. */
 api_choice *api_work_tag(api_call *c, int64_t n_tokens, api_error *e);
 void api_work_untag(api_choice *ch); /* it was not opened after all */
+/* The member "energy", in an answer that is to have it, once it is known; else nothing. For the
+ * object in which the dialect tells its usage. ch NULL: of all choices. */
+void api_energy_write(const api_call *c, const api_choice *ch, jsonw *w);
 /* Wakes the call: a worker will look at it soon. Any thread. */
 void api_call_poke(api_call *c);
 

@@ -259,6 +259,7 @@ static void end_members(api_call *c, jsonw *w, const api_choice *ch) {
     jsonw_key(w, "tokens_cached");
     jsonw_int(w, u->n_prompt + u->n_generated);
     timings_write(w, u);
+    api_energy_write(c, ch, w);
 }
 
 static void end(api_call *c, api_choice *ch) {

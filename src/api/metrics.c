@@ -117,6 +117,7 @@ void metrics_write(api *a, buf *out) {
     gauge(out, "ledger_live", "requests opened in the ledger and not settled", (double)s.n_live);
     gauge(out, "ledger_pending", "settled requests that are not on disk yet", (double)s.n_pending);
     gauge(out, "ledger_failing", "1 while the ledger cannot be written", s.failing);
+    energy_metrics(a, out);
     engines_write(a, out);
     llamacpp_metrics(a, out);
 }

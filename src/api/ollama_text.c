@@ -101,6 +101,7 @@ static void figures_write(const api_call *c, jsonw *w, const hearth_usage *u) {
     jsonw_key(w, "eval_count");
     jsonw_int(w, u->n_generated);
     ollama_duration(w, "eval_duration", u->decode_s);
+    api_energy_write(c, NULL, w);
 }
 
 /* The last event, or the whole answer. */

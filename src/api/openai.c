@@ -61,7 +61,7 @@ hearth_usage openai_usage_sum(const api_call *c) {
     return sum;
 }
 
-void openai_usage(jsonw *w, const hearth_usage *u) {
+void openai_usage(const api_call *c, jsonw *w, const hearth_usage *u) {
     jsonw_object(w);
     jsonw_key(w, "prompt_tokens");
     jsonw_int(w, u->n_prompt);
@@ -74,6 +74,7 @@ void openai_usage(jsonw *w, const hearth_usage *u) {
     jsonw_key(w, "cached_tokens");
     jsonw_int(w, u->n_cached);
     jsonw_end(w);
+    api_energy_write(c, NULL, w);
     jsonw_end(w);
 }
 

@@ -25,7 +25,7 @@ void openai_error(const api_error *e, buf *out); /* the body of an error */
 const char *openai_finish(hearth_finish f);
 /* Sum over the choices; a prompt is counted once, however many answers it gets. */
 hearth_usage openai_usage_sum(const api_call *c);
-void openai_usage(jsonw *w, const hearth_usage *u); /* the object */
+void openai_usage(const api_call *c, jsonw *w, const hearth_usage *u); /* the object */
 /* One item of logprobs.content. */
 void openai_logprob(api_call *c, jsonw *w, const hearth_token *t);
 double openai_finite(float logprob); /* JSON has no infinity: -9999 */

@@ -138,7 +138,7 @@ static void event_close(api_call *c, jsonw *w, const hearth_usage *u) {
     jsonw_end(w);
     if (s->include_usage) {
         jsonw_key(w, "usage");
-        if (u) openai_usage(w, u);
+        if (u) openai_usage(c, w, u);
         else jsonw_null(w);
     }
     jsonw_end(w);
@@ -299,7 +299,7 @@ static void chat_finish(api_call *c) {
     for (int i = 0; i < c->n_choices; i++) message_write(c, &w, &c->choice[i]);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
-    openai_usage(&w, &u);
+    openai_usage(c, &w, &u);
     jsonw_end(&w);
 }
 

@@ -173,7 +173,7 @@ static void item_write(api_call *c, jsonw *w, bool done) {
     jsonw_end(w);
 }
 
-static void usage_write(jsonw *w, const hearth_usage *u) {
+static void usage_write(const api_call *c, jsonw *w, const hearth_usage *u) {
     jsonw_object(w);
     jsonw_key(w, "input_tokens");
     jsonw_int(w, u->n_prompt);
@@ -190,6 +190,7 @@ static void usage_write(jsonw *w, const hearth_usage *u) {
     jsonw_raw(w, STR("{\"reasoning_tokens\":0}"));
     jsonw_key(w, "total_tokens");
     jsonw_int(w, u->n_prompt + u->n_generated);
+    api_energy_write(c, NULL, w);
     jsonw_end(w);
 }
 
@@ -254,7 +255,7 @@ static void response_write(api_call *c, jsonw *w, bool done) {
     echo_write(c, w);
     if (done) {
         jsonw_key(w, "usage");
-        usage_write(w, &ch->usage);
+        usage_write(c, w, &ch->usage);
     }
     jsonw_end(w);
 }

@@ -177,7 +177,7 @@ static void event(api_call *c, const api_choice *ch, str text, const buf *rows, 
     jsonw_end(&w);
     if (s->include_usage) {
         jsonw_key(&w, "usage");
-        if (u) openai_usage(&w, u);
+        if (u) openai_usage(c, &w, u);
         else jsonw_null(&w);
     }
     jsonw_end(&w);
@@ -233,7 +233,7 @@ static void text_finish(api_call *c) {
     for (int i = 0; i < c->n_choices; i++) whole_choice(c, &w, &c->choice[i]);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
-    openai_usage(&w, &u);
+    openai_usage(c, &w, &u);
     jsonw_end(&w);
 }
 

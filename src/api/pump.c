@@ -24,12 +24,11 @@ static void on_settled(void *ud, void *tag, const hearth_usage *u) {
     (void)ud;
     api_choice *ch = tag;
     api_counts *n = &ch->call->api->counts;
-    store_entry_settled(ch->entry, u);
     atomic_fetch_add(&n->prompt_tokens, (uint64_t)u->n_prompt);
     atomic_fetch_add(&n->cached_tokens, (uint64_t)u->n_cached);
     atomic_fetch_add(&n->generated_tokens, (uint64_t)u->n_generated);
     if (u->finish == HEARTH_FINISH_CANCELLED) atomic_fetch_add(&n->cancelled, 1);
-    call_release(ch->call);
+    energy_settle(ch, u);
 }
 
 static void on_ready(void *ud, void *tag) {
@@ -130,6 +129,7 @@ bool api_generate(api_call *c, const api_writer *w, const hearth_params *p, api_
     bool ok = prompts_fit(c, prompts, n_prompts, n_each, e);
     if (ok) {
         c->writer = w;
+        c->gives_energy = energy_asked(c);
         pthread_mutex_lock(&c->core->lock); /* the network thread may want to cancel */
         c->choice = arena_calloc(c->arena, (size_t)(n_prompts * n_each), sizeof *c->choice);
         if (c->choice) c->n_choices = n_prompts * n_each;
@@ -175,6 +175,7 @@ static void answer_end(api_call *c) {
     if (c->stream) answer_begin(c);
     c->writer->finish(c);
     if (!c->stream) {
+        energy_header(c);
         api_reply_json(c, 200, NULL);
         return;
     }
@@ -225,13 +226,19 @@ static bool choice_read(api_call *c, api_choice *ch, int *budget) {
     if (r != 0) return true;
     hearth_request_usage(ch->req, &ch->usage);
     hearth_request_free(request_take(c, ch));
+    ch->read = true;
+    ch->read_ns = clock_now_ns();
+    return true;
+}
+
+/* An answer's end is told once what belongs into it is known. */
+static void choice_end(api_call *c, api_choice *ch) {
+    if (!ch->read || ch->ended || energy_awaited(c, ch)) return;
     ch->ended = true;
     c->n_ended++;
-    if (c->writer->end) {
-        if (c->stream) answer_begin(c);
-        c->writer->end(c, ch);
-    }
-    return true;
+    if (!c->writer->end) return;
+    if (c->stream) answer_begin(c);
+    c->writer->end(c, ch);
 }
 
 /* Ends the call in the middle; its requests go with it. */
@@ -270,8 +277,10 @@ static bool news_heed(api_call *c, unsigned news) {
 void pump_turn(api_call *c, unsigned news) {
     if (!news_heed(c, news)) return;
     int budget = API_TURN_TOKENS;
-    for (int i = 0; i < c->n_choices; i++)
+    for (int i = 0; i < c->n_choices; i++) {
         if (c->choice[i].req && !choice_read(c, &c->choice[i], &budget)) return;
+        choice_end(c, &c->choice[i]);
+    }
     if (c->out.failed) {
         buf_clear(&c->out);
         answer_break(c, 500, "answer_too_large", "the answer does not fit in memory");

@@ -110,7 +110,8 @@ api *api_new(const api_options *o, err *e) {
     residents_options models = o->models;
     pump_hooks(&models.engine.hooks);
     int n_workers = o->n_workers > 0 ? o->n_workers : team_default_size() > 4 ? 4 : 3;
-    if (table_init(a, e) && access_hosts_init(a, o->allow_host, e) &&
+    if (energy_open(a, o, &models.engine.hooks, e) && table_init(a, e) &&
+        access_hosts_init(a, o->allow_host, e) &&
         (((a->kept = kept_new(LIMIT_KEPT_BYTES)) && (a->grammars = grammars_new()) &&
           (a->facts = facts_cache_new())) ||
          err_set(e, ERR_NO_FIT, "out of memory")) &&
@@ -169,11 +170,13 @@ void api_free(api *a) {
     if (!a) return;
     if (a->slot && a->pool) {
         api_drain(a, 0);
+        energy_drain(a);
         wait_for_calls(a, 60000); /* each is settled by the engine's next step */
     }
     pool_free(a->slow);
     pool_free(a->pool);
     residents_free(a->models);
+    energy_close(a);
     kept_free(a->kept);
     shelf_free(a->grammars);
     facts_cache_free(a->facts);

@@ -12,6 +12,7 @@
 #include "cli/amounts.h"
 #include "cli/commands.h"
 #include "cli/direct.h"
+#include "cli/metering.h"
 #include "net/tls.h"
 
 /* ---- what the command line says ---- */
@@ -48,6 +49,7 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
     const char *home = file_home();
     *o = (api_options){.allow_host = cli_get(a, "allow-host")->list,
                        .require_key = cli_flag(a, "require-key"),
+                       .energy = cli_flag(a, "energy"),
                        .context_shift = cli_flag(a, "context-shift")};
     o->models.models = cli_get(a, "model")->list;
     o->models.max_models = (int)cli_int(a, "max-models", 0);
@@ -98,6 +100,15 @@ static bool tls_of(const cli_args *a, tls_files *t, err *e) {
     t->cert = cert;
     t->key = key;
     return true;
+}
+
+/* What measures this machine's energy; NULL when it was switched off. */
+static bool meter_of(const cli_args *a, meter **m, err *e) {
+    meter_options o;
+    bool off;
+    *m = NULL;
+    if (!metering_read(a, &o, &off, e)) return false;
+    return off || (*m = meter_open(&o, e)) != NULL;
 }
 
 /* ---- signals ---- */
@@ -196,8 +207,12 @@ static int run(const cli_args *a) {
     signals_block(&set);
     if (!options_of(a, &o, &e)) return cli_fail(&e);
     if (!tls_of(a, &tls, &e)) return cli_fail(&e);
+    if (!meter_of(a, &o.meter, &e)) return cli_fail(&e);
     o.store = store_open(&(store_options){.mode = STORE_SERVE}, &e);
-    if (!o.store) return cli_fail(&e);
+    if (!o.store) {
+        meter_close(o.meter);
+        return cli_fail(&e);
+    }
     if (addresses_ok(listen, o.store, &e) && (s.api = api_new(&o, &e)) &&
         (s.server = http_server_new(
              &(http_options){
@@ -209,6 +224,7 @@ static int run(const cli_args *a) {
     }
     api_free(s.api);
     http_server_free(s.server);
+    meter_close(o.meter);
     err last = {0};
     if (!store_close(o.store, &last) && e.code == ERR_NONE) e = last;
     return e.code != ERR_NONE ? cli_fail(&e) : code;
@@ -255,6 +271,8 @@ static const cli_option options[] = {
     {"no-pack", 0, CLI_FLAG, NULL, "leave the weights in their files: little memory, much slower",
      0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL, "compute one token a step, without guessing ahead", 0, 0},
+    {"energy", 0, CLI_FLAG, NULL,
+     "each answer says what energy it used; else only those asked to by X-Hearth-Energy", 0, 0},
     CLI_CONFIG_OPTION,
     {0},
 };
@@ -276,6 +294,7 @@ const cli_command cmd_serve = {
                 "  hearth serve -m model.gguf --listen 0.0.0.0:11434 --tls-cert c.pem --tls-key "
                 "k.pem",
     .options = options,
+    .more_options = metering_options,
     .max_args = 0,
     .run = run,
     .config = "serve",

@@ -54,7 +54,8 @@ struct step {
     uint64_t began_ns, ended_ns; /* 0: not yet */
     int32_t n;
     double x[FIT_TERMS]; /* of all parts; the first is 1 */
-    double part_s;       /* while a window is divided: how much of it lies there */
+    double part_s;       /* while a window is divided: how much of it lies there, */
+    double part_j;       /* and what that got */
     part part[];
 };
 
@@ -312,6 +313,7 @@ static void measure_steps(attribute *a, division *d) {
     bool many = false;
     d->by_joules = true;
     for (step *s = a->first; s; s = s->next) {
+        s->part_j = 0;
         s->part_s = overlap(s->began_ns, s->ended_ns ? s->ended_ns : UINT64_MAX, d->w->begin_ns,
                             d->w->end_ns);
         if (s->part_s <= 0) continue;
@@ -352,6 +354,7 @@ static void part_get(attribute *a, const division *d, step *s, const part *p) {
     double work = d->weight > 0 ? f * fmax(cost(s, p->x, d->by_joules), 0) / d->weight : present;
     double static_j = d->static_j * present, work_j = d->work_j * work;
     owner *o = p->who;
+    s->part_j += static_j + work_j;
     if (!o) {
         a->sum.own_j += static_j + work_j;
         return;
@@ -369,18 +372,32 @@ static void part_get(attribute *a, const division *d, step *s, const part *p) {
     o->covered_s += s->part_s;
 }
 
+/* What the machine used from one moment to another within the window. */
+static double machine_joules(const attribute *a, const division *d, uint64_t from, uint64_t to) {
+    const meter_window *w = d->w;
+    if (from < w->begin_ns) from = w->begin_ns;
+    if (to > w->end_ns) to = w->end_ns;
+    if (to <= from) return 0;
+    double idle_s = seconds_of(w->begin_ns, w->end_ns) - d->busy_s, sum = 0;
+    double mine_s = seconds_of(from, to) - busy_in(a, from, to);
+    if (idle_s > 0 && mine_s > 0) sum = d->idle_j * fmin(mine_s / idle_s, 1);
+    for (const step *s = a->first; s; s = s->next)
+        if (s->part_s > 0)
+            sum += s->part_j * overlap(s->began_ns, s->ended_ns, from, to) / s->part_s;
+    return sum;
+}
+
 /* What a window says of each request beside its joules. */
 static void owners_note(attribute *a, const division *d) {
     const meter_window *w = d->w;
-    double dt = seconds_of(w->begin_ns, w->end_ns), miss = 0;
+    double miss = 0;
     for (size_t i = 0; i < ENGINES; i++)
         if (a->engine[i].has_j) miss = fmax(miss, energy_fit_miss(&a->engine[i].joules));
     if (!d->by_joules) miss = 1;
     for (size_t i = 0; i < BUCKETS; i++)
         for (owner *o = a->bucket[i]; o; o = o->next) {
             if (!o->first_ns) continue;
-            uint64_t to = o->ended ? o->last_ns : w->end_ns;
-            o->machine_j += w->joules * overlap(o->first_ns, to, w->begin_ns, w->end_ns) / dt;
+            o->machine_j += machine_joules(a, d, o->first_ns, o->ended ? o->last_ns : w->end_ns);
             double share = w->joules > 0 ? o->window_j / w->joules : 0, turn = share - o->share;
             o->step_u2 += turn * turn * w->step_j * w->step_j / 12;
             o->share = share;

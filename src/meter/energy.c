@@ -234,13 +234,7 @@ meter *meter_open(const meter_options *o, err *e) {
 
 void meter_close(meter *m) {
     if (!m) return;
-    if (m->started) {
-        pthread_mutex_lock(&m->lock);
-        m->stop = true;
-        pthread_cond_signal(&m->wake);
-        pthread_mutex_unlock(&m->lock);
-        pthread_join(m->thread, NULL);
-    }
+    meter_stop(m);
     for (size_t i = 0; i < m->l.n; i++)
         if (m->l.item[i].close) m->l.item[i].close(&m->l.item[i]);
     pthread_cond_destroy(&m->wake);
@@ -355,6 +349,16 @@ static void *meter_main(void *ud) {
 bool meter_start(meter *m, err *e) {
     m->started = pthread_create(&m->thread, NULL, meter_main, m) == 0;
     return m->started || err_set(e, ERR_NO_FIT, "cannot start the thread that reads the meter");
+}
+
+void meter_stop(meter *m) {
+    if (!m->started) return;
+    pthread_mutex_lock(&m->lock);
+    m->stop = true;
+    pthread_cond_signal(&m->wake);
+    pthread_mutex_unlock(&m->lock);
+    pthread_join(m->thread, NULL);
+    m->started = false;
 }
 
 void meter_poke(meter *m) {

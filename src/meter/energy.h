@@ -103,6 +103,7 @@ void meter_listen(meter *m, void (*window)(void *ud, const meter_window *w),
 /* Reads once, on the caller's thread; for meters that were not started. */
 void meter_read(meter *m);
 bool meter_start(meter *m, err *e); /* reads about every second from now on */
+void meter_stop(meter *m);          /* no more windows after this */
 /* A reading soon: as soon as the sources can tell a difference. */
 void meter_poke(meter *m);
 /* `window` again soon with w NULL: there is work that needs no reading. */

@@ -7,6 +7,7 @@
  * were settled and have not changed since. (run, seq) makes writing a row again harmless.
  */
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -83,14 +84,18 @@ static void dirty_remove(store *s, store_entry *x) {
     *(x->dirty_after ? &x->dirty_after->dirty_before : &s->dirty_last) = x->dirty_before;
 }
 
-static void mark_dirty(store_entry *x) {
+static void mark_changed(store_entry *x) {
     store *s = x->s;
-    int64_t ns = (int64_t)(store_mono_ns(s) - x->started_ns);
-    x->row.finished_ms = x->row.started_ms + ns / 1000000;
     x->version++;
     if (x->dirty) return;
     if (!s->dirty) pthread_cond_signal(&s->wake); /* it slept without a time to write */
     dirty_add(s, x, false);
+}
+
+static void mark_dirty(store_entry *x) {
+    int64_t ns = (int64_t)(store_mono_ns(x->s) - x->started_ns);
+    x->row.finished_ms = x->row.started_ms + ns / 1000000;
+    mark_changed(x);
 }
 
 static void want_prompt(store *s) {
@@ -114,6 +119,7 @@ void store_entry_opened(store_entry *x, int32_t n_prompt) {
     x->row = (entry_row){.seq = ++s->next_seq,
                          .day = store_day_of(now_ms / 1000),
                          .started_ms = now_ms,
+                         .joules = NAN,
                          .n_requests = 1,
                          .n_prompt = n_prompt};
     s->status.n_live++;
@@ -140,7 +146,8 @@ static bool same_row(const store_entry *a, const store_entry *b) {
  * all come from store_finish_name. */
 static bool merge_away(store_entry *x) {
     store *s = x->s;
-    if (s->status.n_pending < STORE_MAX_PENDING || x->written || x->in_batch) return false;
+    if (s->status.n_pending < STORE_MAX_PENDING || x->written || x->in_batch || x->awaits)
+        return false;
     store_entry *to = s->merged;
     while (to && !same_row(to, x)) to = to->next_merged;
     if (!to) {
@@ -158,6 +165,8 @@ static bool merge_away(store_entry *x) {
     a->queue_s += b->queue_s;
     a->prefill_s += b->prefill_s;
     a->decode_s += b->decode_s;
+    a->joules += b->joules; /* NAN when one of them was not measured */
+    if (a->boundary != b->boundary) a->joules = NAN;
     mark_dirty(to);
     if (x->dirty) dirty_remove(s, x);
     free(x);
@@ -180,6 +189,24 @@ void store_entry_settled(store_entry *x, const hearth_usage *u) {
         mark_dirty(x);
         s->status.n_pending++;
     }
+    want_prompt(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void store_entry_await_joules(store_entry *x) {
+    pthread_mutex_lock(&x->s->lock);
+    x->awaits = true;
+    pthread_mutex_unlock(&x->s->lock);
+}
+
+void store_entry_joules(store_entry *x, double joules, const char *boundary) {
+    store *s = x->s;
+    pthread_mutex_lock(&s->lock);
+    x->awaits = false;
+    x->row.joules = joules;
+    x->row.boundary = isnan(joules) ? NULL : boundary;
+    if (merge_away(x)) s->status.n_pending--;
+    else mark_changed(x);
     want_prompt(s);
     pthread_mutex_unlock(&s->lock);
 }
@@ -304,7 +331,7 @@ static void release_batch(store *s, batch *b) {
         store_entry *x = b->entry[i];
         x->in_batch = false;
         x->written = true;
-        if (!b->row[i].finish || b->version[i] != x->version) continue;
+        if (!b->row[i].finish || b->version[i] != x->version || x->awaits) continue;
         forget_merged(s, x);
         s->status.n_pending--;
         free(x);
@@ -316,20 +343,22 @@ static void release_batch(store *s, batch *b) {
 #define UPSERT                                                                                     \
     "INSERT INTO request(run, seq, key, model, dialect, endpoint, user, metadata, day, "           \
     "started_ms, finished_ms, requests, prompt, tokens_in, cached, tokens_out, queue_s, "          \
-    "prefill_s, decode_s, finish) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "                \
+    "prefill_s, decode_s, joules, boundary, finish) "                                              \
+    "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "                                         \
     "ON CONFLICT(run, seq) DO UPDATE SET user = excluded.user, metadata = excluded.metadata, "     \
     "finished_ms = excluded.finished_ms, requests = excluded.requests, "                           \
     "prompt = excluded.prompt, tokens_in = excluded.tokens_in, cached = excluded.cached, "         \
     "tokens_out = excluded.tokens_out, queue_s = excluded.queue_s, "                               \
-    "prefill_s = excluded.prefill_s, decode_s = excluded.decode_s, finish = excluded.finish"
+    "prefill_s = excluded.prefill_s, decode_s = excluded.decode_s, "                               \
+    "joules = excluded.joules, boundary = excluded.boundary, finish = excluded.finish"
 
 static bool write_row(store *s, const store_entry *x, const entry_row *r, err *e) {
     sqlite3_stmt *q = s->upsert;
-    bool ok = sql_bind(q, "iiisssssiiiiiiiiddds", s->run, r->seq, x->key_id, x->model, x->dialect,
+    bool ok = sql_bind(q, "iiisssssiiiiiiiiddddss", s->run, r->seq, x->key_id, x->model, x->dialect,
                        x->endpoint, r->merged ? NULL : x->user, r->merged ? NULL : x->metadata,
                        r->day, r->started_ms, r->finished_ms, r->n_requests, r->n_prompt,
                        r->tokens_in, r->cached, r->tokens_out, r->queue_s, r->prefill_s,
-                       r->decode_s, r->finish) &&
+                       r->decode_s, r->joules, r->boundary, r->finish) &&
               sqlite3_step(q) == SQLITE_DONE;
     if (!ok) sql_fail(s->db, e);
     sqlite3_reset(q);

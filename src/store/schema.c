@@ -68,6 +68,10 @@ const char *const schema_steps[STORE_VERSION] = {
     "CREATE INDEX request_day ON request(day, key);"
     "CREATE INDEX request_key ON request(key, started_ms);"
     "CREATE INDEX request_open ON request(run) WHERE finish IS NULL;",
+
+    /* What a request's joules are of: "wall", "parts" ...; joules of different boundaries are never
+     * added up. */
+    "ALTER TABLE request ADD COLUMN boundary TEXT;",
 };
 
 /* A copy beside the file, made before anything is changed; one that is there already is kept. */

@@ -182,6 +182,11 @@ void store_entry_drop(store_entry *x); /* memory; one that was never opened */
 void store_entry_opened(store_entry *x, int32_t n_prompt);
 void store_entry_progress(store_entry *x, int32_t n_prefilled, int32_t n_generated);
 void store_entry_settled(store_entry *x, const hearth_usage *u);
+/* Memory. Before settled: joules will be told later, and the entry is the store's own only after
+ * that. The row is settled as ever, with joules null until then. */
+void store_entry_await_joules(store_entry *x);
+/* Memory. joules NAN: not measured. boundary: a static word, what the joules are of. */
+void store_entry_joules(store_entry *x, double joules, const char *boundary);
 /* The row's "finish": end, stop, length, cancelled, error, and crashed. */
 const char *store_finish_name(hearth_finish f);
 
@@ -204,6 +209,7 @@ typedef struct store_usage_row {
     double queue_s, prefill_s, decode_s; /* seconds */
     int64_t n_measured;                  /* requests whose energy was measured */
     double joules;                       /* of those; meaningless when there are none */
+    char boundary[16]; /* of joules; "": none measured; "mixed": not to be added up */
 } store_usage_row;
 
 /* Disk. *rows by free; largest first, days in order. */

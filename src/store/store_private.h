@@ -13,7 +13,7 @@
 #include "store/sql.h"
 #include "store/store.h"
 
-#define STORE_VERSION 1              /* of the schema: PRAGMA user_version */
+#define STORE_VERSION 2              /* of the schema: PRAGMA user_version */
 #define STORE_APPLICATION 0x48525448 /* "HRTH": PRAGMA application_id */
 #define STORE_HASH_BYTES 32
 #define STORE_BATCH 256    /* entries a transaction */
@@ -42,8 +42,10 @@ typedef struct entry_row {
     int64_t seq, day, started_ms, finished_ms, n_requests;
     int64_t n_prompt, tokens_in, cached, tokens_out; /* tokens */
     double queue_s, prefill_s, decode_s;
-    const char *finish; /* NULL: running */
-    bool merged;        /* several requests in one row: it has no user or metadata of its own */
+    double joules;        /* NAN: not measured */
+    const char *boundary; /* of joules; static; NULL: not measured */
+    const char *finish;   /* NULL: running */
+    bool merged;          /* several requests in one row: it has no user or metadata of its own */
 } entry_row;
 
 struct store_entry {
@@ -53,6 +55,7 @@ struct store_entry {
     uint64_t started_ns; /* monotonic */
     int64_t key_id;
     bool dirty, in_batch, written; /* lock; in the list; being written; was written once */
+    bool awaits;                   /* lock; its joules are still to come */
     store_entry *dirty_before, *dirty_after, *next_merged;    /* lock */
     const char *model, *dialect, *endpoint, *user, *metadata; /* in text[] */
     char text[];

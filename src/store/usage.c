@@ -8,7 +8,7 @@
     "sum(requests), sum(iif(finish IS NULL, requests, 0)), "                                       \
     "sum(iif(finish IN ('error', 'crashed'), requests, 0)), sum(tokens_in), sum(cached), "         \
     "sum(tokens_out), sum(queue_s), sum(prefill_s), sum(decode_s), "                               \
-    "sum(iif(joules IS NULL, 0, requests)), total(joules)"
+    "sum(iif(joules IS NULL, 0, requests)), total(joules), min(boundary), max(boundary)"
 
 #define WHERE                                                                                      \
     " FROM request LEFT JOIN key ON key.id = request.key WHERE (?1 = 0 OR started_ms >= ?1) AND "  \
@@ -39,6 +39,9 @@ static void read_row(store_usage_row *r, sqlite3_stmt *q) {
     r->decode_s = sqlite3_column_double(q, 10);
     r->n_measured = sqlite3_column_int64(q, 11);
     r->joules = sqlite3_column_double(q, 12);
+    const char *least = sql_text(q, 13), *most = sql_text(q, 14);
+    if (least && most)
+        store_strcpy(r->boundary, sizeof r->boundary, strcmp(least, most) == 0 ? least : "mixed");
 }
 
 static bool read_rows(sqlite3_stmt *q, store_usage_row **rows, size_t *n, err *e) {

@@ -115,3 +115,17 @@ def test_errors(server, check):
                    server.chat("x " * 5000), server.get("/v1/models", Host="evil.example")):
         assert answer.status >= 400
         check(answer.json(), "ErrorResponse")
+
+
+def test_with_energy(server, check):
+    """Hearth's own member is beside what the document knows, in answers that were asked for it."""
+    body = {"messages": USER, "max_tokens": 8}
+    answer = server.post("/v1/chat/completions", body, X_Hearth_Energy="yes").json()
+    assert "joules" in answer["usage"]["energy"]
+    check(answer, "CreateChatCompletionResponse")
+    answer = server.post("/v1/completions", {"prompt": "To be", "max_tokens": 8}, X_Hearth_Energy="yes").json()
+    assert "joules" in answer["usage"]["energy"]
+    check(answer, "CreateCompletionResponse")
+    answer = server.post("/v1/responses", {"input": "To be", "max_output_tokens": 8}, X_Hearth_Energy="yes").json()
+    assert "joules" in answer["usage"]["energy"]
+    check(answer, "Response")

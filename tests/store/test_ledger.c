@@ -1,5 +1,6 @@
 /* The ledger and the budgets: what is counted, when it is on disk, what a full disk, a jumping
  * clock and many threads do to it. */
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -58,6 +59,59 @@ static void test_written_by_itself(void **state) {
     assert_int_equal(sum.n_running, 0);
     assert_int_equal(sum.tokens_out, 9);
     test_store_close(reader);
+    test_store_close(s);
+}
+
+static test_sums sums_until(store *reader, int n_running) {
+    for (int i = 0; i < 2000 && test_store_sums(reader).n_running > n_running; i++) pause_ms(5);
+    return test_store_sums(reader);
+}
+
+static store_usage_row usage_row(store *s) {
+    store_usage_row *rows, row;
+    size_t n;
+    err e = {0};
+    if (!store_usage(s, &(store_usage_filter){.by = STORE_BY_MODEL, .key_id = -1}, &rows, &n, &e))
+        fail_msg("%s", e.msg);
+    assert_int_equal(n, 1);
+    row = rows[0];
+    free(rows);
+    return row;
+}
+
+/* Settled at once, with joules when they are known; what is of two boundaries is never added up. */
+static void test_joules(void **state) {
+    (void)state;
+    store *s = test_store_open("joules.db", STORE_SERVE, NULL);
+    hearth_usage u = test_usage(10, 5, HEARTH_FINISH_END);
+    store_entry *x = open_entry(s, 0, 10), *y = open_entry(s, 0, 10), *z = open_entry(s, 0, 10);
+    store_entry_await_joules(x);
+    store_entry_await_joules(y);
+    store_entry_settled(x, &u);
+    store_entry_settled(y, &u);
+    assert_int_equal(sums_until(s, 1).n_running, 1);
+    flush(s);
+    assert_int_equal(usage_row(s).n_measured, 0);
+    store_entry_joules(x, 12.5, "parts");
+    store_entry_joules(y, NAN, "parts");
+    store_entry_settled(z, &u);
+    flush(s);
+    store_usage_row row = usage_row(s);
+    assert_int_equal(row.n_requests, 3);
+    assert_int_equal(row.n_measured, 1);
+    assert_true(row.joules == 12.5);
+    assert_string_equal(row.boundary, "parts");
+    x = open_entry(s, 0, 10);
+    store_entry_await_joules(x);
+    store_entry_settled(x, &u);
+    store_entry_joules(x, 1, "wall");
+    flush(s);
+    assert_string_equal(usage_row(s).boundary, "mixed");
+    assert_int_equal(usage_row(s).n_requests, 4);
+    store_status st;
+    store_status_get(s, &st);
+    assert_int_equal(st.n_pending, 0);
+    assert_int_equal(st.n_live, 0);
     test_store_close(s);
 }
 
@@ -472,6 +526,7 @@ static int in_utc(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_by_itself),
+        cmocka_unit_test(test_joules),
         cmocka_unit_test(test_what_counts),
         cmocka_unit_test(test_long_and_broken_fields),
         cmocka_unit_test(test_budgets),
