@@ -89,8 +89,9 @@ struct api {
     struct facts_cache *facts;
     bool require_key, context_shift;
     bool always_energy;
-    meter *meter;         /* NULL: none */
-    attribute *attribute; /* NULL: energy is not measured */
+    meter *meter;           /* NULL: none */
+    attribute *attribute;   /* NULL: energy is not measured */
+    const char *const *pin; /* files; NULL: none */
     int max_calls;
     char **hosts;         /* names that Host may be, lower case; owned, NULL-terminated */
     _Atomic bool ready;   /* the models given at start are loaded */

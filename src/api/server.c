@@ -5,8 +5,10 @@
 #include "api/api_private.h"
 #include "api/facts.h"
 #include "api/kept.h"
+#include "api/pin.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/team.h"
 
 /* ---- requests ---- */
@@ -104,6 +106,7 @@ api *api_new(const api_options *o, err *e) {
     a->store = o->store;
     a->require_key = o->require_key;
     a->context_shift = o->context_shift;
+    a->pin = o->pin;
     a->max_calls = o->max_calls > 0 ? o->max_calls : LIMIT_CALLS;
     a->began_ns = clock_now_ns();
     a->began_s = clock_unix_s();
@@ -122,8 +125,23 @@ api *api_new(const api_options *o, err *e) {
     return NULL;
 }
 
+/* In the first model, which stays. */
+static bool prefixes_publish(api *a, err *e) {
+    resident *r = NULL;
+    const char *name = residents_find(a->models, NULL);
+    if (residents_want(a->models, name, NULL, NULL, &r, e) != RESIDENT_READY) return false;
+    bool ok = true;
+    for (const char *const *file = a->pin; ok && *file; file++) {
+        size_t n = 0;
+        ok = pin_file(resident_model(r), resident_engine(r), *file, &n, e);
+        if (ok) log_msg(LOG_INFO, "%s: %zu tokens are published to all", *file, n);
+    }
+    residents_release(a->models, r, RESIDENT_KEEP);
+    return ok;
+}
+
 bool api_load(api *a, err *e) {
-    if (!residents_load(a->models, e)) return false;
+    if (!residents_load(a->models, e) || (a->pin && !prefixes_publish(a, e))) return false;
     atomic_store(&a->ready, true);
     return true;
 }

@@ -48,6 +48,7 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
     static char folder[PATH_MAX];
     const char *home = file_home();
     *o = (api_options){.allow_host = cli_get(a, "allow-host")->list,
+                       .pin = cli_get(a, "pin")->list,
                        .require_key = cli_flag(a, "require-key"),
                        .energy = cli_flag(a, "energy"),
                        .context_shift = cli_flag(a, "context-shift")};
@@ -251,6 +252,10 @@ static const cli_option options[] = {
      "keep what prompts have in common in files there too, so that it survives a restart", 0, 0},
     {"cache-disk-size", 0, CLI_TEXT, "SIZE", "at most so much of it, such as 20G (default 8G)", 0,
      0},
+    {"pin", 0, CLI_LIST, "FILE",
+     "publish what FILE's conversations begin with (a system prompt, or messages and tools as "
+     "JSON) to all: computed once, found by every key",
+     0, 0},
     {"step-ms", 0, CLI_INT, "MS",
      "longest time between two tokens of an answer while others' prompts are read; default 100", 1,
      600000},
