@@ -35,13 +35,13 @@ model *models_open_inner(const models_ref *r, team *t, bool as_f32, err *e) {
     bar_begin(&b, "loading", r->name);
     model_options o = {.team = t, .as_f32 = as_f32, .progress = bar_draw, .progress_ud = &b};
     model *m = r->data ? model_open_memory(r->data, r->n, r->name, &o, e)
-                       : model_open(r->name, &o, e);
+                       : model_open(r->path, &o, e);
     bar_end(&b);
     return m;
 }
 
 gguf *models_open_file(const models_ref *r, err *e) {
-    return r->data ? gguf_open_memory(r->data, r->n, r->name, e) : gguf_open(r->name, e);
+    return r->data ? gguf_open_memory(r->data, r->n, r->name, e) : gguf_open(r->path, e);
 }
 
 void err_from_hearth(err *e, const hearth_err *from) {

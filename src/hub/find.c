@@ -1,9 +1,12 @@
-/* Names of models. */
+/* Which model a name means. */
 #include "hub/find.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
+
+#include "hub/places.h"
 
 #ifdef HEARTH_HAVE_BARD
 extern const unsigned char hearth_bard_begin[], hearth_bard_end[];
@@ -17,30 +20,83 @@ bool hub_have_bundled(void) {
 #endif
 }
 
-bool hub_find(hub_model *r, const char *name, err *e) {
-    *r = (hub_model){.name = name};
-    if (strcmp(name, "bard") == 0) {
+static bool bundled(hub_model *r, err *e) {
+    snprintf(r->path, sizeof r->path, "bard");
 #ifdef HEARTH_HAVE_BARD
-        r->data = hearth_bard_begin;
-        r->n = (size_t)(hearth_bard_end - hearth_bard_begin);
-        return true;
+    (void)e;
+    r->data = hearth_bard_begin;
+    r->n = (size_t)(hearth_bard_end - hearth_bard_begin);
+    return true;
 #else
-        return err_set(e, ERR_NOT_FOUND,
-                       "this build of hearth has no model of its own: give a path to a .gguf file");
-#endif
-    }
-    if (strchr(name, '/') || str_ends(str_of(name), STR(".gguf")) || access(name, F_OK) == 0 ||
-        errno == EACCES)
-        return true;
-    char shown[120];
     return err_set(e, ERR_NOT_FOUND,
-                   "there is no model \"%s\": a model is a path to a .gguf file, or bard",
-                   str_printable(str_of(name), shown, sizeof shown));
+                   "this build of hearth has no model of its own: give a path to a .gguf file");
+#endif
+}
+
+/* Of a name that a store has. False without an error: none has it. */
+static bool stored(hub_model *r, const hub_name *n, err *e) {
+    hub_entry x;
+    err why = {0};
+    hub_places *p = hub_places_open(&why);
+    bool ok = p && hub_places_find(p, n, &x, &why);
+    if (ok) {
+        r->stored = true;
+        if (!x.file)
+            ok = err_set(&why, ERR_FAILED,
+                         "\"%s\" has no weights in GGUF: it runs on another machine, or is made "
+                         "for another program",
+                         r->name);
+        else if (strlen(x.file) >= sizeof r->path)
+            ok = err_set(&why, ERR_FAILED, "the path of \"%s\" is too long", r->name);
+        else snprintf(r->path, sizeof r->path, "%s", x.file);
+        hub_entry_deinit(&x);
+    }
+    hub_places_close(p);
+    if (!ok && why.code != ERR_NOT_FOUND && e) *e = why;
+    return ok;
+}
+
+static bool as_path(hub_model *r, const char *name, err *e) {
+    if (strlen(name) >= sizeof r->path)
+        return err_set(e, ERR_USAGE, "a path of %zu bytes is too long", strlen(name));
+    snprintf(r->path, sizeof r->path, "%s", name);
+    return true;
+}
+
+bool hub_find(hub_model *r, const char *name, err *e) {
+    hub_name n;
+    err why = {0};
+    char shown[120];
+    *r = (hub_model){.name = name};
+    bool named = hub_name_parse(&n, str_of(name), &why);
+    if (named && n.kind == HUB_BUNDLED) return bundled(r, e);
+    if (named && n.kind == HUB_PATH) return as_path(r, name, e);
+    str_printable(str_of(name), shown, sizeof shown);
+    if (named && n.kind == HUB_URL)
+        return err_set(e, ERR_NOT_FOUND, "%s is on another machine: hearth pull fetches it", shown);
+    why = (err){0};
+    if (named && stored(r, &n, &why)) return true;
+    if (why.code) {
+        if (e) *e = why;
+        return false;
+    }
+    if (access(name, F_OK) == 0 || errno == EACCES) {
+        r->in_cwd = true;
+        return as_path(r, name, e);
+    }
+    if (named)
+        return err_set(e, ERR_NOT_FOUND,
+                       "there is no model \"%s\": hearth list shows those that are here, hearth "
+                       "pull gets one; or give a path to a .gguf file",
+                       shown);
+    return err_set(e, ERR_NOT_FOUND,
+                   "there is no model \"%s\": a model is a name, a path to a .gguf file, or bard",
+                   shown);
 }
 
 hearth_model *hub_open(const hub_model *r, const hearth_model_options *o, hearth_err *e) {
     return r->data ? hearth_model_open_memory(r->data, r->n, r->name, o, e)
-                   : hearth_model_open(r->name, o, e);
+                   : hearth_model_open(r->path, o, e);
 }
 
 /* "-00001-of-00003" at the end of a split file's name. */

@@ -1,8 +1,8 @@
-/* What model is meant by a name: a path to a file, or "bard", the model inside the program. Any
- * thread; no state.
+/* What model is meant by a name: one of the store's (or found beside it), a path to a file, or
+ * "bard", the model inside the program. Any thread; no state.
  *
  *     hub_model r;
- *     if (!hub_find(&r, "bard", &e)) ...
+ *     if (!hub_find(&r, "qwen3:8b", &e)) ...
  *     hearth_model *m = hub_open(&r, &o, &he);
  */
 #ifndef HEARTH_HUB_FIND_H
@@ -14,8 +14,11 @@
 
 typedef struct hub_model {
     const char *name; /* as given; borrowed */
-    const void *data; /* the bundled model's bytes; NULL: name is a path */
+    const void *data; /* the bundled model's bytes; NULL: there is a path */
     size_t n;
+    bool stored;     /* it is a model with a name, and may have a recipe (recipe.h) */
+    bool in_cwd;     /* a name that was taken as that of a file */
+    char path[4096]; /* what to open; "bard" for the bundled one */
 } hub_model;
 
 /* ERR_NOT_FOUND says what is known. */
