@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/direct.h"
 #include "cli/sight.h"
+#include "hub/recipe.h"
 
 static void line(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -334,13 +335,60 @@ static void print_metadata(const gguf *g) {
     }
 }
 
+/* What a stored model has beside its file. True: that was asked for, and *ok says how it went. */
+static bool print_recipe(const cli_args *a, const models_ref *r, const hub_recipe *c, bool *ok,
+                         err *e) {
+    buf b;
+    buf_init(&b, (size_t)1 << 30);
+    bool asked = true;
+    *ok = true;
+    if (cli_flag(a, "modelfile")) *ok = hub_recipe_write(&b, c, r->path, e);
+    else if (cli_flag(a, "parameters")) hub_recipe_write_params(&b, c);
+    else if (cli_flag(a, "system")) buf_puts(&b, c->system ? c->system : "");
+    else if (cli_flag(a, "template") && c->template) buf_puts(&b, c->template);
+    else if (cli_flag(a, "license"))
+        for (size_t i = 0; i < c->n_license; i++) buf_printf(&b, "%s\n", c->license[i]);
+    else asked = false;
+    if (asked && b.len && b.data[b.len - 1] != '\n') buf_putc(&b, '\n');
+    if (asked && *ok) out_buf(&b);
+    buf_deinit(&b);
+    return asked;
+}
+
+static void print_settings(const hub_recipe *c) {
+    buf b;
+    buf_init(&b, 1 << 20);
+    hub_recipe_write_params(&b, c);
+    for (char *p = b.data, *next; p && *p; p = next) {
+        next = strchr(p, '\n');
+        if (next) *next++ = 0;
+        line(p == b.data ? "parameters" : "", "%s", p);
+        if (!next) break;
+    }
+    buf_deinit(&b);
+    char shown[200];
+    if (c->system) line("system", "%s", str_printable(str_of(c->system), shown, sizeof shown));
+    if (c->template) line("template", "of its own: hearth show --template prints it");
+    if (json_array_size(c->messages)) line("messages", "%zu", json_array_size(c->messages));
+    if (c->n_adapter) line("adapters", "%zu", c->n_adapter);
+}
+
 static int run(const cli_args *a) {
     err e = {0};
     models_ref r;
     sight s = {0};
-    if (!models_find(&r, a->arg[0], &e) ||
-        !sight_open(&s, &r, (int32_t)cli_int(a, "ctx", 0), cli_text(a, "kv", "f16"), &e))
+    hub_recipe recipe = {0};
+    bool done;
+    if (!models_find(&r, a->arg[0], &e) || (r.stored && !hub_recipe_of(&recipe, a->arg[0], &e)))
         return cli_fail(&e);
+    if (print_recipe(a, &r, &recipe, &done, &e)) {
+        hub_recipe_deinit(&recipe);
+        return done ? ERR_NONE : cli_fail(&e);
+    }
+    if (!sight_open(&s, &r, (int32_t)cli_int(a, "ctx", 0), cli_text(a, "kv", "f16"), &e)) {
+        hub_recipe_deinit(&recipe);
+        return cli_fail(&e);
+    }
     bool ok = true;
     if (cli_flag(a, "json")) {
         ok = print_json(&s, cli_flag(a, "tensors"), cli_flag(a, "metadata")) ||
@@ -357,8 +405,10 @@ static int run(const cli_args *a) {
         print_types(&s);
         print_tokens(&s);
         print_memory(&s);
+        print_settings(&recipe);
     }
     sight_close(&s);
+    hub_recipe_deinit(&recipe);
     return ok ? ERR_NONE : cli_fail(&e);
 }
 
@@ -367,6 +417,10 @@ static const cli_option options[] = {
      1, LIMIT_CONTEXT},
     {"kv", 0, CLI_CHOICE, "f16|q8|f32", "type of the KV cache (default f16)", 0, 0},
     {"template", 0, CLI_FLAG, NULL, "print the chat template and nothing else", 0, 0},
+    {"modelfile", 0, CLI_FLAG, NULL, "print the Modelfile that makes the same model", 0, 0},
+    {"parameters", 0, CLI_FLAG, NULL, "print the parameters that it was made with", 0, 0},
+    {"system", 0, CLI_FLAG, NULL, "print its system text", 0, 0},
+    {"license", 0, CLI_FLAG, NULL, "print its licences", 0, 0},
     {"tensors", 0, CLI_FLAG, NULL, "list every tensor: name, type, shape", 0, 0},
     {"metadata", 0, CLI_FLAG, NULL, "list every key of the file", 0, 0},
     {"json", 0, CLI_FLAG, NULL,

@@ -9,7 +9,8 @@ import pytest
 from hearth_cli import ROOT, ok, one_line, run
 
 COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "meter", "prices", "prices list",
-            "prices import", "prices diff", "study", "study bet", "study verify", "config", "show",
+            "prices import", "prices diff", "study", "study bet", "study verify", "config", "list", "show", "cp", "rm",
+            "create", "import", "export", "du", "gc", "verify",
             "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "imatrix", "bench", "loadtest", "help",
             "completion"]
 
