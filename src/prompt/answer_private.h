@@ -9,7 +9,7 @@
  *     %c   a call as a JSON object                           %l   a list of such objects
  *     %x   parameters in XML, as `params` has it             %m   the same, nested (MiniMax M3)
  *     %p   calls in the manner of Python                     %g   Gemma's {key:value}
- *     %h   a header of harmony, up to <|message|>            %t   what may follow Llama's python tag
+ *     %h a header of harmony, up to <|message|> %t what may follow Llama's python tag
  *     %?(...%)  may be missing       %*(...%)  any number of times, each a call
  *     %;   from here on left to the end of the answer: the grammar ends before it
  *
@@ -63,8 +63,11 @@ struct answer_format {
     const char *arguments;          /* %c and %l: what the key is called; NULL: "arguments" */
     const char *quote;              /* %g: the quote mark */
     const char *drop[ANSWER_DROPS]; /* markers that say nothing */
-    const char *opening;            /* when the prompt ends with it, the answer begins inside ... */
-    int opening_call;               /* ... this pattern, after its first text */
+    /* For the grammar: what an id looks like, what stands around a text, and what comes after a
+     * thought when the message ends with it. */
+    const char *id_rule, *text_begin, *text_end, *after_thought;
+    const char *opening; /* when the prompt ends with it, the answer begins inside ... */
+    int opening_call;    /* ... this pattern, after its first text */
     unsigned flags;
 };
 
@@ -133,6 +136,32 @@ const json_t *answer_schema_property(const json_t *schema, const json_t *root, s
 const json_t *answer_schema_items(const json_t *schema, const json_t *root);
 /* A text as a value of one of the kinds; a string when it is nothing else. */
 void answer_schema_value(unsigned kinds, str text, buf *out);
+
+/* ---- grammar (answer_rules.c, answer_rules_args.c) ---- */
+
+typedef struct answer_rules_writer {
+    const answer_format *f;
+    const json_t *tools;
+    const answer_demand *d;
+    buf *out; /* the rules */
+    err *e;
+    int n_rules; /* of helpers, for their names */
+    /* the tool at hand */
+    str name;
+    const json_t *root; /* its schema */
+    bool strict;
+    bool many;  /* more than one call */
+    bool lines; /* parameters stand on lines of their own */
+    bool failed;
+} answer_rules_writer;
+
+void answer_put_literal(buf *out, str s); /* as GBNF has it, with quotes and a space */
+/* A rule's right side is appended to `out`; rules of its own go to w->out. */
+void answer_rules_json(answer_rules_writer *w, const json_t *schema, buf *out);
+void answer_rules_xml(answer_rules_writer *w, buf *out);
+void answer_rules_kwargs(answer_rules_writer *w, buf *out);
+void answer_rules_gemma(answer_rules_writer *w, buf *out);
+void answer_rules_nested(answer_rules_writer *w, buf *out);
 
 /* ---- an answer in the making ---- */
 
