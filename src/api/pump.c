@@ -56,10 +56,11 @@ static bool prompts_fit(api_call *c, const api_prompt *prompts, int n_prompts, i
         if (prompts[i].n == 0)
             return api_fail(e, 400, "invalid_value", "prompt", "the prompt is empty");
         if (prompts[i].n >= (size_t)n_ctx)
+            /* Programs know this error by its words, Anthropic's or OpenAI's: both are here. */
             return api_fail(e, 400, "context_length_exceeded", NULL,
-                            "the prompt has %zu tokens, and the context of this model is %d tokens "
-                            "here: at most %d leave room for an answer",
-                            prompts[i].n, n_ctx, n_ctx - 1);
+                            "prompt is too long: %zu tokens > %d maximum (this model's maximum "
+                            "context length is %d tokens here, with room for an answer)",
+                            prompts[i].n, n_ctx - 1, n_ctx);
         sum += (int64_t)prompts[i].n * n_each;
     }
     return call_budget_ok(c, sum, e);

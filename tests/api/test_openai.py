@@ -197,6 +197,8 @@ def test_no_json(server, body):
 def test_context_length(server):
     answer = server.chat("word " * 5000)
     assert answer.status == 400 and answer.error()["code"] == "context_length_exceeded"
+    for words in ("prompt is too long: ", "this model's maximum context length is "):  # by which programs know it
+        assert words in answer.error()["message"]
     assert "1024" in answer.error()["message"]
 
 

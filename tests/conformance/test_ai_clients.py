@@ -11,3 +11,10 @@ def test_ai(server, model, tmp_path):  # noqa: F811
     before = ledger(server, "cancelled")
     run_node(server, "ai.mjs", model, tmp_path)
     assert ledger(server, "cancelled") >= before + 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_langchain(server, model, tmp_path):  # noqa: F811
+    before = ledger(server, "cancelled")
+    run_node(server, "langchain.mjs", model, tmp_path)
+    assert ledger(server, "cancelled") >= before + 3
