@@ -247,6 +247,9 @@ typedef struct hearth_engine_options {
     int32_t max_requests; /* running at the same time; more wait; 0 = 16 */
     bool no_prefix_reuse; /* every prompt is computed afresh */
     hearth_hooks hooks;
+    /* A smaller model with the same vocabulary that guesses tokens ahead; NULL: none. It stays the
+     * caller's and must outlive the engine. Changes when tokens come, never which. */
+    hearth_model *draft;
     bool no_speculation; /* one token a step: the same tokens, where text repeats itself later */
     /* Milliseconds between two tokens that are aimed at while prompts are read beside them; steps
      * that only read prompts may take five times as long. 0 = 100. Says when tokens come, never

@@ -207,15 +207,41 @@ static bool room_make(residents *rs, const resident *r) {
 
 /* ---- the thread ---- */
 
-static bool open_both(const residents *rs, const resident *r, hearth_model **m, hearth_engine **g,
+/* Opens the draft model once. Only the loading thread comes here. */
+static bool open_draft(residents *rs, err *e) {
+    hub_model ref;
+    hearth_err he = {0};
+    if (!rs->o.draft || rs->o.engine.draft) return true;
+    if (!hub_find(&ref, rs->o.draft, e)) return false;
+    hearth_model_options o = {
+        .n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx, .no_pack = rs->o.no_pack};
+    rs->o.engine.draft = hub_open(&ref, &o, &he);
+    if (rs->o.engine.draft) return true;
+    e->code = (err_code)he.code;
+    snprintf(e->msg, sizeof e->msg, "%s", he.msg);
+    return false;
+}
+
+/* For a model that a request brought in, a draft model of another vocabulary is left out. */
+static hearth_engine *engine_make(const residents *rs, const resident *r, hearth_model *m,
+                                  hearth_err *e) {
+    hearth_engine_options o = rs->o.engine;
+    hearth_engine *g = hearth_engine_new(m, &o, e);
+    if (g || !o.draft || r->given || e->code != (int)ERR_USAGE) return g;
+    log_msg(LOG_INFO, "%s", e->msg);
+    o.draft = NULL;
+    return hearth_engine_new(m, &o, e);
+}
+
+static bool open_both(residents *rs, const resident *r, hearth_model **m, hearth_engine **g,
                       err *e) {
     hub_model ref;
-    if (!hub_find(&ref, r->path, e)) return false;
+    if (!hub_find(&ref, r->path, e) || !open_draft(rs, e)) return false;
     hearth_err he = {0};
     hearth_model_options o = {
         .n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx, .no_pack = rs->o.no_pack};
     *m = hub_open(&ref, &o, &he);
-    *g = *m ? hearth_engine_new(*m, &rs->o.engine, &he) : NULL;
+    *g = *m ? engine_make(rs, r, *m, &he) : NULL;
     if (*g) return true;
     hearth_model_close(*m);
     e->code = (err_code)he.code;
@@ -506,6 +532,7 @@ void residents_free(residents *rs) {
         free(r->path);
         free(r);
     }
+    hearth_model_close(rs->o.engine.draft);
     free(rs->entry);
     free(rs->folder);
     pthread_cond_destroy(&rs->done);

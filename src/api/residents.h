@@ -27,9 +27,11 @@ typedef struct residents_options {
     const char *const *models; /* names or paths, NULL-terminated, or NULL */
     const char *folder;        /* every .gguf file in it is a model by its stem; NULL: none */
     hearth_engine_options engine;
-    int keep_alive_s; /* of models that a request brought in; -1: for ever */
-    bool no_pack;     /* weights stay in their files */
-    int max_models;   /* in memory at the same time; 0: as many as memory allows */
+    const char *draft; /* name or path of a model that guesses ahead for those with the same
+                        * vocabulary, or NULL; engine.draft is set from it */
+    int keep_alive_s;  /* of models that a request brought in; -1: for ever */
+    bool no_pack;      /* weights stay in their files */
+    int max_models;    /* in memory at the same time; 0: as many as memory allows */
 } residents_options;
 
 residents *residents_new(const residents_options *o, err *e);

@@ -28,6 +28,7 @@ typedef struct bench_shape {
     kern_kv_type kv;
     bool no_pack;        /* weights stay in the file */
     bool constrained;    /* decode under a grammar too, to see what that costs */
+    const char *draft;   /* a model that guesses ahead while rewriting, or NULL */
     const char *rewrite; /* a text file, or NULL: then `tokens` is the most to write */
 } bench_shape;
 
@@ -54,7 +55,7 @@ typedef struct bench_watch {
 
 typedef struct bench {
     bench_shape shape;
-    hearth_model *m;
+    hearth_model *m, *draft; /* draft may be NULL */
     hearth_model_info info;
     hearth_engine *engine;
     hearth_engine *plain;    /* without speculation; NULL unless something is rewritten */

@@ -268,10 +268,12 @@ static bool engines_make(bench *b, err *e) {
                                /* A context is filled once; prompts of prefill are new each time. */
                                .no_prefix_reuse = s->context == 1,
                                .hooks = {&b->watch, NULL, on_progress, on_settled},
+                               .draft = b->draft,
                                .no_speculation = !s->rewrite};
     hearth_err he = {0};
     b->engine = hearth_engine_new(b->m, &o, &he);
     o.no_speculation = true;
+    o.draft = NULL;
     if (b->engine && s->rewrite) b->plain = hearth_engine_new(b->m, &o, &he);
     if (b->engine && (!s->rewrite || b->plain)) return true;
     err_from_hearth(e, &he);
@@ -286,6 +288,17 @@ static bool grammar_make(bench *b, err *e) {
     b->grammar = hearth_grammar_new(HEARTH_GRAMMAR_JSON_SCHEMA, list, sizeof list - 1, &he);
     if (!b->grammar) err_from_hearth(e, &he);
     return b->grammar != NULL;
+}
+
+static bool open_draft(bench *b, err *e) {
+    models_ref r;
+    hearth_err he = {0};
+    const bench_shape *s = &b->shape;
+    if (!s->draft) return true;
+    if (!models_find(&r, s->draft, e)) return false;
+    b->draft = models_open(&r, s->threads, 0, s->no_pack, &he);
+    if (!b->draft) err_from_hearth(e, &he);
+    return b->draft != NULL;
 }
 
 bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, err *e) {
@@ -306,7 +319,8 @@ bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, 
         b->prompt = malloc((size_t)(s->prompt + 1) * sizeof *b->prompt);
         ok = (b->watch.got && b->prompt) || err_set(e, ERR_NO_FIT, "out of memory");
     }
-    return ok && (!s->constrained || grammar_make(b, e)) && ids_make(b, e) && engines_make(b, e);
+    return ok && (!s->constrained || grammar_make(b, e)) && ids_make(b, e) && open_draft(b, e) &&
+           engines_make(b, e);
 }
 
 void bench_close(bench *b) {
@@ -314,6 +328,7 @@ void bench_close(bench *b) {
     hearth_engine_free(b->plain);
     hearth_grammar_free(b->grammar);
     hearth_model_close(b->m);
+    hearth_model_close(b->draft);
     if (b->shape.rewrite) hearth_free(b->ids);
     else free(b->ids);
     free(b->watch.got);

@@ -30,6 +30,7 @@ void chat_deinit(chat *c) {
     chat_clear(c);
     chat_clear_stops(c);
     close_model(c);
+    hearth_model_close(c->draft_m);
     free(c->message);
     free(c->system);
     *c = (chat){0};
@@ -43,6 +44,7 @@ static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
                                .n_ctx = c->ctx,
                                .kv = c->kv,
                                .max_requests = 1, /* a person has one answer at a time */
+                               .draft = c->draft_m,
                                .no_speculation = c->no_speculation};
     hearth_engine *g = hearth_engine_new(m, &o, &he);
     if (!g) {
@@ -58,10 +60,21 @@ static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
     return g;
 }
 
+/* The draft model stays while the larger one changes. */
+static bool open_draft(chat *c, err *e) {
+    models_ref r;
+    hearth_err he = {0};
+    if (!c->draft || c->draft_m) return true;
+    if (!models_find(&r, c->draft, e)) return false;
+    c->draft_m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
+    if (!c->draft_m) err_from_hearth(e, &he);
+    return c->draft_m != NULL;
+}
+
 static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     models_ref r;
     hearth_err he = {0};
-    if (!models_find(&r, model_name, e)) return false;
+    if (!models_find(&r, model_name, e) || !open_draft(c, e)) return false;
     hearth_model *m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
     if (!m) return err_from_hearth(e, &he), false;
     hearth_engine *g = make_engine(c, m, e);

@@ -31,6 +31,8 @@ typedef struct chat {
     int threads;
     hearth_kv kv;
     bool no_speculation;
+    const char *draft; /* name of a model that guesses ahead, or NULL; borrowed */
+    hearth_model *draft_m;
     bool local;    /* no server is asked */
     bool no_pack;  /* weights stay in the file */
     bool raw;      /* no template: the messages' text as it is */

@@ -218,6 +218,7 @@ static int run(const cli_args *a) {
     bool want_limits = cli_flag(a, "limits"), profiled = a->n_args && cli_flag(a, "profile");
     bench_shape s = {.prompt = (int)cli_int(a, "prompt", 512),
                      .rewrite = cli_text(a, "rewrite", NULL),
+                     .draft = cli_text(a, "draft", NULL),
                      .context = (int)cli_int(a, "context", 1),
                      .sequences = (int)cli_int(a, "sequences", 1),
                      .threads = (int)cli_int(a, "threads", 0),
@@ -231,6 +232,8 @@ static int run(const cli_args *a) {
         ok = err_set(&e, ERR_USAGE, "give a model, or --limits to measure the machine alone");
     else if (s.rewrite && (s.sequences > 1 || s.context > 1 || s.tokens < 2 || s.constrained))
         ok = err_set(&e, ERR_USAGE, "--rewrite has one sequence and a context of its own");
+    else if (s.draft && !s.rewrite)
+        ok = err_set(&e, ERR_USAGE, "--draft is for --rewrite: random tokens cannot be guessed");
     if (ok && want_limits) ok = (l = limits_begin(&e)) != NULL;
     if (ok && l && !cli_flag(a, "paced"))
         ok = (o.n_limits = limits_table(l, threads, o.limit, &e)) > 0;
@@ -252,6 +255,7 @@ static const cli_option options[] = {
     {"sequences", 's', CLI_INT, "N", "decode so many sequences together (default 1)", 1, 256},
     {"rewrite", 0, CLI_FILE, "FILE",
      "decode FILE's text with a word changed, guessing ahead and not", 0, 0},
+    {"draft", 0, CLI_FILE, "MODEL", "with --rewrite: a smaller model that guesses ahead too", 0, 0},
     {"constrained", 0, CLI_FLAG, NULL,
      "decode under a JSON schema, and freely beside it, to see what that costs", 0, 0},
     {"grammar", 0, CLI_FILE, "FILE",

@@ -68,6 +68,7 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
         .max_requests = (int32_t)cli_int(a, "parallel", 0),
         .no_speculation = cli_flag(a, "no-speculation"),
     };
+    o->models.draft = cli_text(a, "draft", NULL);
     o->models.no_pack = cli_flag(a, "no-pack");
     o->models.engine.step_ms = (int32_t)cli_int(a, "step-ms", 0);
     const char *ram = cli_text(a, "cache-ram", NULL);
@@ -275,6 +276,8 @@ static const cli_option options[] = {
      86400},
     {"no-pack", 0, CLI_FLAG, NULL, "leave the weights in their files: little memory, much slower",
      0, 0},
+    {"draft", 0, CLI_FILE, "MODEL",
+     "a smaller model that guesses ahead for those with the same vocabulary", 0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL, "compute one token a step, without guessing ahead", 0, 0},
     {"energy", 0, CLI_FLAG, NULL,
      "each answer says what energy it used; else only those asked to by X-Hearth-Energy", 0, 0},

@@ -419,13 +419,14 @@ static bool buffers_make(hearth_engine *g, err *e) {
     g->running = calloc(n, sizeof *g->running);
     g->waiting = calloc(2 * n, sizeof *g->waiting);
     g->items = calloc(n, sizeof *g->items);
+    g->jobs = calloc(n, sizeof *g->jobs);
     g->batch = calloc(n, sizeof *g->batch);
     g->seqs = calloc(n, sizeof *g->seqs);
     g->rows = calloc((size_t)g->batch_tokens, sizeof *g->rows);
     g->logits = malloc((g->encoder ? 1 : n + DRAFT_MOST) * (size_t)g->n_vocab * sizeof *g->logits);
     if (g->hooks.step) g->parts = calloc(n, sizeof *g->parts);
-    if (g->running && g->waiting && g->items && g->batch && g->seqs && g->rows && g->logits &&
-        (g->parts || !g->hooks.step))
+    if (g->running && g->waiting && g->items && g->jobs && g->batch && g->seqs && g->rows &&
+        g->logits && (g->parts || !g->hooks.step))
         return true;
     return err_set(e, ERR_NO_FIT, "out of memory for %zu requests at a time", n);
 }
@@ -433,11 +434,13 @@ static bool buffers_make(hearth_engine *g, err *e) {
 static void engine_delete(hearth_engine *g) {
     fill_close(g);
     kv_free(g->kv);
+    drafter_free(g->drafter);
     model_exec_free(g->exec);
     team_free(g->team);
     free(g->running);
     free(g->waiting);
     free(g->items);
+    free(g->jobs);
     turns_deinit(&g->turns);
     free(g->batch);
     free(g->parts);
@@ -493,7 +496,11 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     if (!encode_buffers(g, e)) return false;
     kern_kv_type kv_type = g->encoder ? KERN_KV_F32 : engine_kv_type(o->kv);
     g->exec = model_exec_new(g->model->inner, g->team, kv_type, g->batch_tokens, e);
-    return g->exec && kv_make(g, o, e) && fill_open(g, o, e);
+    if (!g->exec || !kv_make(g, o, e) || !fill_open(g, o, e)) return false;
+    if (!o->draft || !g->speculate || g->encoder) return true;
+    g->drafter = drafter_new(o->draft->inner, g->model->inner, g->team, kv_type, g->n_ctx,
+                             g->batch_tokens, g->max_requests, e);
+    return g->drafter != NULL;
 }
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e) {

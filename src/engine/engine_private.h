@@ -42,6 +42,7 @@
 #include "engine/cost.h"
 #include "engine/disk.h"
 #include "engine/draft.h"
+#include "engine/drafter.h"
 #include "engine/kv.h"
 #include "engine/sample.h"
 #include "engine/text.h"
@@ -152,6 +153,8 @@ struct hearth_request {
     int32_t n_right;   /* guesses of this step that were right */
     int32_t guess[DRAFT_MOST];
     draft draft;
+    drafter_seq drafted;  /* by a draft model */
+    bool by_model;        /* the guesses of this step are a draft model's */
     float *logits;        /* of its last row in this step, then of its drafts; NULL: none wanted */
     float *raw;           /* [n_vocab] when log-probabilities are wanted */
     hearth_finish finish; /* what it will end with; NONE while it goes on */
@@ -181,7 +184,8 @@ struct hearth_engine {
     team *team;
     model_exec *exec;
     kv *kv;
-    disk *disk; /* NULL: none */
+    drafter *drafter; /* NULL: none */
+    disk *disk;       /* NULL: none */
     pthread_t thread;
 
     _Atomic int32_t n_queued; /* submitted, never admitted, not settled */
@@ -209,6 +213,7 @@ struct hearth_engine {
     uint64_t n_admitted;          /* gives ranks */
     hearth_stats stats;
     /* one step */
+    drafter_job *jobs;      /* [max_requests] */
     turns_item *items;      /* [max_requests] */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;

@@ -95,7 +95,12 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
         return NULL;
     }
     r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
-    if (!r->sampler || !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
+    /* Another one for the draft model, whose history goes back and forth. */
+    bool drafts = g->drafter != NULL;
+    if (drafts)
+        r->drafted.sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
+    if (!r->sampler || (drafts && !r->drafted.sampler) ||
+        !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
         !thought_init(&r->thought, p, e) || (p->grammar && !constrain_begin(g, r, p->grammar, e)) ||
         !force_begin(g, r, e)) {
         request_release(r);
@@ -114,6 +119,7 @@ void request_release(hearth_request *r) {
     sampler_free(r->sampler);
     constrain_end(r);
     draft_deinit(&r->draft);
+    drafter_leave(NULL, &r->drafted);
     text_deinit(&r->text);
     thought_deinit(&r->thought);
     tok_ids_deinit(&r->forced);

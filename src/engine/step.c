@@ -121,9 +121,26 @@ static int32_t draft_room(hearth_engine *g, hearth_request *r, int32_t most) {
     return room;
 }
 
+/* Guesses from the text's own past: none, or so many. */
+static int32_t guess_from_past(hearth_engine *g, hearth_request *r, int32_t most) {
+    int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
+    r->by_model = false;
+    return got > 0 && kv_seq_extend(g->kv, r->seq, r->n_tokens + got) ? got : 0;
+}
+
+/* The draft model's, for those who found nothing in their past. */
+static void guess_by_model(hearth_engine *g, int32_t n_jobs) {
+    drafter_run(g->drafter, g->jobs, n_jobs);
+    for (int32_t i = 0; i < g->n_running; i++) {
+        hearth_request *r = g->running[i];
+        for (int32_t k = 0; k < n_jobs; k++)
+            if (g->jobs[k].s == &r->drafted) r->n_draft = r->n_planned = g->jobs[k].got;
+    }
+}
+
 /* Guesses of all that decode, within the rows that are free. */
 static void plan_drafts(hearth_engine *g) {
-    int32_t room = g->batch_tokens < FREE_ROWS ? g->batch_tokens : FREE_ROWS, n = 0;
+    int32_t room = g->batch_tokens < FREE_ROWS ? g->batch_tokens : FREE_ROWS, n = 0, n_jobs = 0;
     for (int32_t i = 0; i < g->n_running; i++) {
         g->running[i]->n_draft = g->running[i]->n_planned = 0;
         room -= g->running[i]->step_rows;
@@ -132,13 +149,23 @@ static void plan_drafts(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_running && room > 0; i++) {
         hearth_request *r = g->running[i];
         if (!drafts_now(g, r)) continue;
-        int32_t most = draft_room(g, r, (room + n - 1) / n);
+        int32_t most = draft_room(g, r, (room + n - 1) / n), got;
         n--;
-        int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
-        if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
-        r->n_draft = r->n_planned = got;
+        if ((got = guess_from_past(g, r, most)) > 0) {
+            r->n_draft = r->n_planned = got;
+        } else if (g->drafter && r->drafted.sampler && most > 0) {
+            got = drafter_most(g->drafter, &r->drafted, r->n_tokens, most, &g->cost);
+            if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
+            r->by_model = true;
+            g->jobs[n_jobs++] = (drafter_job){.s = &r->drafted,
+                                              .tokens = r->tokens,
+                                              .n = r->n_tokens,
+                                              .most = got,
+                                              .guess = r->guess};
+        }
         room -= got;
     }
+    if (n_jobs > 0) guess_by_model(g, n_jobs);
 }
 
 /* ---- the model ---- */
@@ -297,7 +324,8 @@ static void tokens_draw(const hearth_engine *g, hearth_request *r) {
     if (r->n_put < 0) r->n_put = 0; /* the last one was guessed, and ended the answer */
     r->account.n_drafted += r->n_draft;
     r->account.n_accepted += n_right;
-    draft_learn(&r->draft, r->n_draft, n_right);
+    if (r->by_model) drafter_learn(&r->drafted, r->n_tokens, r->n_draft, n_right);
+    else draft_learn(&r->draft, r->n_draft, n_right);
 }
 
 static void draw_some(team *t, int me, void *ud) {
@@ -337,7 +365,9 @@ void engine_step(hearth_engine *g) {
     double began = clock_now_s();
     plan_rows(g);
     plan_pages(g);
+    double planned = clock_now_s();
     plan_drafts(g);
+    double drafting = clock_now_s() - planned; /* no part of what rows cost */
     int32_t n_rows = batch_build(g);
     if (n_rows == 0) return;
     stats_step_began(g);
@@ -348,7 +378,7 @@ void engine_step(hearth_engine *g) {
     drafts_commit(g);
     shift_full(g);
     double seconds = clock_now_s() - began;
-    if (whole) cost_learn(&g->cost, &g->shape, seconds);
+    if (whole) cost_learn(&g->cost, &g->shape, seconds - drafting);
     stats_step(g, n_rows, seconds);
     stats_step_ended(g);
     batch_report(g);
