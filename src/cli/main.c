@@ -47,6 +47,8 @@ const cli_command *const cli_commands[] = {
     &cmd_imatrix,
     &cmd_bench,
     &cmd_loadtest,
+    &cmd_pull,
+    &cmd_push,
     &cmd_help,
     &cmd_completion,
     NULL,

@@ -486,6 +486,7 @@ static bool next_hop(fetch *f, url *next) {
     int status = f->a->status;
     if (!url_join(next, &f->at, to, f->e)) {
         err_wrap(f->e, "%s: redirects wrongly", f->at.host);
+        if (f->e) f->e->code = ERR_DENIED; /* the mistake is not the caller's */
         f->a->fault = HTTP_FAULT_REFUSED;
         return false;
     }
