@@ -45,8 +45,8 @@ typedef struct hub_variant {
 
 /* All of them that are complete, the smallest first; *list by free. */
 bool hub_repo_variants(const hub_repo *r, hub_variant **list, size_t *n, err *e);
-/* tag: a quantisation, or (the end of) a file's name; NULL: Q4_K_M, or what comes next to it, of not
- * more than `most` bytes (0: any). ERR_NOT_FOUND lists what there is; ERR_NO_FIT. */
+/* tag: a quantisation, or (the end of) a file's name; NULL: Q4_K_M, or what comes next to it, of
+ * not more than `most` bytes (0: any). ERR_NOT_FOUND lists what there is; ERR_NO_FIT. */
 bool hub_repo_choose(const hub_repo *r, const char *tag, uint64_t most, hub_variant *out, err *e);
 
 /* "BASE/api/models/USER/REPO?blobs=true" and "BASE/USER/REPO/resolve/COMMIT/PATH". */

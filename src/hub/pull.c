@@ -1,4 +1,4 @@
-/* Pulling: a plan of what is wanted and from where, then one blob after the other, then the name. */
+/* Pulling: a plan of what is wanted and from where, then each blob, then the name. */
 #include "hub/pull.h"
 
 #include <ctype.h>
