@@ -9,7 +9,7 @@
 
 /* ---- the plan ---- */
 
-void hub_plan_deinit(hub_plan *p) {
+void hub_errand_deinit(hub_errand *p) {
     for (size_t i = 0; i < p->n; i++) {
         free(p->item[i].address);
         free(p->item[i].what);
@@ -18,16 +18,16 @@ void hub_plan_deinit(hub_plan *p) {
     hub_manifest_deinit(&p->m);
     hub_repo_deinit(&p->repo);
     buf_deinit(&p->manifest);
-    *p = (hub_plan){0};
+    *p = (hub_errand){0};
 }
 
-static bool add_item(hub_plan *p, const char *address, const char *what, const hub_digest *d,
+static bool add_item(hub_errand *p, const char *address, const char *what, const hub_digest *d,
                      uint64_t size, err *e) {
     for (size_t i = 0; d && i < p->n; i++) /* the same blob twice: one licence for two parts */
         if (hub_digest_eq(&p->item[i].digest, d)) return true;
-    hub_plan_item *more = realloc(p->item, (p->n + 1) * sizeof *more);
+    hub_errand_item *more = realloc(p->item, (p->n + 1) * sizeof *more);
     if (more) p->item = more;
-    hub_plan_item item = {.address = strdup(address), .what = strdup(what), .size = size};
+    hub_errand_item item = {.address = strdup(address), .what = strdup(what), .size = size};
     if (d) item.digest = *d;
     if (!more || !item.address || !item.what) {
         free(item.address);
@@ -38,7 +38,7 @@ static bool add_item(hub_plan *p, const char *address, const char *what, const h
     return true;
 }
 
-static bool add_layer(hub_plan *p, const hub_layer *l, err *e) {
+static bool add_layer(hub_errand *p, const hub_layer *l, err *e) {
     buf b;
     const char *dot = strrchr(l->media, '.');
     buf_init(&b, 8192);
@@ -53,7 +53,7 @@ static bool add_layer(hub_plan *p, const hub_layer *l, err *e) {
     return ok;
 }
 
-static bool plan_registry(hub_plan *p, hub_wire *w, err *e) {
+static bool plan_registry(hub_errand *p, hub_wire *w, err *e) {
     if (!hub_registry_open(&p->registry, w, &p->name, e)) return false;
     hub_wire_status(w, "pulling manifest");
     if (!hub_registry_manifest(&p->registry, &p->manifest, e) ||
@@ -73,7 +73,7 @@ static bool plan_registry(hub_plan *p, hub_wire *w, err *e) {
     return !p->m.config.digest.hex[0] || add_layer(p, &p->m.config, e);
 }
 
-static bool refused_face(const hub_plan *p, const http_answer *a, const char *shown, err *e) {
+static bool refused_face(const hub_errand *p, const http_answer *a, const char *shown, err *e) {
     if (a->status == 401 || a->status == 403 || a->status == 404) {
         bool known = p->secret[0] != 0;
         return err_set(e, a->status == 404 ? ERR_NOT_FOUND : ERR_DENIED,
@@ -89,7 +89,7 @@ static const char *asked(const hub_name *n) {
     return n->tag_given && strcmp(n->tag, HUB_TAG) != 0 ? n->tag : NULL;
 }
 
-static bool plan_face(hub_plan *p, hub_wire *w, uint64_t most, err *e) {
+static bool plan_face(hub_errand *p, hub_wire *w, uint64_t most, err *e) {
     char base[HUB_BASE_BYTES], shown[HUB_NAME_BYTES];
     buf b;
     http_answer a;
@@ -134,7 +134,7 @@ static int parts_of(const char *address) {
     return of >= 1 && of <= LIMIT_GGUF_PARTS ? of : 1;
 }
 
-static bool plan_address(hub_plan *p, hub_wire *w, const char *text, err *e) {
+static bool plan_address(hub_errand *p, hub_wire *w, const char *text, err *e) {
     url u;
     if (!url_parse(&u, text, e)) return false;
     bool ok = url_is_secure(&u) || w->o.insecure ||
@@ -175,9 +175,10 @@ static bool name_of_address(hub_name *n, const char *text, err *e) {
     return ok || err_set(e, ERR_USAGE, "%.200s: names no file", text);
 }
 
-bool hub_plan_make(hub_plan *p, hub_wire *w, const char *text, const hub_pull_options *o, err *e) {
+bool hub_errand_make(hub_errand *p, hub_wire *w, const char *text, const hub_pull_options *o,
+                     err *e) {
     hub_name n;
-    *p = (hub_plan){0};
+    *p = (hub_errand){0};
     buf_init(&p->manifest, (size_t)4 << 20);
     if (!(o->names_only ? hub_name_parse_strict : hub_name_parse)(&n, str_of(text), e))
         return false;
@@ -205,7 +206,7 @@ bool hub_plan_make(hub_plan *p, hub_wire *w, const char *text, const hub_pull_op
 /* ---- the manifest of what came without one ---- */
 
 /* Ollama's own form of a config, as far as it is known here. */
-static bool add_config(hub_plan *p, hub_store *s, err *e) {
+static bool add_config(hub_errand *p, hub_store *s, err *e) {
     buf b;
     jsonw w;
     hub_digest d;
@@ -236,7 +237,7 @@ static bool add_config(hub_plan *p, hub_store *s, err *e) {
 }
 
 /* Once all digests are known. The config blob is in the store then. */
-bool hub_plan_manifest(hub_plan *p, hub_store *s, err *e) {
+bool hub_errand_manifest(hub_errand *p, hub_store *s, err *e) {
     if (p->is_registry || p->manifest.len > 0) return true;
     for (size_t i = 0; i < p->n; i++)
         if (!hub_manifest_add(&p->m, HUB_LAYER_MODEL, &p->item[i].digest, p->item[i].size, e))
@@ -246,13 +247,13 @@ bool hub_plan_manifest(hub_plan *p, hub_store *s, err *e) {
     return !p->manifest.failed || err_set(e, ERR_FAILED, "out of memory");
 }
 
-bool hub_plan_is_known(const hub_plan *p) {
+bool hub_errand_is_known(const hub_errand *p) {
     for (size_t i = 0; i < p->n; i++)
         if (!p->item[i].digest.hex[0]) return false;
     return true;
 }
 
-bool hub_plan_is_there(const hub_plan *p, const hub_store *s) {
+bool hub_errand_is_there(const hub_errand *p, const hub_store *s) {
     buf b;
     buf_init(&b, p->manifest.max);
     hub_name n = p->name;
@@ -266,11 +267,11 @@ bool hub_plan_is_there(const hub_plan *p, const hub_store *s) {
 
 /* ---- fetching ---- */
 
-static bool is_there(const hub_store *s, const hub_plan_item *x) {
+static bool is_there(const hub_store *s, const hub_errand_item *x) {
     return x->digest.hex[0] && hub_store_has(s, &x->digest, x->size);
 }
 
-static hub_want want_of(hub_plan *p, size_t i) {
+static hub_want want_of(hub_errand *p, size_t i) {
     return (hub_want){.url = p->item[i].address,
                       .what = p->item[i].what,
                       .digest = p->item[i].digest,
@@ -281,7 +282,7 @@ static hub_want want_of(hub_plan *p, size_t i) {
 }
 
 /* Room for all that is to come, before the first byte does. */
-static bool room(hub_plan *p, hub_store *s, err *e) {
+static bool room(hub_errand *p, hub_store *s, err *e) {
     uint64_t need = 0;
     for (size_t i = 0; i < p->n; i++) {
         if (is_there(s, &p->item[i])) continue;
@@ -293,8 +294,9 @@ static bool room(hub_plan *p, hub_store *s, err *e) {
     return hub_store_room(s, need, e);
 }
 
-static bool fetch_one(hub_plan *p, hub_wire *w, hub_store *s, size_t i, uint64_t *fetched, err *e) {
-    hub_plan_item *x = &p->item[i];
+static bool fetch_one(hub_errand *p, hub_wire *w, hub_store *s, size_t i, uint64_t *fetched,
+                      err *e) {
+    hub_errand_item *x = &p->item[i];
     hub_event done = {.kind = HUB_EVENT_BLOB,
                       .text = x->what,
                       .digest = x->digest,
@@ -322,7 +324,7 @@ static bool fetch_one(hub_plan *p, hub_wire *w, hub_store *s, size_t i, uint64_t
 
 /* ---- the name ---- */
 
-static void note_origin(const hub_plan *p, bool insecure, buf *b) {
+static void note_origin(const hub_errand *p, bool insecure, buf *b) {
     jsonw w;
     jsonw_init(&w, b);
     jsonw_object(&w);
@@ -341,7 +343,7 @@ static void note_origin(const hub_plan *p, bool insecure, buf *b) {
 }
 
 /* From one moment to the next; what was there before is the previous one. */
-static bool install(hub_plan *p, hub_wire *w, hub_store *s, bool *replaced, err *e) {
+static bool install(hub_errand *p, hub_wire *w, hub_store *s, bool *replaced, err *e) {
     buf old, origin;
     hub_name n = p->name;
     buf_init(&old, p->manifest.max);
@@ -361,7 +363,7 @@ static bool install(hub_plan *p, hub_wire *w, hub_store *s, bool *replaced, err 
 }
 
 /* What an address gives may be anything: a page that says no, say. */
-static bool looks_like_gguf(const hub_plan *p, hub_store *s, err *e) {
+static bool looks_like_gguf(const hub_errand *p, hub_store *s, err *e) {
     for (size_t i = 0; i < p->n; i++) {
         char magic[4] = "";
         int fd = hub_store_blob(s, &p->item[i].digest, NULL, e);
@@ -375,10 +377,10 @@ static bool looks_like_gguf(const hub_plan *p, hub_store *s, err *e) {
     return true;
 }
 
-static bool carry_out(hub_plan *p, hub_wire *w, hub_store *s, hub_pull_report *r, err *e) {
-    if (hub_plan_is_known(p)) {
-        if (!hub_plan_manifest(p, s, e)) return false;
-        if (hub_plan_is_there(p, s)) {
+static bool carry_out(hub_errand *p, hub_wire *w, hub_store *s, hub_pull_report *r, err *e) {
+    if (hub_errand_is_known(p)) {
+        if (!hub_errand_manifest(p, s, e)) return false;
+        if (hub_errand_is_there(p, s)) {
             r->was_there = true;
             return true;
         }
@@ -389,8 +391,8 @@ static bool carry_out(hub_plan *p, hub_wire *w, hub_store *s, hub_pull_report *r
         if (!fetch_one(p, w, s, i, &r->fetched, e)) return false;
     hub_wire_status(w, "verifying sha256 digest"); /* it was, while they came */
     if (!p->is_registry && !looks_like_gguf(p, s, e)) return false;
-    if (!hub_plan_manifest(p, s, e)) return false;
-    if (r->fetched == 0 && hub_plan_is_there(p, s)) {
+    if (!hub_errand_manifest(p, s, e)) return false;
+    if (r->fetched == 0 && hub_errand_is_there(p, s)) {
         r->was_there = true;
         return true;
     }
@@ -401,14 +403,14 @@ static bool carry_out(hub_plan *p, hub_wire *w, hub_store *s, hub_pull_report *r
 bool hub_pull(hub_store *s, const char *name, const hub_pull_options *o, hub_pull_report *r,
               err *e) {
     hub_wire w;
-    hub_plan p;
+    hub_errand p;
     *r = (hub_pull_report){0};
     if (!hub_wire_open(&w, &o->wire, e)) return false;
-    bool ok = hub_plan_make(&p, &w, name, o, e) && carry_out(&p, &w, s, r, e);
+    bool ok = hub_errand_make(&p, &w, name, o, e) && carry_out(&p, &w, s, r, e);
     r->name = p.name;
     for (size_t i = 0; i < p.n; i++) r->bytes += p.item[i].size;
     if (ok) hub_wire_status(&w, "success");
-    hub_plan_deinit(&p);
+    hub_errand_deinit(&p);
     hub_wire_close(&w);
     return ok;
 }

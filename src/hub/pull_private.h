@@ -17,13 +17,13 @@
 #include "hub/sources.h"
 #include "net/url.h"
 
-typedef struct hub_plan_item {
+typedef struct hub_errand_item {
     char *address, *what; /* owned */
     hub_digest digest;    /* empty: known once it is here */
     uint64_t size;        /* 0: the same, unless the digest is known */
-} hub_plan_item;
+} hub_errand_item;
 
-typedef struct hub_plan {
+typedef struct hub_errand {
     hub_name name;
     bool is_registry, is_address; /* neither: Hugging Face */
     hub_registry registry;
@@ -32,17 +32,18 @@ typedef struct hub_plan {
     hub_manifest m;
     hub_repo repo;
     hub_variant variant;
-    hub_plan_item *item; /* [n], in the order of layers; owned */
+    hub_errand_item *item; /* [n], in the order of layers; owned */
     size_t n;
-} hub_plan;
+} hub_errand;
 
 /* p is to be freed whatever the result. */
-bool hub_plan_make(hub_plan *p, hub_wire *w, const char *text, const hub_pull_options *o, err *e);
-void hub_plan_deinit(hub_plan *p);
-bool hub_plan_is_known(const hub_plan *p); /* all digests */
+bool hub_errand_make(hub_errand *p, hub_wire *w, const char *text, const hub_pull_options *o,
+                     err *e);
+void hub_errand_deinit(hub_errand *p);
+bool hub_errand_is_known(const hub_errand *p); /* all digests */
 /* The manifest of what came without one; the store gets its config. */
-bool hub_plan_manifest(hub_plan *p, hub_store *s, err *e);
+bool hub_errand_manifest(hub_errand *p, hub_store *s, err *e);
 /* The store has exactly this under this name. */
-bool hub_plan_is_there(const hub_plan *p, const hub_store *s);
+bool hub_errand_is_there(const hub_errand *p, const hub_store *s);
 
 #endif

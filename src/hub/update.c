@@ -51,13 +51,13 @@ static void origin_of(const hub_store *s, const hub_name *n, buf *text, bool *ht
     buf_deinit(&b);
 }
 
-static bool look(hub_store *s, hub_plan *p, hub_newer *out, uint64_t *bytes, err *e) {
-    if (!hub_plan_is_known(p)) { /* an address tells no digest: only fetching would */
+static bool look(hub_store *s, hub_errand *p, hub_newer *out, uint64_t *bytes, err *e) {
+    if (!hub_errand_is_known(p)) { /* an address tells no digest: only fetching would */
         *out = HUB_NEWER_UNKNOWN;
         return true;
     }
-    if (!hub_plan_manifest(p, s, e)) return false;
-    *out = hub_plan_is_there(p, s) ? HUB_NEWER_SAME : HUB_NEWER_YES;
+    if (!hub_errand_manifest(p, s, e)) return false;
+    *out = hub_errand_is_there(p, s) ? HUB_NEWER_SAME : HUB_NEWER_YES;
     uint64_t sum = 0;
     for (size_t i = 0; i < p->n; i++)
         if (!hub_store_has(s, &p->item[i].digest, p->item[i].size)) sum += p->item[i].size;
@@ -70,7 +70,7 @@ bool hub_update_look(hub_store *s, const hub_name *n, const hub_wire_options *o,
     buf text;
     bool http;
     hub_wire w;
-    hub_plan p;
+    hub_errand p;
     hub_wire_options quiet = *o;
     quiet.event = NULL;
     if (bytes) *bytes = 0;
@@ -85,14 +85,14 @@ bool hub_update_look(hub_store *s, const hub_name *n, const hub_wire_options *o,
     if (ok) {
         err why = {0};
         hub_pull_options how = {.wire = quiet};
-        ok = hub_plan_make(&p, &w, text.data, &how, &why) && look(s, &p, out, bytes, &why);
+        ok = hub_errand_make(&p, &w, text.data, &how, &why) && look(s, &p, out, bytes, &why);
         if (!ok && why.code == ERR_NOT_FOUND) {
             *out = HUB_NEWER_GONE;
             ok = true;
         } else if (!ok && e) {
             *e = why;
         }
-        hub_plan_deinit(&p);
+        hub_errand_deinit(&p);
         hub_wire_close(&w);
     }
     buf_deinit(&text);
