@@ -66,6 +66,7 @@ const api_dialect api_dialect_anthropic = {
     .name = "anthropic",
     .stream_type = "text/event-stream",
     .id_header = "request-id",
+    .call_prefix = "toolu_",
     .error = anthropic_error,
     .stream_error = stream_error,
     .keep_alive = ping,

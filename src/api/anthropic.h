@@ -23,15 +23,15 @@ typedef struct anthropic_state {
     const char *const *stop; /* NULL-terminated, or NULL */
     int n_blocks;            /* begun */
     bool is_open;            /* the last of them */
-    api_piece_kind kind;     /* of the last */
+    api_piece_kind kind;     /* of the last; a call's is API_PIECE_TOOL_BEGIN */
+    size_t thought_from;     /* where its thought begins in choice->reasoning */
 } anthropic_state;
 
 /* Opens an event up to its members; anthropic_event_end closes it. */
 void anthropic_event(api_call *c, jsonw *w, const char *type);
 void anthropic_event_end(api_call *c, jsonw *w);
 
-/* The body's system and messages in OpenAI's shape, a new array. can_call: the template has places
- * for calls of tools and what they gave; else both become text. NULL, with *e. */
-json_t *anthropic_turns(const json_t *body, bool can_call, api_error *e);
+/* The body's system and messages in OpenAI's shape, a new array. NULL, with *e. */
+json_t *anthropic_turns(const json_t *body, api_error *e);
 
 #endif

@@ -1,5 +1,8 @@
 /* /v1/messages and /v1/messages/count_tokens: what is asked for, until the engine has it. */
+#include <stdio.h>
+
 #include "api/anthropic.h"
+#include "api/talk.h"
 #include "base/limits.h"
 
 /* ---- what a request may hold ---- */
@@ -35,18 +38,46 @@ static const api_field message_fields[] = {
 
 static const api_field thinking_fields[] = {
     {.name = "type", .types = API_STRING, .required = true, .words = "enabled|disabled|adaptive"},
-    {.name = "budget_tokens", .types = API_INT, .max = INT32_MAX, .doc = "has no effect"},
+    {.name = "budget_tokens",
+     .types = API_INT,
+     .max = INT32_MAX,
+     .doc = "a thought is closed after so many tokens, and the answer begins"},
+    {.name = "display", .types = API_STRING, .doc = "has no effect: thoughts are shown"},
     {0},
 };
 
 static const api_field choice_fields[] = {
     {.name = "type", .types = API_STRING, .required = true, .words = "auto|any|tool|none"},
+    {.name = "name", .types = API_STRING, .doc = "of the tool, with type tool"},
+    {.name = "disable_parallel_tool_use",
+     .types = API_BOOL,
+     .doc = "at most one call in an answer"},
+    {0},
+};
+
+static const api_field tool_fields[] = {
+    {.name = "type", .types = API_STRING, .doc = "custom; others are left out, with a warning"},
+    {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
+    {.name = "description", .types = API_STRING},
+    {.name = "input_schema", .types = API_OBJECT, .doc = "a JSON Schema"},
+    {.name = "strict",
+     .types = API_BOOL,
+     .doc = "what cannot be enforced in the schema is an error"},
+    {0},
+};
+
+static const api_field format_fields[] = {
+    {.name = "type", .types = API_STRING, .required = true, .words = "json_schema"},
+    {.name = "schema", .types = API_OBJECT, .required = true},
     {0},
 };
 
 static const api_field output_fields[] = {
     {.name = "effort", .types = API_STRING, .words = "low|medium|high|xhigh|max"},
-    {.name = "format", .types = API_OBJECT},
+    {.name = "format",
+     .types = API_OBJECT,
+     .of = format_fields,
+     .doc = "the answer's text is JSON that the schema describes"},
     {0},
 };
 
@@ -56,10 +87,6 @@ static const api_field metadata_fields[] = {
 };
 
 static const api_field count_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
     {.name = "messages",
      .types = API_ARRAY,
      .items = API_OBJECT,
@@ -73,16 +100,24 @@ static const api_field count_fields[] = {
      .items = API_OBJECT,
      .of = block_fields,
      .doc = "the system prompt: text, or an array of blocks of type text"},
-    {.name = "tools", .types = API_ARRAY, .items = API_OBJECT, .len_max = 4096},
+    {.name = "tools",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = tool_fields,
+     .len_max = 4096,
+     .doc = "what the model may call"},
     {.name = "tool_choice", .types = API_OBJECT, .of = choice_fields},
     {.name = "thinking",
      .types = API_OBJECT,
      .of = thinking_fields,
      .doc = "whether the model thinks first, where its template knows of that; none: it does not"},
     {.name = "output_config", .types = API_OBJECT, .of = output_fields},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.name = "output_format",
+     .types = API_OBJECT,
+     .of = format_fields,
+     .doc = "output_config.format under its older name"},
+    {.include = api_talk_fields},
+    {.include = api_model_fields},
     {0},
 };
 
@@ -107,38 +142,63 @@ static const api_field messages_fields[] = {
 
 /* ---- the prompt ---- */
 
-static bool possible(const json_t *b, api_error *e) {
-    const char *choice = api_get_text(api_get(b, "tool_choice"), "type", "auto");
-    if (json_array_size(api_get(b, "tools")) > 0 && strcmp(choice, "none") != 0)
-        return api_fail(e, 400, "unsupported_value", "tools",
-                        "tools: this server cannot constrain answers to tool calls; send "
-                        "tool_choice {\"type\": \"none\"} to leave them out");
-    if (api_get(api_get(b, "output_config"), "format"))
-        return api_fail(e, 400, "unsupported_value", "output_config.format",
-                        "output_config.format: this server cannot hold answers to a format yet");
+/* Tools that Anthropic's service runs, or that its models know without being told, are not here. */
+static bool tools_add(api_call *c, tool_ask *ask, api_error *e) {
+    const json_t *tool;
+    size_t i;
+    json_array_foreach(api_get(c->body, "tools"), i, tool) {
+        char where[40], shown[60], text[160];
+        const char *type = api_get_text(tool, "type", "custom");
+        snprintf(where, sizeof where, "tools[%zu]", i);
+        if (strcmp(type, "custom") != 0) {
+            snprintf(text, sizeof text, "%s: tools of type \"%s\" are not known here; left out",
+                     where, str_printable(str_of(type), shown, sizeof shown));
+            api_warn(c, text);
+        } else if (!tool_add(ask, api_get_text(tool, "name", ""),
+                             api_get_text(tool, "description", NULL), api_get(tool, "input_schema"),
+                             api_get_bool(tool, "strict", false), where, e)) {
+            return false;
+        }
+    }
     return true;
 }
 
-static void think_read(api_call *c, unsigned can, hearth_chat *how) {
-    const json_t *thinking = api_get(c->body, "thinking");
-    if (!(can & HEARTH_CHAT_THINK)) return;
-    how->think = thinking && strcmp(api_get_text(thinking, "type", ""), "disabled") != 0;
-    if (how->think) how->effort = api_get_text(api_get(c->body, "output_config"), "effort", NULL);
+static void form_read(const json_t *b, api_talk *t) {
+    const json_t *format = api_get(api_get(b, "output_config"), "format");
+    t->format_param = format ? "output_config.format" : "output_format";
+    if (!format) format = api_get(b, "output_format");
+    t->schema = api_get(format, "schema");
 }
 
-static bool prompt_of(api_call *c, api_prompt *out, api_error *e) {
-    hearth_chat how = hearth_chat_default();
+/* Without `thinking` the model does not think first. */
+static void think_read(const json_t *b, unsigned can, api_talk *t) {
+    const json_t *thinking = api_get(b, "thinking");
+    if (!(can & HEARTH_CHAT_THINK)) return;
+    t->how.think = thinking && strcmp(api_get_text(thinking, "type", ""), "disabled") != 0;
+    if (t->how.think) t->how.effort = api_get_text(api_get(b, "output_config"), "effort", NULL);
+    t->thought_budget = (int32_t)api_get_int(thinking, "budget_tokens", -1);
+}
+
+static bool talk_read(api_call *c, api_talk *t, api_error *e) {
+    const json_t *b = c->body, *choice = api_get(b, "tool_choice");
     unsigned can = resident_is_bare(c->model) ? 0 : hearth_chat_abilities(resident_model(c->model));
-    if (!possible(c->body, e)) return false;
-    json_t *list = anthropic_turns(c->body, can & HEARTH_CHAT_TOOLS, e);
-    if (!list) return false;
-    const json_t *last = json_array_get(list, json_array_size(list) - 1);
-    how.continue_final = strcmp(api_get_text(last, "role", ""), "assistant") == 0 &&
-                         !api_get(last, "tool_calls");
-    how.answer = !how.continue_final;
-    think_read(c, can, &how);
-    bool ok = api_chat_prompt(c, list, &how, out, e);
-    json_decref(list);
+    t->messages = anthropic_turns(b, e);
+    if (!t->messages) return false;
+    const json_t *last = json_array_get(t->messages, json_array_size(t->messages) - 1);
+    t->how.continue_final = strcmp(api_get_text(last, "role", ""), "assistant") == 0 &&
+                            !api_get(last, "tool_calls");
+    think_read(b, can, t);
+    t->ask.one_call = api_get_bool(choice, "disable_parallel_tool_use", false);
+    form_read(b, t);
+    return api_talk_read(t, b, e) && tools_add(c, &t->ask, e) &&
+           tool_choice_read(&t->ask, choice, e);
+}
+
+/* p NULL: only the prompt is wanted. */
+static bool prompt_of(api_call *c, hearth_params *p, api_prompt *out, api_error *e) {
+    api_talk t = api_talk_default();
+    bool ok = talk_read(c, &t, e) && api_talk_begin(c, &t, p, out, e);
+    api_talk_deinit(&t);
     return ok;
 }
 
@@ -179,7 +239,7 @@ static bool ask(api_call *c, api_error *e) {
     c->stream = api_get_bool(c->body, "stream", false);
     if (!api_sampler_read(c, c->body, &p, e) || !stops_read(c, &p, e)) return false;
     p.max_tokens = (int32_t)api_get_int(c->body, "max_tokens", 1);
-    if (!prompt_of(c, &prompt, e)) return false;
+    if (!prompt_of(c, &p, &prompt, e)) return false;
     s->stop = p.stop;
     s->max_tokens = p.max_tokens;
     s->n_prompt = (int64_t)prompt.n;
@@ -194,7 +254,7 @@ static void messages(api_call *c) {
 static void count_tokens(api_call *c) {
     api_error e = {0};
     api_prompt prompt = {0};
-    if (!prompt_of(c, &prompt, &e)) {
+    if (!prompt_of(c, NULL, &prompt, &e)) {
         api_reply_error(c, &e);
         return;
     }

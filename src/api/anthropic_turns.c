@@ -14,7 +14,6 @@
 typedef struct gathered { /* of one message */
     json_t *list;         /* where messages go; borrowed */
     const char *role;
-    bool can_call;
     buf text, thought;
     json_t *calls; /* NULL: none */
 } gathered;
@@ -122,14 +121,11 @@ static bool call_add(gathered *g, const json_t *block, const char *where, api_er
     json_t *input = api_get(block, "input");
     char *args = input ? json_dumps(input, JSON_COMPACT) : strdup("{}");
     bool ok = args != NULL;
-    if (ok && g->can_call) {
+    if (ok) {
         json_t *call = json_pack("{s:O, s:s, s:{s:O, s:s}}", "id", id, "type", "function",
                                  "function", "name", name, "arguments", args);
         if (!g->calls) g->calls = json_array();
         ok = g->calls && json_array_append_new(g->calls, call) == 0;
-    } else if (ok) {
-        text_add(&g->text, (str){json_string_value(name), json_string_length(name)});
-        buf_printf(&g->text, "(%s)", args);
     }
     free(args);
     return ok || out_of_memory(e);
@@ -140,10 +136,11 @@ static bool result_add(gathered *g, const json_t *block, const char *where, api_
     const json_t *id = member(block, "tool_use_id", where, e), *content = api_get(block, "content");
     snprintf(at, sizeof at, "%s.content", where);
     if (!id) return false;
-    if (!g->can_call) return texts_add(&g->text, content, at, e);
     if (g->text.len && !flush(g, e)) return false;
     buf text;
     buf_init(&text, LIMIT_CALL_BYTES);
+    /* templates know of results alone, not whether they are good */
+    if (api_get_bool(block, "is_error", false)) buf_puts(&text, "Error: ");
     json_t *m = json_pack("{s:s, s:O}", "role", "tool", "tool_call_id", id);
     bool ok = texts_add(&text, content, at, e) &&
               ((!text.failed && m && set_text(m, "content", &text) &&
@@ -180,8 +177,8 @@ static bool blocks_add(gathered *g, const json_t *content, const char *where, ap
     return nothing_left || flush(g, e);
 }
 
-static bool message_add(json_t *list, const json_t *m, size_t i, bool can_call, api_error *e) {
-    gathered g = {.list = list, .role = api_get_text(m, "role", "user"), .can_call = can_call};
+static bool message_add(json_t *list, const json_t *m, size_t i, api_error *e) {
+    gathered g = {.list = list, .role = api_get_text(m, "role", "user")};
     char where[60];
     const json_t *content = api_get(m, "content");
     snprintf(where, sizeof where, "messages[%zu].content", i);
@@ -236,13 +233,13 @@ static bool system_add(json_t *list, const json_t *system, api_error *e) {
     return ok;
 }
 
-json_t *anthropic_turns(const json_t *body, bool can_call, api_error *e) {
+json_t *anthropic_turns(const json_t *body, api_error *e) {
     json_t *list = json_array(), *m;
     size_t i;
     bool ok = (list || out_of_memory(e)) && system_add(list, api_get(body, "system"), e);
     json_array_foreach(api_get(body, "messages"), i, m) {
         if (!ok) break;
-        ok = message_add(list, m, i, can_call, e);
+        ok = message_add(list, m, i, e);
     }
     if (ok) return list;
     json_decref(list);

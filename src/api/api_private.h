@@ -6,6 +6,7 @@
  *   call.c     calls: their table, their turns on the workers, what happens before `run`
  *   pump.c     generating: submit, read tokens, send, settle
  *   energy.c   what the meter says of that
+ *   pieces.c   tokens into pieces: text, thoughts, calls of tools
  *
  * A call has turns. Whoever has news for it (the engine: tokens; the network thread: gone, drained,
  * a tick; the loading thread: the model is there) pokes it; a poke sets a flag and, if the call
@@ -144,6 +145,12 @@ void call_id_send(api_call *c); /* the headers that name the call */
 void call_finish(api_call *c);  /* answered: nothing more will be sent */
 /* Whether the key's budget has room for so many tokens more. */
 bool call_budget_ok(api_call *c, int64_t n_tokens, api_error *e);
+
+/* pieces.c */
+bool pieces_init(api_call *c, api_choice *ch, api_error *e);
+void pieces_deinit(api_choice *ch);
+void pieces_push(api_call *c, api_choice *ch, const hearth_token *t); /* to the writer */
+void pieces_end(api_call *c, api_choice *ch);                         /* what was held back */
 
 /* format.c */
 shelf *grammars_new(void); /* NULL: out of memory */

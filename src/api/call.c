@@ -24,12 +24,12 @@ static void call_free(api_call *c) {
     api *a = c->api;
     struct api_call_core *core = c->core;
     for (int i = 0; i < c->n_choices; i++) {
-        buf_deinit(&c->choice[i].text);
-        buf_deinit(&c->choice[i].reasoning);
-        buf_deinit(&c->choice[i].extra);
+        pieces_deinit(&c->choice[i]);
     }
     buf_deinit(&c->out);
+    buf_deinit(&c->warnings);
     api_obey_end(c);
+    json_decref(c->tools);
     json_decref(c->body);
     http_release(c->x);
     pthread_mutex_lock(&a->lock);
@@ -393,6 +393,7 @@ static api_call *call_new(api *a, http_exchange *x, const route_match *m) {
     c->began_ns = core->written_ns = clock_now_ns();
     c->created_s = clock_unix_s();
     buf_init(&c->out, LIMIT_CALL_BYTES);
+    buf_init(&c->warnings, LIMIT_CALL_BYTES);
     call_settle_args(c, m);
     api_call_name(c, "req_");
     pthread_mutex_init(&core->lock, NULL);

@@ -39,6 +39,7 @@
 #include "base/buf.h"
 #include "base/pool.h"
 #include "meter/attribute.h"
+#include "prompt/answer.h"
 
 typedef struct api_call api_call;
 
@@ -48,6 +49,7 @@ typedef struct api_dialect {
     const char *name;        /* for the ledger: "openai", ... */
     const char *stream_type; /* content type of streams: "text/event-stream" */
     const char *id_header;   /* carries c->id beside x-request-id; NULL: nothing does */
+    const char *call_prefix; /* of the ids of tool calls; NULL: "call_" */
     void (*error)(const api_error *e, buf *out);           /* body of an answer */
     void (*stream_error)(api_call *c, const api_error *e); /* to c->out: a stream's last event */
     void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */
@@ -89,10 +91,22 @@ typedef enum api_piece_kind {
 typedef struct api_piece {
     api_piece_kind kind;
     str text;
-    int tool; /* index of the tool call, from 0 */
-    str name, call_id;
+    int tool;                  /* index of the tool call, from 0: choice->tool */
     const hearth_token *token; /* with the first piece that it gave; else NULL */
 } api_piece;
+
+typedef struct api_tool_call {
+    char *name, *id; /* in the arena */
+    buf args;        /* JSON of an object, once the call has ended */
+    bool broken;     /* cut short, and closed so that it is JSON: not to be run */
+} api_tool_call;
+
+/* A stretch of an answer: text, a thought, or a call; in the order in which they came. */
+typedef struct api_part {
+    api_piece_kind kind; /* API_PIECE_TEXT, _REASONING or _TOOL_BEGIN */
+    size_t from, n;      /* bytes of the choice's text or reasoning */
+    int tool;            /* of a call */
+} api_part;
 
 typedef struct api_choice { /* one answer; the tag of its request */
     api_call *call;
@@ -106,9 +120,15 @@ typedef struct api_choice { /* one answer; the tag of its request */
     _Atomic bool metered; /* energy is known */
     attribute_result energy;
     int32_t n_tokens;    /* read so far */
+    int32_t n_reasoning; /* of these, in thoughts */
     buf text, reasoning; /* all of it so far */
-    buf extra;           /* the writer's; freed with the call */
-    void *state;         /* the writer's */
+    api_part *part;      /* [n_parts] all of it so far; owned */
+    int n_parts, cap_parts;
+    api_tool_call *tool; /* [n_tools] owned */
+    int n_tools, cap_tools;
+    answer *parser; /* NULL: everything is text */
+    buf extra;      /* the writer's; freed with the call */
+    void *state;    /* the writer's */
 } api_choice;
 
 typedef struct api_writer {
@@ -148,10 +168,26 @@ struct api_call {
     api_choice *choice;   /* [n_choices], in the arena */
     int64_t keep_alive_s; /* for the model; RESIDENT_KEEP unless the body says */
 
-    shelf_item *grammar; /* what the answers obey, a hearth_grammar; put back with the call */
+    shelf_item *grammar;     /* what the answers obey, a hearth_grammar; put back with the call */
+    const answer_how *apart; /* how the answers are taken apart; NULL: everything is text */
+    json_t *tools;           /* that the answers may call; freed with the call */
+    bool must_call;          /* each answer is to hold a call */
+    int n_dropped;           /* old turns that were left out: see api_talk.truncate */
+    buf warnings;            /* items of a JSON array of texts */
 
     struct api_call_core *core; /* the core's own */
 };
+
+/* ---- what there is to say beside the answer: pieces.c ---- */
+
+/* Something was not as asked, and the answer comes all the same. */
+void api_warn(api_call *c, const char *text);
+/* Into an open object: "warnings" and "dropped_turns", when there are any. */
+void api_notes_write(const api_call *c, jsonw *w);
+/* A call's arguments as an object, without white space: a line of NDJSON must have no breaks. */
+void api_arguments_write(const api_tool_call *t, jsonw *w);
+/* Whether calls of tools ended the answer: then the client has the word. */
+bool api_calls_tools(const api_choice *ch);
 
 /* ---- answers that obey a grammar: format.c ---- */
 
@@ -199,16 +235,12 @@ const char *api_model_find(api_call *c, const char *name);
 
 /* ---- what requests have in common (sampling.c) ---- */
 
+extern const api_field api_model_fields[]; /* model, keep_alive */
 extern const api_field api_sampler_fields[];
 /* Reads temperature, top_k, top_p, min_p, typical_p, penalties, seed, stop, logit_bias, dry_*,
  * xtc_*, mirostat*, ignore_eos of object `o` into *p, which begins as hearth_params_default();
  * a seed that is not given is drawn. Lists are in c->arena. */
 bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e);
-/* A conversation to the model's prompt, as its template says; chatml for a model without one.
- * messages: an array in OpenAI's shape, its content checked by api_content_check; how: tools,
- * think, effort and so on, from hearth_chat_default(). */
-bool api_chat_prompt(api_call *c, const json_t *messages, const hearth_chat *how, api_prompt *out,
-                     api_error *e);
 /* A text to the model's prompt, with begin-of-text by the model's rule. */
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e);
 /* "5m", "300", 300, -1, 0 to seconds; -1: for ever. False: not such a thing. */

@@ -5,6 +5,7 @@
 
 #include "api/api_private.h"
 #include "api/ids.h"
+#include "api/talk.h"
 #include "base/limits.h"
 
 /* ---- errors ---- */
@@ -169,9 +170,7 @@ static const api_field template_fields[] = {
      .len_max = 65536,
      .doc = "the conversation"},
     {.name = "tools", .types = API_ARRAY, .items = API_OBJECT, .len_max = 4096},
-    {.name = "chat_template_kwargs",
-     .types = API_OBJECT,
-     .doc = "further variables of the model's chat template"},
+    {.include = api_talk_fields},
     {.name = "add_generation_prompt",
      .types = API_BOOL,
      .doc = "end where the model's answer begins; default true"},
@@ -181,89 +180,35 @@ static const api_field template_fields[] = {
     {0},
 };
 
-static void template_reply(api_call *c, str text) {
-    jsonw w;
-    jsonw_init(&w, &c->out);
-    jsonw_object(&w);
-    jsonw_key(&w, "prompt");
-    jsonw_str(&w, text);
-    jsonw_end(&w);
-    api_reply_json(c, 200, NULL);
-}
-
-/* A file without a template has only the tokens of chatml. */
-static bool bare_template(api_call *c, const json_t *messages, api_error *e) {
-    hearth_chat how = hearth_chat_default();
-    hearth_err he = {0};
-    api_prompt p;
-    char *text;
-    size_t n;
-    if (!api_chat_prompt(c, messages, &how, &p, e)) return false;
-    bool ok = hearth_detokenize(resident_model(c->model), p.ids, p.n, true, &text, &n, &he);
-    hearth_free(p.ids);
-    if (!ok) return api_fail(e, 500, "server_error", NULL, "%s", he.msg);
-    template_reply(c, (str){text, n});
-    hearth_free(text);
-    return true;
-}
-
-/* The conversation as token numbers, by the same way as `hearth run` goes. */
-static void template_tokens(api_call *c, const json_t *messages) {
-    api_error e = {0};
-    hearth_chat how = hearth_chat_default();
-    api_prompt p = {0};
-    if (!api_chat_prompt(c, messages, &how, &p, &e)) {
-        api_reply_error(c, &e);
-        return;
-    }
-    jsonw w;
-    jsonw_init(&w, &c->out);
-    jsonw_object(&w);
-    jsonw_key(&w, "tokens");
-    jsonw_array(&w);
-    for (size_t i = 0; i < p.n; i++) jsonw_int(&w, p.ids[i]);
-    jsonw_end(&w);
-    jsonw_end(&w);
-    hearth_free(p.ids);
-    api_reply_json(c, 200, NULL);
-}
-
 static void apply_template(api_call *c) {
     api_error e = {0};
-    hearth_err he = {0};
-    hearth_chat how = hearth_chat_default();
     hearth_chat_prompt p = {0};
-    const json_t *messages = api_get(c->body, "messages"), *tools = api_get(c->body, "tools"),
-                 *kwargs = api_get(c->body, "chat_template_kwargs");
-    if (api_get_bool(c->body, "return_tokens", false)) {
-        template_tokens(c, messages);
-        return;
-    }
-    if (resident_is_bare(c->model)) {
-        if (!bare_template(c, messages, &e)) api_reply_error(c, &e);
-        return;
-    }
-    char *m = json_dumps(messages, JSON_COMPACT), *t = tools ? json_dumps(tools, 0) : NULL,
-         *k = kwargs ? json_dumps(kwargs, 0) : NULL;
-    how.messages = m ? m : "[]";
-    how.messages_len = strlen(how.messages);
-    how.tools = t;
-    how.tools_len = t ? strlen(t) : 0;
-    how.kwargs = k;
-    how.kwargs_len = k ? strlen(k) : 0;
-    how.answer = api_get_bool(c->body, "add_generation_prompt", true);
-    if (hearth_chat_render(resident_model(c->model), &how, &p, &he)) {
-        template_reply(c, (str){p.text, p.text_len});
-        hearth_chat_prompt_free(&p);
-    } else {
-        bool refused = he.code == HEARTH_USAGE || he.code == HEARTH_NO_FIT;
-        api_fail(&e, refused ? 400 : 500, refused ? "invalid_value" : "server_error",
-                 refused ? "messages" : NULL, "%s", he.msg);
+    api_talk t = api_talk_default();
+    jsonw w;
+    t.messages = json_deep_copy(api_get(c->body, "messages"));
+    t.how.answer = api_get_bool(c->body, "add_generation_prompt", true);
+    bool ok = t.messages || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    ok = ok && api_talk_read(&t, c->body, &e) &&
+         tools_read(&t.ask, api_get(c->body, "tools"), &e) && api_talk_render(c, &t, &p, &e);
+    api_talk_deinit(&t);
+    if (!ok) {
         api_reply_error(c, &e);
+        return;
     }
-    free(m);
-    free(t);
-    free(k);
+    jsonw_init(&w, &c->out);
+    bool tokens = api_get_bool(c->body, "return_tokens", false);
+    jsonw_object(&w);
+    jsonw_key(&w, tokens ? "tokens" : "prompt");
+    if (tokens) {
+        jsonw_array(&w);
+        for (size_t i = 0; i < p.n_ids; i++) jsonw_int(&w, p.ids[i]);
+        jsonw_end(&w);
+    } else {
+        jsonw_str(&w, (str){p.text, p.text_len});
+    }
+    jsonw_end(&w);
+    hearth_chat_prompt_free(&p);
+    api_reply_json(c, 200, NULL);
 }
 
 /* ---- properties ---- */

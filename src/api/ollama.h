@@ -24,7 +24,8 @@ extern const api_route api_routes_ollama_embed[];
 #define OLLAMA_VERSION "0.32.0"
 
 /* Of what models can do (api/facts.h), what this dialect serves. */
-#define OLLAMA_SERVES (FACTS_COMPLETION | FACTS_EMBEDDING | FACTS_THINKING | FACTS_INSERT)
+#define OLLAMA_SERVES                                                                              \
+    (FACTS_COMPLETION | FACTS_EMBEDDING | FACTS_TOOLS | FACTS_THINKING | FACTS_INSERT)
 
 extern const api_field ollama_options[]; /* of "options" */
 

@@ -5,6 +5,7 @@
 #include "api/ids.h"
 #include "api/infill.h"
 #include "api/ollama.h"
+#include "api/talk.h"
 #include "base/limits.h"
 
 /* ---- what a request may hold ---- */
@@ -32,7 +33,9 @@ static const api_field common_fields[] = {
      .types = API_INT,
      .max = 20,
      .doc = "and those of so many likeliest tokens; needs logprobs"},
-    {.name = "truncate", .types = API_BOOL, .doc = "has no effect: what is too long is an error"},
+    {.name = "truncate",
+     .types = API_BOOL,
+     .doc = "leave out old turns where the conversation does not fit; default: that is an error"},
     {.name = "shift", .types = API_BOOL, .doc = "as options.context_shift"},
     {0},
 };
@@ -54,6 +57,19 @@ static const api_field generate_fields[] = {
     {.name = "raw", .types = API_BOOL, .doc = "the prompt is the whole prompt: no template"},
     {.name = "images", .types = API_ARRAY, .items = API_STRING},
     {.include = common_fields},
+    {.include = api_talk_fields},
+    {0},
+};
+
+static const api_field called_fields[] = {
+    {.name = "name", .types = API_STRING, .required = true},
+    {.name = "arguments", .types = API_OBJECT | API_STRING},
+    {0},
+};
+
+static const api_field call_fields[] = {
+    {.name = "id", .types = API_STRING},
+    {.name = "function", .types = API_OBJECT, .of = called_fields, .required = true},
     {0},
 };
 
@@ -65,15 +81,22 @@ static const api_field message_fields[] = {
     {.name = "content", .types = API_STRING},
     {.name = "thinking", .types = API_STRING},
     {.name = "images", .types = API_ARRAY, .items = API_STRING},
-    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT},
+    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = call_fields},
     {.name = "tool_name", .types = API_STRING},
     {.name = "tool_call_id", .types = API_STRING},
     {0},
 };
 
+static const api_field function_fields[] = {
+    {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
+    {.name = "description", .types = API_STRING},
+    {.name = "parameters", .types = API_OBJECT, .doc = "a JSON Schema"},
+    {0},
+};
+
 static const api_field tool_fields[] = {
     {.name = "type", .types = API_STRING},
-    {.name = "function", .types = API_OBJECT, .required = true},
+    {.name = "function", .types = API_OBJECT, .of = function_fields, .required = true},
     {0},
 };
 
@@ -85,7 +108,15 @@ static const api_field chat_fields[] = {
      .len_max = 65536,
      .doc = "the conversation; none: only the model is loaded, or with keep_alive 0 given up"},
     {.name = "tools", .types = API_ARRAY, .items = API_OBJECT, .of = tool_fields, .len_max = 4096},
+    {.name = "tool_choice",
+     .types = API_STRING | API_OBJECT,
+     .words = "none|auto|required",
+     .doc = "beyond Ollama: whether a tool must be called; an object names one"},
+    {.name = "parallel_tool_calls",
+     .types = API_BOOL,
+     .doc = "beyond Ollama: false: at most one call in an answer"},
     {.include = common_fields},
+    {.include = api_talk_fields},
     {0},
 };
 
@@ -138,91 +169,94 @@ static bool possible(api_call *c, api_error *e) {
     if (any)
         return api_fail(e, 400, "unsupported_content", "images",
                         "images: \"%s\" takes text, not images", c->model_name);
-    if (json_array_size(api_get(b, "tools")) > 0)
-        return api_fail(e, 400, "unsupported_value", "tools", "\"%s\" does not support tools",
-                        c->model_name);
     return true;
 }
 
 /* "json", a schema, or nothing. */
-static bool format_read(api_call *c, hearth_params *p, api_error *e) {
+static bool format_read(const api_call *c, api_talk *t, api_error *e) {
     const json_t *f = api_get(c->body, "format");
-    if (!f || (json_is_string(f) && !*json_string_value(f))) return true;
-    if (json_is_object(f)) return api_obey_schema(c, f, "format", p, e);
-    if (json_is_string(f) && strcmp(json_string_value(f), "json") == 0)
-        return api_obey_schema(c, NULL, "format", p, e);
-    return api_fail(e, 400, "invalid_value", "format", "format is \"json\" or a JSON schema");
+    t->format_param = "format";
+    if (json_is_object(f)) t->schema = f;
+    else if (json_is_string(f) && strcmp(json_string_value(f), "json") == 0) t->any_json = true;
+    else if (f && (!json_is_string(f) || *json_string_value(f)))
+        return api_fail(e, 400, "invalid_value", "format", "format is \"json\" or a JSON schema");
+    return true;
 }
 
 /* ---- prompts ---- */
 
-static bool think_read(api_call *c, hearth_chat *how, api_error *e) {
+static bool think_read(api_call *c, api_talk *t, api_error *e) {
     const json_t *v = api_get(c->body, "think");
     if (!v) return true;
     bool can = hearth_chat_abilities(resident_model(c->model)) & HEARTH_CHAT_THINK;
-    how->think = !json_is_false(v);
-    if (json_is_string(v)) how->effort = json_string_value(v);
-    if (how->think && !can)
+    t->how.think = !json_is_false(v);
+    if (json_is_string(v)) t->how.effort = json_string_value(v);
+    if (t->how.think && !can)
         return api_fail(e, 400, "unsupported_value", "think", "\"%s\" does not support thinking",
                         c->model_name);
-    if (!can) how->think = -1;
+    if (!can) t->how.think = -1;
     return true;
 }
 
-/* A message of Ollama's in OpenAI's shape: other names, and calls with a type. */
+/* What both endpoints have. */
+static bool talk_read(api_call *c, api_talk *t, api_error *e) {
+    t->truncate = api_get_bool(c->body, "truncate", false);
+    t->n_ctx = (int32_t)api_get_int(api_get(c->body, "options"), "num_ctx", 0);
+    return think_read(c, t, e) && format_read(c, t, e) && api_talk_read(t, c->body, e);
+}
+
+/* A message of Ollama's in OpenAI's shape: other names. */
 static bool message_settle(json_t *m) {
-    json_t *thinking = api_get(m, "thinking"), *tool = api_get(m, "tool_name"), *call;
-    size_t i;
+    json_t *thinking = api_get(m, "thinking"), *tool = api_get(m, "tool_name");
     bool ok = !thinking || json_object_set(m, "reasoning_content", thinking) == 0;
     if (tool && !api_get(m, "name")) ok = ok && json_object_set(m, "name", tool) == 0;
     if (!api_get(m, "content")) ok = ok && json_object_set_new(m, "content", json_string("")) == 0;
-    json_array_foreach(api_get(m, "tool_calls"), i, call) {
-        char id[32];
-        snprintf(id, sizeof id, "call_%zu", i);
-        if (!api_get(call, "type"))
-            ok = ok && json_object_set_new(call, "type", json_string("function")) == 0;
-        if (!api_get(call, "id")) ok = ok && json_object_set_new(call, "id", json_string(id)) == 0;
-    }
     json_object_del(m, "images");
+    json_object_del(m, "thinking");
+    json_object_del(m, "tool_name");
     return ok;
 }
 
-static bool chat_prompt(api_call *c, api_prompt *out, api_error *e) {
-    hearth_chat how = hearth_chat_default();
-    json_t *list = api_get(c->body, "messages"), *m;
+static bool chat_prompt(api_call *c, api_talk *t, hearth_params *p, api_prompt *out, api_error *e) {
+    const json_t *b = c->body;
+    json_t *m;
     size_t i;
-    bool ok = true;
-    if (!think_read(c, &how, e)) return false;
-    json_array_foreach(list, i, m) ok = ok && message_settle(m);
+    t->messages = json_deep_copy(api_get(b, "messages"));
+    bool ok = t->messages != NULL;
+    json_array_foreach(t->messages, i, m) ok = ok && message_settle(m);
     if (!ok) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    const json_t *last = json_array_get(list, json_array_size(list) - 1);
-    how.continue_final = strcmp(api_get_text(last, "role", ""), "assistant") == 0 &&
-                         !api_get(last, "tool_calls");
-    how.answer = !how.continue_final;
-    return api_chat_prompt(c, list, &how, out, e);
+    const json_t *last = json_array_get(t->messages, json_array_size(t->messages) - 1);
+    if (strcmp(api_get_text(last, "role", ""), "assistant") == 0 && !api_get(last, "tool_calls"))
+        t->how.continue_final = true;
+    t->ask.one_call = !api_get_bool(b, "parallel_tool_calls", true);
+    return tools_read(&t->ask, api_get(b, "tools"), e) &&
+           tool_choice_read(&t->ask, api_get(b, "tool_choice"), e) &&
+           api_talk_begin(c, t, p, out, e);
+}
+
+/* Where no template says how, the answer is text from beginning to end. */
+static bool obey_plain(api_call *c, const api_talk *t, hearth_params *p, api_error *e) {
+    return !(t->schema || t->any_json) || api_obey_schema(c, t->schema, t->format_param, p, e);
 }
 
 /* The prompt in the model's template; a model without one goes on with the text itself. */
-static bool written_prompt(api_call *c, api_prompt *out, api_error *e) {
+static bool written_prompt(api_call *c, api_talk *t, hearth_params *p, api_prompt *out,
+                           api_error *e) {
     const json_t *b = c->body;
     const char *system = api_get_text(b, "system", ""), *text = api_get_text(b, "prompt", "");
-    hearth_chat how = hearth_chat_default();
-    if (!think_read(c, &how, e)) return false;
     bool given = *api_get_text(b, "template", "");
     if (api_get_bool(b, "raw", false) || (resident_is_bare(c->model) && !*system && !given))
-        return api_text_prompt(c, str_of(text), out, e);
-    json_t *list = json_array();
-    bool ok = list != NULL;
+        return obey_plain(c, t, p, e) && api_text_prompt(c, str_of(text), out, e);
+    t->messages = json_array();
+    bool ok = t->messages != NULL;
     if (*system)
         ok = ok && json_array_append_new(
-                       list, json_pack("{ssss}", "role", "system", "content", system)) == 0;
-    ok = ok &&
-         json_array_append_new(list, json_pack("{ssss}", "role", "user", "content", text)) == 0;
-    if (!ok) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    else if (given) ok = ollama_template_prompt(c, list, out, e);
-    else ok = api_chat_prompt(c, list, &how, out, e);
-    json_decref(list);
-    return ok;
+                       t->messages, json_pack("{ssss}", "role", "system", "content", system)) == 0;
+    ok = ok && json_array_append_new(t->messages,
+                                     json_pack("{ssss}", "role", "user", "content", text)) == 0;
+    if (!ok) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!given) return api_talk_begin(c, t, p, out, e);
+    return obey_plain(c, t, p, e) && ollama_template_prompt(c, t->messages, out, e);
 }
 
 /* Puts the tokens of an earlier conversation first, and drops what begins a text after them. */
@@ -240,16 +274,18 @@ static bool context_join(api_call *c, api_prompt *p, api_error *e) {
     return ok || api_fail(e, 503, "out_of_memory", NULL, "out of memory");
 }
 
-static bool generate_prompt(api_call *c, api_prompt *out, api_error *e) {
+static bool generate_prompt(api_call *c, api_talk *t, hearth_params *p, api_prompt *out,
+                            api_error *e) {
     const json_t *b = c->body;
     const char *suffix = api_get_text(b, "suffix", "");
     if (*suffix && !api_get_bool(b, "raw", false)) {
-        infill_text t = {.before = str_of(api_get_text(b, "prompt", "")), .after = str_of(suffix)};
-        return infill_prompt(c, &t, out, e);
+        infill_text gap = {.before = str_of(api_get_text(b, "prompt", "")),
+                           .after = str_of(suffix)};
+        return obey_plain(c, t, p, e) && infill_prompt(c, &gap, out, e);
     }
     if (*suffix)
         return api_fail(e, 400, "invalid_value", "suffix", "suffix and raw exclude each other");
-    return written_prompt(c, out, e) && context_join(c, out, e);
+    return written_prompt(c, t, p, out, e) && context_join(c, out, e);
 }
 
 /* ---- the request ---- */
@@ -263,10 +299,12 @@ static bool ask(api_call *c, api_error *e) {
     hearth_params p;
     api_prompt prompt = {0};
     ollama_state *s = c->state;
-    if (!possible(c, e) || !ollama_options_read(c, &p, e) || !format_read(c, &p, e)) return false;
+    api_talk t = api_talk_default();
+    if (!possible(c, e) || !ollama_options_read(c, &p, e) || !talk_read(c, &t, e)) return false;
     c->stream = api_get_bool(c->body, "stream", true);
     s->logprobs = p.n_logprobs >= 0;
-    bool ok = s->chat ? chat_prompt(c, &prompt, e) : generate_prompt(c, &prompt, e);
+    bool ok = s->chat ? chat_prompt(c, &t, &p, &prompt, e) : generate_prompt(c, &t, &p, &prompt, e);
+    api_talk_deinit(&t);
     if (!ok || !ollama_fit(c, prompt.n, &p, e)) {
         hearth_free(prompt.ids);
         return false;

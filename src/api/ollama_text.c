@@ -33,8 +33,25 @@ static void logprob_write(api_call *c, jsonw *w, const hearth_token *t) {
 
 /* ---- events ---- */
 
-/* The text of an event: a message, or a response and perhaps a thought. */
-static void text_write(const ollama_state *s, jsonw *w, str text, str thinking) {
+static void call_write(jsonw *w, const api_tool_call *t, int index) {
+    jsonw_object(w);
+    jsonw_key(w, "id");
+    jsonw_str(w, str_of(t->id));
+    jsonw_key(w, "function");
+    jsonw_object(w);
+    jsonw_key(w, "index");
+    jsonw_int(w, index);
+    jsonw_key(w, "name");
+    jsonw_str(w, str_of(t->name));
+    jsonw_key(w, "arguments");
+    api_arguments_write(t, w);
+    jsonw_end(w);
+    jsonw_end(w);
+}
+
+/* The content of an event: a message, or a response; with calls [from, to) of the choice. */
+static void content_write(const ollama_state *s, jsonw *w, str text, str thinking,
+                          const api_choice *ch, int from, int to) {
     if (s->chat) {
         jsonw_key(w, "message");
         jsonw_object(w);
@@ -46,6 +63,12 @@ static void text_write(const ollama_state *s, jsonw *w, str text, str thinking) 
     if (thinking.n) {
         jsonw_key(w, "thinking");
         jsonw_str(w, thinking);
+    }
+    if (from < to) {
+        jsonw_key(w, "tool_calls");
+        jsonw_array(w);
+        for (int i = from; i < to; i++) call_write(w, &ch->tool[i], i);
+        jsonw_end(w);
     }
     if (s->chat) jsonw_end(w);
 }
@@ -63,11 +86,14 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
         logprob_write(c, &w, t);
         return;
     }
-    if (p->text.n == 0 && !logprob) return;
-    bool thought = p->kind == API_PIECE_REASONING;
+    /* a call is told as a whole: its arguments are an object here */
+    bool call = p->kind == API_PIECE_TOOL_END;
+    str none = STR(""), text = p->kind == API_PIECE_TEXT ? p->text : none,
+        thought = p->kind == API_PIECE_REASONING ? p->text : none;
+    if (text.n == 0 && thought.n == 0 && !call && !logprob) return;
     jsonw_init(&w, &c->out);
     ollama_head(c, &w);
-    text_write(s, &w, thought ? STR("") : p->text, thought ? p->text : STR(""));
+    content_write(s, &w, text, thought, ch, p->tool, call ? p->tool + 1 : p->tool);
     jsonw_key(&w, "done");
     jsonw_bool(&w, false);
     if (logprob) {
@@ -111,8 +137,9 @@ static void finish(api_call *c) {
     jsonw w;
     jsonw_init(&w, &c->out);
     ollama_head(c, &w);
-    text_write(s, &w, c->stream ? STR("") : buf_str(&ch->text),
-               c->stream ? STR("") : buf_str(&ch->reasoning));
+    str none = STR("");
+    content_write(s, &w, c->stream ? none : buf_str(&ch->text),
+                  c->stream ? none : buf_str(&ch->reasoning), ch, 0, c->stream ? 0 : ch->n_tools);
     jsonw_key(&w, "done");
     jsonw_bool(&w, true);
     jsonw_key(&w, "done_reason");
@@ -125,6 +152,7 @@ static void finish(api_call *c) {
         buf_put_str(w.out, buf_str(&ch->extra));
         jsonw_raw(&w, STR("]"));
     }
+    api_notes_write(c, &w);
     jsonw_end(&w);
     if (c->stream) buf_putc(&c->out, '\n');
 }

@@ -43,6 +43,34 @@ const api_dialect api_dialect_openai = {
 
 /* ---- shared pieces ---- */
 
+const api_field openai_common_fields[] = {
+    {.include = api_model_fields},
+    {.name = "metadata", .types = API_OBJECT, .doc = "kept in the ledger"},
+    {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
+    {0},
+};
+
+static const api_field stream_options[] = {
+    {.name = "include_usage", .types = API_BOOL, .doc = "a last event with the usage"},
+    {.name = "include_obfuscation", .types = API_BOOL},
+    {0},
+};
+
+const api_field openai_stream_fields[] = {
+    {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
+    {.name = "stream_options", .types = API_OBJECT, .of = stream_options},
+    {0},
+};
+
+bool openai_stream_read(api_call *c, bool *include_usage, api_error *e) {
+    const json_t *o = api_get(c->body, "stream_options");
+    c->stream = api_get_bool(c->body, "stream", false);
+    *include_usage = api_get_bool(o, "include_usage", false);
+    return !o || c->stream ||
+           api_fail(e, 400, "invalid_value", "stream_options",
+                    "stream_options needs stream to be true");
+}
+
 const char *openai_finish(hearth_finish f) {
     return f == HEARTH_FINISH_LENGTH ? "length" : "stop";
 }
@@ -61,18 +89,30 @@ hearth_usage openai_usage_sum(const api_call *c) {
     return sum;
 }
 
-void openai_usage(const api_call *c, jsonw *w, const hearth_usage *u) {
+int32_t openai_reasoning(const api_call *c) {
+    int32_t n = 0;
+    for (int i = 0; i < c->n_choices; i++) n += c->choice[i].n_reasoning;
+    return n;
+}
+
+void openai_usage(const api_call *c, jsonw *w) {
+    hearth_usage u = openai_usage_sum(c);
     jsonw_object(w);
     jsonw_key(w, "prompt_tokens");
-    jsonw_int(w, u->n_prompt);
+    jsonw_int(w, u.n_prompt);
     jsonw_key(w, "completion_tokens");
-    jsonw_int(w, u->n_generated);
+    jsonw_int(w, u.n_generated);
     jsonw_key(w, "total_tokens");
-    jsonw_int(w, u->n_prompt + u->n_generated);
+    jsonw_int(w, u.n_prompt + u.n_generated);
     jsonw_key(w, "prompt_tokens_details");
     jsonw_object(w);
     jsonw_key(w, "cached_tokens");
-    jsonw_int(w, u->n_cached);
+    jsonw_int(w, u.n_cached);
+    jsonw_end(w);
+    jsonw_key(w, "completion_tokens_details");
+    jsonw_object(w);
+    jsonw_key(w, "reasoning_tokens");
+    jsonw_int(w, openai_reasoning(c));
     jsonw_end(w);
     api_energy_write(c, NULL, w);
     jsonw_end(w);
@@ -113,35 +153,15 @@ int32_t openai_max_tokens(const json_t *body) {
     return (int32_t)api_get_int(body, "max_completion_tokens", n);
 }
 
-static bool is_none(const json_t *v) {
-    return json_is_string(v) && strcmp(json_string_value(v), "none") == 0;
-}
-
-bool openai_unsupported(const json_t *body, api_error *e) {
-    const json_t *tools = api_get(body, "tools"), *choice = api_get(body, "tool_choice"),
-                 *functions = api_get(body, "functions");
-    if (tools && json_array_size(tools) > 0 && !is_none(choice))
-        return api_fail(e, 400, "unsupported_value", "tools",
-                        "tools: this server cannot constrain answers to tool calls; "
-                        "send tool_choice \"none\" to leave them out");
-    if (!tools && choice && !is_none(choice) && !json_is_string(choice))
-        return api_fail(e, 400, "invalid_value", "tool_choice",
-                        "tool_choice names a tool, and there are no tools");
-    if (functions && json_array_size(functions) > 0)
-        return api_fail(e, 400, "unsupported_value", "functions",
-                        "functions is not supported; its successor is tools");
-    return true;
-}
-
-bool openai_format_read(api_call *c, const json_t *format, const json_t *holder, const char *param,
-                        hearth_params *p, api_error *e) {
+bool openai_format_read(api_talk *t, const json_t *format, const json_t *holder, const char *param,
+                        api_error *e) {
     const char *type = format ? api_get_text(format, "type", "text") : "text";
-    if (strcmp(type, "json_object") == 0) return api_obey_schema(c, NULL, param, p, e);
+    t->format_param = param;
+    t->any_json = strcmp(type, "json_object") == 0;
     if (strcmp(type, "json_schema") != 0) return true;
-    const json_t *schema = api_get(holder, "schema");
-    if (!json_is_object(schema))
-        return api_fail(e, 400, "invalid_value", param, "%s: json_schema needs a schema", param);
-    return api_obey_schema(c, schema, param, p, e);
+    t->schema = api_get(holder, "schema");
+    return json_is_object(t->schema) ||
+           api_fail(e, 400, "invalid_value", param, "%s: json_schema needs a schema", param);
 }
 
 /* ---- models ---- */

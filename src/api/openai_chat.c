@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/openai.h"
+#include "api/talk.h"
 #include "base/limits.h"
 
 /* ---- what a request may hold ---- */
@@ -11,13 +12,28 @@ static const api_field function_fields[] = {
     {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
     {.name = "description", .types = API_STRING},
     {.name = "parameters", .types = API_OBJECT, .doc = "a JSON Schema"},
-    {.name = "strict", .types = API_BOOL},
+    {.name = "strict",
+     .types = API_BOOL,
+     .doc = "what cannot be enforced in the schema is an error"},
     {0},
 };
 
 static const api_field tool_fields[] = {
     {.name = "type", .types = API_STRING, .required = true},
     {.name = "function", .types = API_OBJECT, .of = function_fields},
+    {0},
+};
+
+static const api_field called_fields[] = {
+    {.name = "name", .types = API_STRING, .required = true},
+    {.name = "arguments", .types = API_STRING | API_OBJECT},
+    {0},
+};
+
+static const api_field call_fields[] = {
+    {.name = "id", .types = API_STRING},
+    {.name = "type", .types = API_STRING},
+    {.name = "function", .types = API_OBJECT, .of = called_fields, .required = true},
     {0},
 };
 
@@ -30,15 +46,13 @@ static const api_field message_fields[] = {
      .types = API_STRING | API_ARRAY,
      .doc = "text, or an array of parts of type text"},
     {.name = "name", .types = API_STRING},
-    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT},
+    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = call_fields},
+    {.name = "function_call", .types = API_OBJECT, .of = called_fields},
     {.name = "tool_call_id", .types = API_STRING},
-    {.name = "reasoning_content", .types = API_STRING},
-    {0},
-};
-
-static const api_field stream_fields[] = {
-    {.name = "include_usage", .types = API_BOOL, .doc = "a last event with the usage"},
-    {.name = "include_obfuscation", .types = API_BOOL},
+    {.name = "reasoning_content",
+     .types = API_STRING,
+     .doc = "what was thought before this answer; it goes where the template has a place for it"},
+    {.name = "reasoning", .types = API_STRING, .doc = "the same"},
     {0},
 };
 
@@ -52,10 +66,6 @@ static const api_field format_fields[] = {
 };
 
 static const api_field chat_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
     {.name = "messages",
      .types = API_ARRAY,
      .items = API_OBJECT,
@@ -75,8 +85,7 @@ static const api_field chat_fields[] = {
      .max = INT32_MAX,
      .doc = "the same, under its newer name"},
     {.name = "n", .types = API_INT, .min = 1, .max = LIMIT_CHOICES, .doc = "number of answers"},
-    {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
-    {.name = "stream_options", .types = API_OBJECT, .of = stream_fields},
+    {.include = openai_stream_fields},
     {.name = "logprobs", .types = API_BOOL, .doc = "tell each token's log-probability"},
     {.name = "top_logprobs",
      .types = API_INT,
@@ -84,23 +93,29 @@ static const api_field chat_fields[] = {
      .doc = "and those of so many likeliest tokens; needs logprobs"},
     {.name = "response_format", .types = API_OBJECT, .of = format_fields},
     {.name = "tools", .types = API_ARRAY, .items = API_OBJECT, .of = tool_fields, .len_max = 4096},
-    {.name = "tool_choice", .types = API_STRING | API_OBJECT, .words = "none|auto|required"},
-    {.name = "parallel_tool_calls", .types = API_BOOL},
-    {.name = "functions", .types = API_ARRAY, .items = API_OBJECT},
+    {.name = "tool_choice",
+     .types = API_STRING | API_OBJECT,
+     .words = "none|auto|required",
+     .doc = "whether a tool must be called; an object names one, or those that are allowed"},
+    {.name = "parallel_tool_calls",
+     .types = API_BOOL,
+     .doc = "false: at most one call in an answer"},
+    {.name = "functions",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = function_fields,
+     .len_max = 4096,
+     .doc = "tools in their older form; the answer then has function_call"},
+    {.name = "function_call", .types = API_STRING | API_OBJECT, .words = "none|auto"},
     {.name = "reasoning_effort",
      .types = API_STRING,
-     .words = "none|minimal|low|medium|high|xhigh|max"},
-    {.name = "chat_template_kwargs",
-     .types = API_OBJECT,
-     .doc = "further variables of the model's chat template"},
+     .words = "none|minimal|low|medium|high|xhigh|max",
+     .doc = "how much the model thinks first, where its template knows of that"},
+    {.include = api_talk_fields},
     {.name = "modalities", .types = API_ARRAY, .items = API_STRING},
-    {.name = "metadata", .types = API_OBJECT, .doc = "kept in the ledger"},
-    {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
     {.name = "store", .types = API_BOOL},
     {.name = "service_tier", .types = API_STRING},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = openai_common_fields},
     {.include = api_sampler_fields},
     {0},
 };
@@ -109,6 +124,7 @@ static const api_field chat_fields[] = {
 
 typedef struct chat_state {
     bool include_usage, logprobs;
+    bool functions; /* calls are told in the older form */
 } chat_state;
 
 static void head(api_call *c, jsonw *w, const char *object) {
@@ -133,16 +149,20 @@ static void event_open(api_call *c, jsonw *w) {
     jsonw_array(w);
 }
 
-static void event_close(api_call *c, jsonw *w, const hearth_usage *u) {
+static void event_end(api_call *c, jsonw *w, bool usage) {
     const chat_state *s = c->state;
-    jsonw_end(w);
     if (s->include_usage) {
         jsonw_key(w, "usage");
-        if (u) openai_usage(c, w, u);
+        if (usage) openai_usage(c, w);
         else jsonw_null(w);
     }
     jsonw_end(w);
     buf_puts(&c->out, "\n\n");
+}
+
+static void event_close(api_call *c, jsonw *w, bool usage) {
+    jsonw_end(w);
+    event_end(c, w, usage);
 }
 
 static void choice_open(jsonw *w, const api_choice *ch) {
@@ -174,7 +194,7 @@ static void chat_begin(api_call *c) {
         jsonw_key(&w, "logprobs");
         jsonw_null(&w);
         choice_close(&w, NULL);
-        event_close(c, &w, NULL);
+        event_close(c, &w, false);
     }
 }
 
@@ -191,15 +211,48 @@ static void logprob_keep(api_call *c, api_choice *ch, const hearth_token *t) {
     openai_logprob(c, &w, t);
 }
 
-static void delta_write(jsonw *w, const api_piece *p) {
+/* A call in the making: its name with the first piece of it, then fragments of its arguments. */
+static void delta_call(const api_choice *ch, jsonw *w, const api_piece *p, bool functions) {
+    const api_tool_call *t = &ch->tool[p->tool];
+    bool begins = p->kind == API_PIECE_TOOL_BEGIN;
+    jsonw_key(w, functions ? "function_call" : "tool_calls");
+    if (!functions) {
+        jsonw_array(w);
+        jsonw_object(w);
+        jsonw_key(w, "index");
+        jsonw_int(w, p->tool);
+        if (begins) {
+            jsonw_key(w, "id");
+            jsonw_str(w, str_of(t->id));
+            jsonw_key(w, "type");
+            jsonw_str(w, STR("function"));
+        }
+        jsonw_key(w, "function");
+    }
+    jsonw_object(w);
+    if (begins) {
+        jsonw_key(w, "name");
+        jsonw_str(w, str_of(t->name));
+    }
+    jsonw_key(w, "arguments");
+    jsonw_str(w, p->text);
+    jsonw_end(w);
+    if (functions) return;
+    jsonw_end(w);
+    jsonw_end(w);
+}
+
+static void delta_write(const api_choice *ch, jsonw *w, const api_piece *p, bool functions) {
     if (p->kind == API_PIECE_REASONING) {
         jsonw_key(w, "reasoning_content");
         jsonw_str(w, p->text);
         jsonw_key(w, "reasoning");
         jsonw_str(w, p->text);
-    } else {
+    } else if (p->kind == API_PIECE_TEXT) {
         jsonw_key(w, "content");
         jsonw_str(w, p->text);
+    } else if (p->kind != API_PIECE_TOOL_END) {
+        delta_call(ch, w, p, functions);
     }
 }
 
@@ -209,11 +262,12 @@ static void chat_piece(api_call *c, api_choice *ch, const api_piece *p) {
         if (logprob) logprob_keep(c, ch, p->token);
         return;
     }
-    if (p->text.n == 0 && !logprob) return;
+    if (p->text.n == 0 && !logprob && p->kind != API_PIECE_TOOL_BEGIN) return;
+    const chat_state *s = c->state;
     jsonw w;
     event_open(c, &w);
     choice_open(&w, ch);
-    delta_write(&w, p);
+    delta_write(ch, &w, p, s->functions);
     jsonw_end(&w);
     jsonw_key(&w, "logprobs");
     if (logprob) {
@@ -229,7 +283,13 @@ static void chat_piece(api_call *c, api_choice *ch, const api_piece *p) {
         jsonw_null(&w);
     }
     choice_close(&w, NULL);
-    event_close(c, &w, NULL);
+    event_close(c, &w, false);
+}
+
+static const char *finish_word(const api_call *c, const api_choice *ch) {
+    const chat_state *s = c->state;
+    if (api_calls_tools(ch)) return s->functions ? "function_call" : "tool_calls";
+    return openai_finish(ch->usage.finish);
 }
 
 static void chat_end(api_call *c, api_choice *ch) {
@@ -240,8 +300,39 @@ static void chat_end(api_call *c, api_choice *ch) {
     jsonw_end(&w);
     jsonw_key(&w, "logprobs");
     jsonw_null(&w);
-    choice_close(&w, openai_finish(ch->usage.finish));
-    event_close(c, &w, NULL);
+    choice_close(&w, finish_word(c, ch));
+    jsonw_end(&w); /* the choices: the rest is the event's own */
+    api_notes_write(c, &w);
+    event_end(c, &w, false);
+}
+
+static void called_write(jsonw *w, const api_tool_call *t) {
+    jsonw_object(w);
+    jsonw_key(w, "name");
+    jsonw_str(w, str_of(t->name));
+    jsonw_key(w, "arguments");
+    jsonw_str(w, buf_str(&t->args));
+    jsonw_end(w);
+}
+
+static void calls_write(const api_choice *ch, jsonw *w, bool functions) {
+    jsonw_key(w, functions ? "function_call" : "tool_calls");
+    if (functions) { /* of which there is one */
+        called_write(w, &ch->tool[0]);
+        return;
+    }
+    jsonw_array(w);
+    for (int i = 0; i < ch->n_tools; i++) {
+        jsonw_object(w);
+        jsonw_key(w, "id");
+        jsonw_str(w, str_of(ch->tool[i].id));
+        jsonw_key(w, "type");
+        jsonw_str(w, STR("function"));
+        jsonw_key(w, "function");
+        called_write(w, &ch->tool[i]);
+        jsonw_end(w);
+    }
+    jsonw_end(w);
 }
 
 static void message_write(api_call *c, jsonw *w, const api_choice *ch) {
@@ -254,9 +345,11 @@ static void message_write(api_call *c, jsonw *w, const api_choice *ch) {
     jsonw_key(w, "role");
     jsonw_str(w, STR("assistant"));
     jsonw_key(w, "content");
-    jsonw_str(w, buf_str(&ch->text));
+    if (ch->n_tools && !ch->text.len) jsonw_null(w);
+    else jsonw_str(w, buf_str(&ch->text));
     jsonw_key(w, "refusal");
     jsonw_null(w);
+    if (ch->n_tools) calls_write(ch, w, s->functions);
     if (ch->reasoning.len) {
         jsonw_key(w, "reasoning_content");
         jsonw_str(w, buf_str(&ch->reasoning));
@@ -277,17 +370,16 @@ static void message_write(api_call *c, jsonw *w, const api_choice *ch) {
     } else {
         jsonw_null(w);
     }
-    choice_close(w, openai_finish(ch->usage.finish));
+    choice_close(w, finish_word(c, ch));
 }
 
 static void chat_finish(api_call *c) {
     const chat_state *s = c->state;
-    hearth_usage u = openai_usage_sum(c);
     jsonw w;
     if (c->stream) {
         if (s->include_usage) {
             event_open(c, &w);
-            event_close(c, &w, &u);
+            event_close(c, &w, true);
         }
         buf_puts(&c->out, "data: [DONE]\n\n");
         return;
@@ -299,7 +391,8 @@ static void chat_finish(api_call *c) {
     for (int i = 0; i < c->n_choices; i++) message_write(c, &w, &c->choice[i]);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
-    openai_usage(c, &w, &u);
+    openai_usage(c, &w);
+    api_notes_write(c, &w);
     jsonw_end(&w);
 }
 
@@ -319,57 +412,70 @@ static bool messages_ok(const json_t *body, api_error *e) {
     return true;
 }
 
-static bool prompt_of(api_call *c, api_prompt *out, api_error *e) {
-    hearth_chat how = hearth_chat_default();
-    const json_t *kwargs = api_get(c->body, "chat_template_kwargs");
-    how.effort = api_get_text(c->body, "reasoning_effort", NULL);
-    if (how.effort && strcmp(how.effort, "none") == 0) {
-        how.effort = NULL;
-        how.think = 0;
+/* functions and function_call, as tools and tool_choice. */
+static bool functions_read(const json_t *b, tool_ask *ask, api_error *e) {
+    const json_t *f, *call = api_get(b, "function_call");
+    size_t i;
+    json_array_foreach(api_get(b, "functions"), i, f) {
+        char where[40];
+        snprintf(where, sizeof where, "functions[%zu]", i);
+        if (!tool_add(ask, api_get_text(f, "name", ""), api_get_text(f, "description", NULL),
+                      api_get(f, "parameters"), false, where, e))
+            return false;
     }
-    char *text = kwargs ? json_dumps(kwargs, JSON_COMPACT) : NULL;
-    how.kwargs = text;
-    how.kwargs_len = text ? strlen(text) : 0;
-    bool ok = api_chat_prompt(c, api_get(c->body, "messages"), &how, out, e);
-    free(text);
-    return ok;
+    ask->one_call = true;
+    if (json_is_object(call))
+        return tool_choice_name(ask, api_get_text(call, "name", NULL), "function_call", e);
+    return tool_choice_read(ask, call, e);
+}
+
+static bool talk_read(api_call *c, api_talk *t, chat_state *s, api_error *e) {
+    const json_t *b = c->body;
+    const json_t *format = api_get(b, "response_format");
+    t->messages = json_deep_copy(api_get(b, "messages"));
+    if (!t->messages) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    api_talk_effort(t, api_get_text(b, "reasoning_effort", NULL));
+    s->functions = json_array_size(api_get(b, "functions")) > 0;
+    if (!api_talk_read(t, b, e) ||
+        !openai_format_read(t, format, api_get(format, "json_schema"), "response_format", e))
+        return false;
+    if (s->functions && json_array_size(api_get(b, "tools")) > 0)
+        return api_fail(e, 400, "invalid_value", "functions",
+                        "functions and tools exclude each other");
+    if (s->functions) return functions_read(b, &t->ask, e);
+    t->ask.one_call = !api_get_bool(b, "parallel_tool_calls", true);
+    return tools_read(&t->ask, api_get(b, "tools"), e) &&
+           tool_choice_read(&t->ask, api_get(b, "tool_choice"), e);
 }
 
 static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error *e) {
     const json_t *b = c->body, *modalities = api_get(b, "modalities");
-    if (!openai_unsupported(b, e)) return false;
     if (json_array_size(modalities) > 1)
         return api_fail(e, 400, "unsupported_value", "modalities",
                         "modalities: this model answers in text alone");
-    const json_t *format = api_get(b, "response_format");
-    if (!api_sampler_read(c, b, p, e) ||
-        !openai_format_read(c, format, api_get(format, "json_schema"), "response_format", p, e))
-        return false;
+    if (!api_sampler_read(c, b, p, e)) return false;
     s->logprobs = api_get_bool(b, "logprobs", false);
     if (api_get(b, "top_logprobs") && !s->logprobs && api_get_int(b, "top_logprobs", 0) > 0)
         return api_fail(e, 400, "invalid_value", "top_logprobs",
                         "top_logprobs needs logprobs to be true");
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "top_logprobs", 0) : -1;
     p->max_tokens = openai_max_tokens(b);
-    c->stream = api_get_bool(b, "stream", false);
-    s->include_usage = api_get_bool(api_get(b, "stream_options"), "include_usage", false);
-    if (api_get(b, "stream_options") && !c->stream)
-        return api_fail(e, 400, "invalid_value", "stream_options",
-                        "stream_options needs stream to be true");
-    return true;
+    return openai_stream_read(c, &s->include_usage, e);
 }
 
 static void chat(api_call *c) {
     api_error e = {0};
     hearth_params p;
     api_prompt prompt = {0};
+    api_talk t = api_talk_default();
     chat_state *s = arena_alloc(c->arena, sizeof *s);
     api_call_name(c, "chatcmpl-");
     c->state = s;
     bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
-    ok = ok && options_read(c, &p, s, &e) && messages_ok(c->body, &e) &&
-         prompt_of(c, &prompt, &e) &&
-         api_generate(c, &chat_writer, &p, &prompt, 1, (int)api_get_int(c->body, "n", 1), &e);
+    ok = ok && options_read(c, &p, s, &e) && messages_ok(c->body, &e) && talk_read(c, &t, s, &e) &&
+         api_talk_begin(c, &t, &p, &prompt, &e);
+    api_talk_deinit(&t);
+    ok = ok && api_generate(c, &chat_writer, &p, &prompt, 1, (int)api_get_int(c->body, "n", 1), &e);
     if (!ok) api_reply_error(c, &e);
 }
 

@@ -8,10 +8,6 @@
 /* ---- what requests may hold ---- */
 
 static const api_field embed_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
     {.name = "input",
      .types = API_STRING | API_ARRAY,
      .required = true,
@@ -26,10 +22,7 @@ static const api_field embed_fields[] = {
      .max = 1048576,
      .doc = "keep so many numbers of each vector, and make it of length 1 again"},
     {.name = "truncate", .types = API_BOOL, .doc = "cut what is too long; else it is an error"},
-    {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = openai_common_fields},
     {0},
 };
 
@@ -39,10 +32,6 @@ static const api_field document_fields[] = {
 };
 
 static const api_field rerank_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
     {.name = "query", .types = API_STRING, .required = true, .doc = "what is asked"},
     {.name = "documents",
      .types = API_ARRAY,
@@ -62,10 +51,7 @@ static const api_field rerank_fields[] = {
      .doc = "tell only so many, the best"},
     {.name = "return_documents", .types = API_BOOL, .doc = "repeat the texts in the answer"},
     {.name = "truncate", .types = API_BOOL, .doc = "cut what is too long; else it is an error"},
-    {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = openai_common_fields},
     {0},
 };
 

@@ -5,17 +5,7 @@
 #include "api/openai.h"
 #include "base/limits.h"
 
-static const api_field stream_fields[] = {
-    {.name = "include_usage", .types = API_BOOL, .doc = "a last event with the usage"},
-    {.name = "include_obfuscation", .types = API_BOOL},
-    {0},
-};
-
 static const api_field text_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
     {.name = "prompt",
      .types = API_STRING | API_ARRAY,
      .required = true,
@@ -37,19 +27,14 @@ static const api_field text_fields[] = {
      .min = 1,
      .max = LIMIT_CHOICES,
      .doc = "the same as n, nothing else"},
-    {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
-    {.name = "stream_options", .types = API_OBJECT, .of = stream_fields},
+    {.include = openai_stream_fields},
     {.name = "logprobs",
      .types = API_INT,
      .max = 20,
      .doc = "tell each token's log-probability and those of so many likeliest"},
     {.name = "echo", .types = API_BOOL, .doc = "begin the answer with the prompt"},
     {.name = "suffix", .types = API_STRING, .doc = "what follows the answer: not supported"},
-    {.name = "metadata", .types = API_OBJECT, .doc = "kept in the ledger"},
-    {.name = "user", .types = API_STRING, .doc = "kept in the ledger"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = openai_common_fields},
     {.include = api_sampler_fields},
     {0},
 };
@@ -161,7 +146,7 @@ static void choice_write(jsonw *w, const api_choice *ch, str text, const char *f
 }
 
 static void event(api_call *c, const api_choice *ch, str text, const buf *rows, const char *finish,
-                  const hearth_usage *u) {
+                  bool usage) {
     const text_state *s = c->state;
     jsonw w;
     buf_puts(&c->out, "data: ");
@@ -177,7 +162,7 @@ static void event(api_call *c, const api_choice *ch, str text, const buf *rows, 
     jsonw_end(&w);
     if (s->include_usage) {
         jsonw_key(&w, "usage");
-        if (u) openai_usage(c, &w, u);
+        if (usage) openai_usage(c, &w);
         else jsonw_null(&w);
     }
     jsonw_end(&w);
@@ -188,7 +173,7 @@ static void text_begin(api_call *c) {
     const buf none = {0};
     for (int i = 0; c->stream && i < c->n_choices; i++) {
         str echo = echo_of(c, &c->choice[i]);
-        if (echo.n) event(c, &c->choice[i], echo, &none, NULL, NULL);
+        if (echo.n) event(c, &c->choice[i], echo, &none, NULL, false);
     }
 }
 
@@ -197,13 +182,13 @@ static void text_piece(api_call *c, api_choice *ch, const api_piece *p) {
     bool has_row = s->logprobs && p->token && p->token->id >= 0;
     if (has_row) rows_add(&ch->extra, p->token);
     if (!c->stream || (p->text.n == 0 && !has_row)) return;
-    event(c, ch, p->text, &ch->extra, NULL, NULL);
+    event(c, ch, p->text, &ch->extra, NULL, false);
     buf_clear(&ch->extra);
 }
 
 static void text_end(api_call *c, api_choice *ch) {
     const buf none = {0};
-    if (c->stream) event(c, ch, STR(""), &none, openai_finish(ch->usage.finish), NULL);
+    if (c->stream) event(c, ch, STR(""), &none, openai_finish(ch->usage.finish), false);
 }
 
 static void whole_choice(api_call *c, jsonw *w, const api_choice *ch) {
@@ -222,10 +207,9 @@ static void whole_choice(api_call *c, jsonw *w, const api_choice *ch) {
 
 static void text_finish(api_call *c) {
     const text_state *s = c->state;
-    hearth_usage u = openai_usage_sum(c);
     jsonw w;
     if (c->stream) {
-        if (s->include_usage) event(c, NULL, STR(""), NULL, NULL, &u);
+        if (s->include_usage) event(c, NULL, STR(""), NULL, NULL, true);
         buf_puts(&c->out, "data: [DONE]\n\n");
         return;
     }
@@ -233,7 +217,7 @@ static void text_finish(api_call *c) {
     for (int i = 0; i < c->n_choices; i++) whole_choice(c, &w, &c->choice[i]);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
-    openai_usage(c, &w, &u);
+    openai_usage(c, &w);
     jsonw_end(&w);
 }
 
@@ -300,12 +284,7 @@ static bool options_read(api_call *c, hearth_params *p, text_state *s, int *n, a
     s->logprobs = api_get(b, "logprobs") != NULL;
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "logprobs", 0) : -1;
     p->max_tokens = (int32_t)api_get_int(b, "max_tokens", 16);
-    c->stream = api_get_bool(b, "stream", false);
-    s->include_usage = api_get_bool(api_get(b, "stream_options"), "include_usage", false);
-    if (api_get(b, "stream_options") && !c->stream)
-        return api_fail(e, 400, "invalid_value", "stream_options",
-                        "stream_options needs stream to be true");
-    return true;
+    return openai_stream_read(c, &s->include_usage, e);
 }
 
 static void complete(api_call *c) {

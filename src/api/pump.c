@@ -111,16 +111,13 @@ static bool submit_all(api_call *c, const hearth_params *p, const api_prompt *pr
         ch->index = i;
         ch->prompt = i / n_each;
         ch->call = c;
-        buf_init(&ch->text, LIMIT_CALL_BYTES);
-        buf_init(&ch->reasoning, LIMIT_CALL_BYTES);
-        buf_init(&ch->extra, LIMIT_CALL_BYTES);
         mine.prompt = prompts[ch->prompt].ids;
         mine.n_prompt = prompts[ch->prompt].n;
         mine.owner = c->key.owner;
         mine.weight = api_weight(c);
         mine.tag = ch;
         mine.choice = (uint64_t)i;
-        ok = choice_submit(c, ch, &mine, e);
+        ok = pieces_init(c, ch, e) && choice_submit(c, ch, &mine, e);
     }
     return ok;
 }
@@ -192,10 +189,8 @@ static void token_pass(api_call *c, api_choice *ch, const hearth_token *t) {
         atomic_fetch_add(&c->api->counts.first_token_us, us);
         atomic_fetch_add(&c->api->counts.first_tokens, 1);
     }
-    api_piece p = {.kind = API_PIECE_TEXT, .text = {t->text, t->text_len}, .token = t};
-    buf_put_str(&ch->text, p.text);
     if (c->stream) answer_begin(c);
-    c->writer->piece(c, ch, &p);
+    pieces_push(c, ch, t);
 }
 
 static hearth_request *request_take(api_call *c, api_choice *ch) {
@@ -229,6 +224,8 @@ static bool choice_read(api_call *c, api_choice *ch, int *budget) {
     hearth_request_free(request_take(c, ch));
     ch->read = true;
     ch->read_ns = clock_now_ns();
+    if (c->stream) answer_begin(c);
+    pieces_end(c, ch);
     return true;
 }
 

@@ -7,6 +7,17 @@
 #include "api/api_private.h"
 #include "base/limits.h"
 
+const api_field api_model_fields[] = {
+    {.name = "model",
+     .types = API_STRING,
+     .len_max = 512,
+     .doc = "a name that /v1/models lists; none or \"default\": the first of them"},
+    {.name = "keep_alive",
+     .types = API_NUMBER | API_STRING,
+     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {0},
+};
+
 /* ---- samplers ---- */
 
 const api_field api_sampler_fields[] = {
@@ -213,83 +224,6 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
 }
 
 /* ---- prompts ---- */
-
-typedef struct ids_list {
-    int32_t *id; /* owned */
-    size_t n, cap;
-} ids_list;
-
-/* Appends the tokens of a text; special: control tokens in it become their ids. */
-static bool ids_add(api_call *c, ids_list *l, str text, unsigned flags, hearth_err *he) {
-    int32_t *more;
-    size_t n;
-    if (!hearth_tokenize(resident_model(c->model), text.p, text.n, flags, &more, &n, he))
-        return false;
-    if (l->n + n > l->cap) {
-        size_t cap = 2 * (l->n + n);
-        int32_t *grown = realloc(l->id, cap * sizeof *grown);
-        if (!grown) {
-            hearth_free(more);
-            return false;
-        }
-        l->id = grown;
-        l->cap = cap;
-    }
-    memcpy(l->id + l->n, more, n * sizeof *more);
-    l->n += n;
-    hearth_free(more);
-    return true;
-}
-
-/* A file without a template is served as chatml. What people wrote is tokenised by itself, so that
- * it cannot make a control token. */
-static bool chatml_prompt(api_call *c, const json_t *messages, api_prompt *out, api_error *e) {
-    ids_list l = {0};
-    hearth_err he = {.code = HEARTH_FAILED, .msg = "out of memory"};
-    const json_t *m;
-    size_t i;
-    bool ok = true;
-    json_array_foreach(messages, i, m) {
-        char head[80];
-        const char *text;
-        snprintf(head, sizeof head, "<|im_start|>%.40s\n", api_get_text(m, "role", "user"));
-        ok = ok && api_content_text(c, api_get(m, "content"), "content", &text, e) &&
-             ids_add(c, &l, str_of(head), HEARTH_TOK_SPECIAL | (i ? 0u : HEARTH_TOK_BOS), &he) &&
-             ids_add(c, &l, str_of(text), 0, &he) &&
-             ids_add(c, &l, STR("<|im_end|>\n"), HEARTH_TOK_SPECIAL, &he);
-    }
-    ok = ok && ids_add(c, &l, STR("<|im_start|>assistant\n"), HEARTH_TOK_SPECIAL, &he);
-    *out = (api_prompt){l.id, l.n};
-    if (ok) return true;
-    free(l.id);
-    *out = (api_prompt){0};
-    return e->status ? false : api_fail(e, 400, "invalid_value", "messages", "%s", he.msg);
-}
-
-static bool template_failed(const hearth_err *he, api_error *e) {
-    bool refused = he->code == HEARTH_USAGE || he->code == HEARTH_NO_FIT;
-    return api_fail(e, refused ? 400 : 500, refused ? "invalid_value" : "server_error",
-                    refused ? "messages" : NULL, "%s", he->msg);
-}
-
-bool api_chat_prompt(api_call *c, const json_t *messages, const hearth_chat *how, api_prompt *out,
-                     api_error *e) {
-    if (resident_is_bare(c->model)) return chatml_prompt(c, messages, out, e);
-    hearth_err he = {0};
-    hearth_chat_prompt p = {0};
-    hearth_chat chat = *how;
-    char *text = json_dumps(messages, JSON_COMPACT);
-    if (!text) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    chat.messages = text;
-    chat.messages_len = strlen(text);
-    bool ok = hearth_chat_render(resident_model(c->model), &chat, &p, &he);
-    free(text);
-    if (!ok) return template_failed(&he, e);
-    *out = (api_prompt){p.ids, p.n_ids};
-    p.ids = NULL;
-    hearth_chat_prompt_free(&p);
-    return true;
-}
 
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e) {
     hearth_err he = {0};

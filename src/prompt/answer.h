@@ -100,6 +100,7 @@ typedef struct answer_demand {
     bool strict;          /* what cannot be enforced in a tool's schema is an error */
     const json_t *schema; /* of the answer's text; NULL */
     bool any_json;        /* the text is any JSON object */
+    bool no_thought;      /* it has none, but one that is open */
     bool loose;           /* arguments are any object, where a schema turned out too hard */
 } answer_demand;
 

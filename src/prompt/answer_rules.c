@@ -240,7 +240,7 @@ static void put_words(writer *w, bool python) {
 /* Rule "thought": one that is open must be closed, another may be had. */
 static void put_thought(writer *w, str tail) {
     answer_thought_info info;
-    if (!answer_thought(w->f, tail, &info)) {
+    if (!answer_thought(w->f, tail, &info) || (w->d->no_thought && !info.open)) {
         buf_puts(w->out, "thought ::= \"\"\n");
         return;
     }

@@ -152,8 +152,6 @@ def test_what_is_refused_is_named(server, more):
 
 
 def test_tools_and_images_of_a_chat(server):
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-    assert "tools" in chat(server, tools=[tool]).error()
     assert chat(server, tools=[], think=False, format="", stream=False).status == 200
     image = [{"role": "user", "content": "x", "images": ["aaaa"]}]
     assert "image" in server.post("/api/chat", {"model": "bard", "messages": image}).error()

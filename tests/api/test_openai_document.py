@@ -56,7 +56,13 @@ def test_the_check_can_fail(check):
               "CreateChatCompletionResponse")
 
 
-CHATS = [{}, {"n": 2}, {"logprobs": True, "top_logprobs": 2}, {"stop": ["e"], "max_tokens": 20},
+FUNCTION = {"name": "look", "description": "looks", "parameters": {
+    "type": "object", "properties": {"at": {"enum": ["moon", "sun"]}}, "required": ["at"], "additionalProperties": False}}
+CALLS = {"tools": [{"type": "function", "function": FUNCTION}], "tool_choice": "required", "max_tokens": 60}
+TALK = [{"role": "user", "content": "Look."}, {"type": "function_call", "call_id": "c1", "name": "look",
+                                               "arguments": "{\"at\": \"moon\"}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "full"}]
+CHATS = [{}, CALLS, {**CALLS, "tool_choice": "auto", "logprobs": True}, {"n": 2}, {"logprobs": True, "top_logprobs": 2}, {"stop": ["e"], "max_tokens": 20},
          {"metadata": {"a": "b"}, "user": "ann"}]
 
 
@@ -85,7 +91,11 @@ def test_completions(server, check, more):
 
 @pytest.mark.parametrize("more", [{}, {"instructions": "Speak."}, {"metadata": {"a": "b"}, "max_output_tokens": 200},
                                   {"top_logprobs": 2, "include": ["message.output_text.logprobs"]},
-                                  {"reasoning": {"effort": "low"}}])
+                                  {"reasoning": {"effort": "low"}},
+                                  {"tools": [{"type": "function", **FUNCTION}], "tool_choice": "required",
+                                   "max_output_tokens": 80},
+                                  {"input": TALK, "text": {"format": {"type": "json_schema", "name": "x", "schema": {
+                                      "type": "object"}}}}])
 def test_responses(server, check, more):
     ask = {"input": "Who is there?", "max_output_tokens": 6, **more}
     whole = server.post("/v1/responses", ask).json()

@@ -1,5 +1,5 @@
 /* Answers longer than the context: after each shift they say what a new request says whose prompt
- * is what was kept; alone and in company, with and without guesses, with tokens that are put in. */
+ * is what was kept; alone and in company, with and without guesses, with tokens put in. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -63,10 +63,23 @@ await assert.rejects(client.messages.create({ ...ask, model: 'nobody' }), (e) =>
   return e instanceof Anthropic.NotFoundError && e.requestID === e.error.request_id && e.type === 'not_found_error'
 })
 await assert.rejects(client.messages.create({ ...ask, temperature: 'hot' }), Anthropic.BadRequestError)
-await assert.rejects(
-  client.messages.create({ ...ask, tools: [{ name: 'look', input_schema: { type: 'object' } }] }),
-  /tools/,
-)
+const at = { type: 'object', properties: { at: { enum: ['moon', 'sun'] } }, required: ['at'], additionalProperties: false }
+const tools = [{ name: 'look', description: 'looks', input_schema: at }]
+const forced = { ...ask, tools, tool_choice: { type: 'any', disable_parallel_tool_use: true }, max_tokens: 100 }
+const called = await client.messages.create(forced)
+assert.equal(called.stop_reason, 'tool_use')
+const use = called.content.find((b) => b.type === 'tool_use')
+assert.ok(use.name === 'look' && ['moon', 'sun'].includes(use.input.at))
+typed.push(['Anthropic.Message', called])
+const live = await client.messages.stream(forced).finalMessage()
+assert.ok(['moon', 'sun'].includes(live.content.find((b) => b.type === 'tool_use').input.at))
+const loop = [
+  ...ask.messages,
+  { role: 'assistant', content: called.content },
+  { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: 'full' }] },
+]
+assert.ok((await client.messages.create({ ...ask, tools, messages: loop })).usage.output_tokens > 0)
+await assert.rejects(client.messages.create({ ...forced, tool_choice: { type: 'tool', name: 'hear' } }), /hear/)
 const stranger = new Anthropic({ baseURL, authToken: 'hk-nobodys', apiKey: null, maxRetries: 0 })
 await assert.rejects(stranger.messages.create(ask), Anthropic.AuthenticationError)
 
