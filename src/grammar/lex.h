@@ -125,4 +125,28 @@ static inline int lex_ranges(uint8_t escape, uint32_t cp, dfa_range out[2]) {
     return 1;
 }
 
+/* The same in a JSON string, exactly: without surrogates, and without what is never escaped. */
+enum { LEX_RANGES = 11 };
+static inline int lex_json_ranges(uint8_t escape, uint32_t cp, dfa_range out[LEX_RANGES]) {
+    static const char one[] =
+        "\"\\/<>&'"; /* may be escaped though they print; see lex_may_escape */
+    dfa_range r[2];
+    int n = lex_ranges(escape, cp, r), k = 0;
+    uint32_t lo = r[0].lo, hi = r[0].hi;
+    if (escape > 5) {
+        for (int i = 0; i < n; i++) out[k++] = r[i];
+        return k;
+    }
+    if (lo < 0x20) out[k++] = (dfa_range){lo, hi < 0x1F ? hi : 0x1F};
+    for (const char *c = one; *c; c++)
+        if ((uint32_t)*c >= lo && (uint32_t)*c <= hi)
+            out[k++] = (dfa_range){(uint8_t)*c, (uint8_t)*c};
+    uint32_t from = lo > 0x7F ? lo : 0x7F, end = hi < 0xD7FF ? hi : 0xD7FF;
+    if (from <= end) out[k++] = (dfa_range){from, end};
+    from = lo > 0xE000 ? lo : 0xE000;
+    if (from <= hi) out[k++] = (dfa_range){from, hi};
+    if (n == 2) out[k++] = r[1];
+    return k;
+}
+
 #endif

@@ -73,21 +73,10 @@ static uint64_t mask_hash(const dfa *d, int32_t state, const grammar_vocab *v) {
 }
 
 static bool lang_lives(const dfa *d, int32_t s, uint8_t escape, uint32_t cp) {
-    dfa_range r[2];
-    int n = lex_ranges(escape, cp, r);
-    for (int i = 0; i < n; i++) {
-        if (escape > 5 || i > 0) {
-            if (dfa_live_between(d, s, r[i].lo, r[i].hi)) return true;
-            continue;
-        }
-        for (uint32_t c = r[0].lo; c <= r[0].hi && c < 0x7F; c++)
-            if (lex_may_escape(c) && dfa_step(d, s, c)) return true;
-        uint32_t lo = r[0].lo > 0x7F ? r[0].lo : 0x7F;
-        uint32_t end = r[0].hi < 0xD7FF ? r[0].hi : 0xD7FF;
-        if (lo <= end && dfa_live_between(d, s, lo, end)) return true;
-        lo = r[0].lo > 0xE000 ? r[0].lo : 0xE000;
-        if (lo <= r[0].hi && dfa_live_between(d, s, lo, r[0].hi)) return true;
-    }
+    dfa_range r[LEX_RANGES];
+    int n = lex_json_ranges(escape, cp, r);
+    for (int i = 0; i < n; i++)
+        if (dfa_live_between(d, s, r[i].lo, r[i].hi)) return true;
     return false;
 }
 

@@ -180,25 +180,10 @@ static void number_start(schema *s, pool *p, const json_frame *up, const num_spe
 /* Whether the unfinished character of c can become one for which live() holds. */
 static bool unfinished_lives(schema *s, const place *c,
                              bool (*live)(schema *, const place *, uint32_t lo, uint32_t hi)) {
-    static const char one[] = "\"\\/<>&'";
-    dfa_range r[2];
-    int n = lex_ranges(c->escape, c->cp, r);
-    for (int i = 0; i < n; i++) {
-        bool bmp_escape = c->escape <= 5 && i == 0;
-        if (!bmp_escape) {
-            if (live(s, c, r[i].lo, r[i].hi)) return true;
-            continue;
-        }
-        uint32_t lo = r[i].lo, hi = r[i].hi; /* without what is never escaped, and surrogates */
-        if (lo < 0x20 && live(s, c, lo, hi < 0x1F ? hi : 0x1F)) return true;
-        for (const char *x = one; *x; x++)
-            if ((uint32_t)*x >= lo && (uint32_t)*x <= hi && live(s, c, (uint32_t)*x, (uint32_t)*x))
-                return true;
-        uint32_t from = lo > 0x7F ? lo : 0x7F, end = hi < 0xD7FF ? hi : 0xD7FF;
-        if (from <= end && live(s, c, from, end)) return true;
-        from = lo > 0xE000 ? lo : 0xE000;
-        if (from <= hi && live(s, c, from, hi)) return true;
-    }
+    dfa_range r[LEX_RANGES];
+    int n = lex_json_ranges(c->escape, c->cp, r);
+    for (int i = 0; i < n; i++)
+        if (live(s, c, r[i].lo, r[i].hi)) return true;
     return false;
 }
 

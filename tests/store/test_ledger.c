@@ -85,6 +85,7 @@ static void test_joules(void **state) {
     store *s = test_store_open("joules.db", STORE_SERVE, NULL);
     hearth_usage u = test_usage(10, 5, HEARTH_FINISH_END);
     store_entry *x = open_entry(s, 0, 10), *y = open_entry(s, 0, 10), *z = open_entry(s, 0, 10);
+    flush(s);
     store_entry_await_joules(x);
     store_entry_await_joules(y);
     store_entry_settled(x, &u);
