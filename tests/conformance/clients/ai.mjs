@@ -1,7 +1,7 @@
 // Vercel's AI SDK against a server, by three of its providers: node ai.mjs URL MODEL KEY. Says "ok" and what it did.
 // Its providers check each answer and event against schemas of their own.
 import assert from 'node:assert/strict'
-import { APICallError, embedMany, generateObject, generateText, streamObject, streamText } from 'ai'
+import { APICallError, embedMany, generateObject, generateText, isStepCount, streamObject, streamText, tool } from 'ai'
 import { createAnthropic } from '@ai-sdk/anthropic'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
@@ -103,6 +103,37 @@ for (const make of [compatible, responses]) {
   for await (const _ of partialObjectStream) parts++
   Guest.parse(await last)
   assert(parts > 1)
+}
+
+// Tools: the first step must call, the function runs, the second step answers. Whole and streamed.
+for (const make of Object.values(ways)) {
+  let looked = 0
+  const look = tool({
+    description: 'Looks there',
+    inputSchema: z.object({ where: z.enum(['door', 'wall']) }),
+    execute: ({ where }) => (looked++, `Nobody at the ${where}.`),
+  })
+  const ask = {
+    ...once,
+    model: make('any')(model),
+    prompt,
+    tools: { look },
+    temperature: 0,
+    maxOutputTokens: 200,
+    stopWhen: isStepCount(2),
+    prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? { type: 'tool', toolName: 'look' } : 'none' }),
+  }
+  const { steps } = await generateText(ask)
+  assert.equal(steps.length, 2)
+  assert.equal(steps[0].finishReason, 'tool-calls')
+  assert.equal(steps[0].toolCalls.length, looked)
+  assert.equal(steps[0].toolResults[0].output, `Nobody at the ${steps[0].toolCalls[0].input.where}.`)
+  assert.equal(steps[1].toolCalls.length, 0)
+  const live = streamText(ask)
+  const seen = new Set()
+  for await (const part of live.fullStream) seen.add(part.type)
+  for (const type of ['tool-input-start', 'tool-input-delta', 'tool-call', 'tool-result']) assert(seen.has(type), type)
+  assert.deepEqual((await live.steps)[0].toolCalls.map((c) => c.input), steps[0].toolCalls.map((c) => c.input))
 }
 
 // Vectors.

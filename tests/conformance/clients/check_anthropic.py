@@ -1,6 +1,7 @@
 """Anthropic's own library for Python against the server at HEARTH_URL; run by test_anthropic_clients.py."""
 import asyncio
 import concurrent.futures
+import json
 import os
 import urllib.request
 
@@ -62,11 +63,7 @@ def test_errors():
     assert missing.value.request_id == missing.value.body["request_id"]
     with pytest.raises(anthropic.BadRequestError, match="temperature"):
         CLIENT.messages.create(model=MODEL, messages=USER, max_tokens=1, extra_body={"temperature": -1})
-    with pytest.raises(anthropic.BadRequestError, match="tools"):
-        CLIENT.messages.create(model=MODEL, messages=USER, max_tokens=1,
-                               tools=[{"name": "look", "input_schema": {"type": "object"}}])
-    stranger = anthropic.Anthropic(base_url=URL, auth_token="hk-nobodys",
-                                 max_retries=0)
+    stranger = anthropic.Anthropic(base_url=URL, auth_token="hk-nobodys", max_retries=0)
     with pytest.raises(anthropic.AuthenticationError):
         stranger.models.list()
     slow = anthropic.Anthropic(base_url=URL, api_key=os.environ["HEARTH_SLOW_KEY"], max_retries=0)
@@ -92,6 +89,26 @@ def test_twenty_at_once():
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         got = list(pool.map(ask, [i % 4 for i in range(20)]))
     assert all(got[i] == got[i % 4] for i in range(20))
+
+
+def test_tools():
+    look = {"name": "look", "description": "Looks there", "input_schema": {
+        "type": "object", "properties": {"where": {"enum": ["door", "wall"]}}, "required": ["where"],
+        "additionalProperties": False}}
+    once = {"disable_parallel_tool_use": True}
+    ask = {"model": MODEL, "max_tokens": 200, "tools": [look], **SEED}
+    for choice in ({"type": "any", **once}, {"type": "tool", "name": "look", **once}):
+        called = CLIENT.messages.create(**ask, messages=USER, tool_choice=choice)
+        use = called.content[-1]
+        assert called.stop_reason == "tool_use" and (use.type, use.name) == ("tool_use", "look")
+        assert use.input["where"] in ("door", "wall")
+        with CLIENT.messages.stream(**ask, messages=USER, tool_choice=choice) as stream:
+            parts = "".join(e.partial_json for e in stream if e.type == "input_json")
+            assert stream.get_final_message().content[-1].input == json.loads(parts) == use.input
+    talk = [*USER, {"role": "assistant", "content": called.content},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "Nobody."}]}]
+    told = CLIENT.messages.create(**{**ask, "max_tokens": 12}, messages=talk, tool_choice={"type": "none"})
+    assert told.stop_reason in ("end_turn", "max_tokens")
 
 
 def test_async():

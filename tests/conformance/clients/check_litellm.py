@@ -2,8 +2,8 @@
 test_python_clients.py."""
 import asyncio
 import concurrent.futures
+import json
 import os
-import time
 import urllib.request
 
 import litellm
@@ -78,6 +78,24 @@ class TestEachWay:
 def test_structured_answers(way):
     answer = litellm.completion(**reach(way), **{**ASK, "max_tokens": 200}, response_format=Guest)
     assert Guest.model_validate_json(answer.choices[0].message.content)
+
+
+@pytest.mark.parametrize("way", ["openai", "lm_studio", "anthropic"])
+def test_tools(way):
+    look = {"type": "function", "function": {"name": "look", "description": "Looks there", "parameters": {
+        "type": "object", "properties": {"where": {"type": "string", "enum": ["door", "wall"]}},
+        "required": ["where"], "additionalProperties": False}}}
+    # With tools it would look for those of MCP first, with a package that is not here.
+    ask = {**ASK, "max_tokens": 200, "tools": [look], "parallel_tool_calls": False, "_skip_mcp_handler": True}
+    called = litellm.completion(**reach(way), **ask, tool_choice="required").choices[0]
+    call, = called.message.tool_calls
+    assert called.finish_reason == "tool_calls" and json.loads(call.function.arguments)["where"] in ("door", "wall")
+    chunks = list(litellm.completion(**reach(way), **ask, tool_choice="required", stream=True))
+    parts = litellm.stream_chunk_builder(chunks).choices[0].message.tool_calls
+    assert json.loads(parts[0].function.arguments) == json.loads(call.function.arguments)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "Nobody."}
+    ask["messages"] = [*USER, called.message.model_dump(), result]
+    assert not litellm.completion(**reach(way), **ask, tool_choice="none").choices[0].message.tool_calls
 
 
 def test_typed_errors():

@@ -5,6 +5,7 @@ import json
 import os
 import urllib.request
 
+import httpx
 import ollama
 import pytest
 
@@ -52,6 +53,40 @@ def test_structured_answers():
     for answer in (CLIENT.chat(MODEL, USER, format=kinds, options={"seed": 7}).message.content,
                    CLIENT.generate(MODEL, "Who?", format=kinds, options={"seed": 7}).response):
         assert json.loads(answer)["kind"] in ("king", "fool")
+
+
+def look(where: str) -> str:
+    """Looks there.
+
+    Args:
+      where: door or wall
+    """
+    return f"Nobody at the {where}."
+
+
+class Must(httpx.HTTPTransport):
+    """Ollama's API has no word for a call that must be; the server has, and it is put in on the way."""
+
+    def handle_request(self, request):
+        body = {**json.loads(request.content), "tool_choice": "required", "parallel_tool_calls": False}
+        headers = [(k, v) for k, v in request.headers.raw if k.lower() != b"content-length"]
+        return super().handle_request(httpx.Request(request.method, request.url, headers=headers, json=body))
+
+
+def test_tools():
+    forced = ollama.Client(host=URL, transport=Must())
+    tool = ollama.Tool(function={"name": "look", "description": "Looks there", "parameters": {
+        "type": "object", "properties": {"where": {"type": "string", "enum": ["door", "wall"]}},
+        "required": ["where"]}})
+    ask = {"model": MODEL, "tools": [tool], "options": {**OPTIONS, "num_predict": 200}}
+    called = forced.chat(messages=USER, **ask)
+    call, = called.message.tool_calls
+    assert call.function.name == "look" and call.function.arguments["where"] in ("door", "wall")
+    parts = [c for p in forced.chat(messages=USER, stream=True, **ask) for c in p.message.tool_calls or []]
+    assert [c.function for c in parts] == [call.function]
+    result = {"role": "tool", "tool_name": "look", "content": look("door")}
+    told = CLIENT.chat(messages=[*USER, called.message, result], **{**ask, "tools": [look]})
+    assert told.done and told.prompt_eval_count > called.prompt_eval_count
 
 
 def test_errors():

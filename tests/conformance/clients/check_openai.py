@@ -1,6 +1,7 @@
 """OpenAI's own library for Python against the server at HEARTH_URL; run by test_openai_clients.py."""
 import asyncio
 import concurrent.futures
+import json
 import os
 import typing
 import urllib.request
@@ -105,6 +106,44 @@ def test_structured_answers():
     assert isinstance(answer.output_parsed, Guest)
     with CLIENT.chat.completions.stream(model=MODEL, messages=USER, response_format=Guest, seed=7) as stream:
         assert stream.get_final_completion().choices[0].message.parsed == guest
+
+
+LOOK = {"name": "look", "description": "Looks there", "strict": True, "parameters": {
+    "type": "object", "properties": {"where": {"enum": ["door", "wall"]}}, "required": ["where"],
+    "additionalProperties": False}}
+
+
+def test_tools():
+    ask = {"model": MODEL, "seed": 7, "max_completion_tokens": 200, "parallel_tool_calls": False,
+           "tools": [{"type": "function", "function": LOOK}]}
+    for choice in ("required", {"type": "function", "function": {"name": "look"}}):
+        called = CLIENT.chat.completions.create(**ask, messages=USER, tool_choice=choice).choices[0]
+        call, = called.message.tool_calls
+        assert called.finish_reason in ("tool_calls", "stop") and call.function.name == "look"
+        where = json.loads(call.function.arguments)["where"]
+        assert where in ("door", "wall")
+        with CLIENT.chat.completions.stream(**ask, messages=USER, tool_choice=choice) as stream:
+            parts = "".join(e.arguments_delta for e in stream if e.type == "tool_calls.function.arguments.delta")
+            again, = stream.get_final_completion().choices[0].message.tool_calls
+        assert parts == again.function.arguments == call.function.arguments and again.id
+    talk = [*USER, called.message.to_dict(), {"role": "tool", "tool_call_id": call.id, "content": "Nobody."}]
+    told = CLIENT.chat.completions.create(**ask, messages=talk, tool_choice="none").choices[0]
+    assert not told.message.tool_calls
+
+
+def test_tools_of_responses():
+    ask = {"model": MODEL, "max_output_tokens": 200, "parallel_tool_calls": False, "extra_body": {"seed": 7},
+           "tools": [{"type": "function", **LOOK}]}
+    called = CLIENT.responses.create(**ask, input="Who is there?", tool_choice="required")
+    call, = [item for item in called.output if item.type == "function_call"]
+    assert called.status == "completed" and json.loads(call.arguments)["where"] in ("door", "wall")
+    events = list(CLIENT.responses.create(**ask, input="Who is there?", tool_choice="required", stream=True))
+    parts = [e.delta for e in events if e.type == "response.function_call_arguments.delta"]
+    assert "".join(parts) == call.arguments and events[-1].type == "response.completed"
+    told = CLIENT.responses.create(
+        **{**ask, "max_output_tokens": 12}, previous_response_id=called.id, tool_choice="none",
+        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "Nobody."}])
+    assert told.id and all(item.type != "function_call" for item in told.output)
 
 
 def test_errors():

@@ -7,7 +7,7 @@ import pydantic
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, ModelHTTPError, NativeOutput
+from pydantic_ai import Agent, ModelHTTPError, NativeOutput, ToolOutput
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
@@ -17,7 +17,7 @@ URL, MODEL = os.environ["HEARTH_URL"], os.environ["HEARTH_MODEL"]
 FEW = {"temperature": 0, "max_tokens": 12}
 
 
-class Guest(pydantic.BaseModel):
+class Guest(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=12)
     kind: typing.Literal["king", "fool"]
 
@@ -71,4 +71,12 @@ def test_text_stream_and_errors(way):
 @pytest.mark.parametrize("way", [chat, responses])
 def test_structured_answers(way):
     answer = run(Agent(way(), output_type=NativeOutput(Guest, strict=True)))
+    assert isinstance(answer.output, Guest)
+
+
+@pytest.mark.parametrize("way", [chat, responses, messages])
+def test_answers_as_calls(way):
+    """The answer is a call of a tool that must be called; without parallel calls, since this model would never end."""
+    agent = Agent(way(), output_type=ToolOutput(Guest))
+    answer = run(agent, model_settings={"parallel_tool_calls": False, "max_tokens": 300})
     assert isinstance(answer.output, Guest)

@@ -1,6 +1,7 @@
 // LangChain's classes for OpenAI's API (chat and responses) and Ollama's against a server:
 // node langchain.mjs URL MODEL KEY. Says "ok" and what it did.
 import assert from 'node:assert/strict'
+import { ToolMessage } from '@langchain/core/messages'
 import { ChatOllama, OllamaEmbeddings } from '@langchain/ollama'
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai'
 import { z } from 'zod'
@@ -81,6 +82,24 @@ for (const [name, make] of Object.entries({ chat, responses, ollama })) {
   const Guest = z.object({ name: z.string().max(12), kind: z.enum(['king', 'fool']) })
   const guest = make({ maxTokens: 200 }).withStructuredOutput(Guest, { method: 'jsonSchema', name: 'guest' })
   Guest.parse(await guest.invoke(prompt))
+
+  // A call that must be, whole and in parts, and what came of it. (Ollama's API has no word for "must".)
+  if (name !== 'ollama') {
+    const look = { name: 'look', description: 'Looks there', schema: z.object({ where: z.enum(['door', 'wall']) }) }
+    const one = make({ maxTokens: 200 })
+    const bound = one.bindTools([look], { tool_choice: 'look', parallel_tool_calls: false })
+    const called = await bound.invoke(prompt)
+    const [call] = called.tool_calls
+    assert(call.name === 'look' && call.id && ['door', 'wall'].includes(call.args.where), name)
+    let parts
+    for await (const chunk of await bound.stream(prompt)) parts = parts ? parts.concat(chunk) : chunk
+    assert.deepEqual(parts.tool_calls[0].args, call.args, name)
+    const talk = [...prompt, called, new ToolMessage({ content: 'Nobody.', tool_call_id: call.id })]
+    const told = await one.bindTools([look], { tool_choice: 'none' }).invoke(talk)
+    assert.equal(told.tool_calls.length, 0, name)
+    const byCall = one.withStructuredOutput(Guest, { method: 'functionCalling', name: 'guest' })
+    Guest.parse(await byCall.invoke(prompt))
+  }
   said.push(name, whole.text.length, heard, many.length)
 }
 

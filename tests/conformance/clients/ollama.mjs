@@ -42,6 +42,35 @@ const kinds = { type: 'object', properties: { kind }, required: ['kind'], additi
 const formed = await client.chat({ model, messages, format: kinds })
 assert(['king', 'fool'].includes(JSON.parse(formed.message.content).kind))
 
+// Ollama's API has no word for a call that must be; the server has, and it is put in on the way.
+const look = {
+  type: 'function',
+  function: {
+    name: 'look',
+    description: 'Looks there',
+    parameters: {
+      type: 'object',
+      properties: { where: { enum: ['door', 'wall'] } },
+      required: ['where'],
+      additionalProperties: false,
+    },
+  },
+}
+const once = { tool_choice: 'required', parallel_tool_calls: false }
+const must = (to, init) => fetch(to, { ...init, body: JSON.stringify({ ...JSON.parse(init.body), ...once }) })
+const forced = new Ollama({ host, fetch: must })
+const calling = { model, messages, tools: [look], options: { ...options, num_predict: 200 } }
+const called = await forced.chat(calling)
+const [call] = called.message.tool_calls
+assert.equal(call.function.name, 'look')
+assert(['door', 'wall'].includes(call.function.arguments.where))
+const calls = []
+for await (const part of await forced.chat({ ...calling, stream: true })) calls.push(...(part.message.tool_calls ?? []))
+assert.deepEqual(calls.map((c) => c.function), [call.function])
+const talk = [...messages, called.message, { role: 'tool', tool_name: 'look', content: 'Nobody.' }]
+const told = await client.chat({ model, messages: talk, tools: [look], options })
+assert(told.done && told.prompt_eval_count > called.prompt_eval_count)
+
 await assert.rejects(
   client.chat({ model: 'nobody', messages }),
   (e) => e.status_code === 404 && /not found/.test(e.message),

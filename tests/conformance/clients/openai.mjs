@@ -75,6 +75,43 @@ assert(['king', 'fool'].includes(parsed.choices[0].message.parsed.kind))
 const formed = await client.responses.parse({ model, input: 'Who?', text: { format: zodTextFormat(Guest, 'guest') } })
 Guest.parse(formed.output_parsed)
 
+// Tools: a call that must be, whole and streamed, and what came of it.
+const look = {
+  type: 'function',
+  function: {
+    name: 'look',
+    description: 'Looks there',
+    parameters: {
+      type: 'object',
+      properties: { where: { enum: ['door', 'wall'] } },
+      required: ['where'],
+      additionalProperties: false,
+    },
+  },
+}
+const use = { model, seed: 7, max_completion_tokens: 200, parallel_tool_calls: false, tools: [look] }
+const called = await client.chat.completions.create({ ...use, messages, tool_choice: 'required' })
+const [call] = called.choices[0].message.tool_calls
+assert.equal(called.choices[0].finish_reason, 'tool_calls')
+assert(['door', 'wall'].includes(JSON.parse(call.function.arguments).where))
+const named = { type: 'function', function: { name: 'look' } }
+const calling = await client.chat.completions.stream({ ...use, messages, tool_choice: named }).finalChatCompletion()
+assert.equal(calling.choices[0].message.tool_calls[0].function.arguments, call.function.arguments)
+const result = { role: 'tool', tool_call_id: call.id, content: 'Nobody.' }
+const talk = [...messages, called.choices[0].message, result]
+const told = await client.chat.completions.create({ ...use, messages: talk, tool_choice: 'none' })
+assert(!told.choices[0].message.tool_calls?.length)
+
+// The library's own loop: the model calls, the function runs, the model goes on.
+let looked = 0
+const run = { ...look.function, parse: JSON.parse, function: ({ where }) => (looked++, `Nobody at the ${where}.`) }
+const runner = client.chat.completions.runTools(
+  { ...use, messages, tool_choice: named, tools: [{ type: 'function', function: run }] },
+  { maxChatCompletions: 3 },
+)
+await runner.done()
+assert(looked > 0)
+
 // Errors, by their classes.
 await assert.rejects(
   client.chat.completions.create({ ...ask, model: 'nobody' }),
@@ -131,6 +168,20 @@ const next = await client.responses.create({ ...wanted, input: 'And then?', prev
 assert.equal(next.previous_response_id, first.id)
 assert(next.usage.input_tokens > first.usage.input_tokens)
 assert.equal((await client.responses.retrieve(next.id)).output_text, next.output_text)
+
+const flat = { type: 'function', strict: true, ...look.function }
+const useNow = { ...wanted, max_output_tokens: 200, parallel_tool_calls: false, tools: [flat] }
+const asked = await client.responses.create({ ...useNow, input: 'Who is there?', tool_choice: 'required' })
+const item = asked.output.find((o) => o.type === 'function_call')
+assert(['door', 'wall'].includes(JSON.parse(item.arguments).where))
+const output = [{ type: 'function_call_output', call_id: item.call_id, output: 'Nobody.' }]
+const answered = await client.responses.create({
+  ...useNow,
+  tool_choice: 'none',
+  previous_response_id: asked.id,
+  input: output,
+})
+assert(answered.output.every((o) => o.type !== 'function_call'))
 await client.responses.delete(next.id)
 await assert.rejects(client.responses.retrieve(next.id), OpenAI.NotFoundError)
 
