@@ -17,6 +17,7 @@ typedef struct plug {
     http_client *client;
     const source_list *l;
     uint64_t failed_ns; /* 0: the last time it answered */
+    const char *failure;
 } plug;
 
 static bool ask(plug *p, plug_kind k, plug_reading *out, bool *answers, const char **why) {
@@ -51,7 +52,7 @@ static bool plug_read(source *s, energy_reading *r, const char **why) {
     plug_reading got;
     bool answers;
     uint64_t from = source_now_ns(p->l);
-    *why = "the plug does not answer";
+    *why = p->failure;
     if (p->failed_ns && from - p->failed_ns < AGAIN_NS) return false;
     bool ok = p->kind == PLUG_ANY ? ask_any(p, &got, why) : ask(p, p->kind, &got, &answers, why);
     /* Tasmota has moved its figures to another number. */
@@ -63,6 +64,7 @@ static bool plug_read(source *s, energy_reading *r, const char **why) {
     }
     uint64_t now = source_now_ns(p->l);
     p->failed_ns = ok ? 0 : now;
+    p->failure = *why;
     if (!ok) return false;
     r->t_ns = from + (now - from) / 2;
     r->has_watts = got.has_watts;
