@@ -7,6 +7,7 @@
  */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -144,15 +145,29 @@ bool access_place_ok(api *a, http_exchange *x, api_error *e) {
 
 /* ---- keys ---- */
 
+/* The password of "Basic <base64 of name:password>", which is how browsers say it; into dst. */
+static str password_of(str given, char *dst, size_t cap) {
+    size_t n = 0;
+    if (sodium_base642bin((unsigned char *)dst, cap, given.p, given.n, NULL, &n, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0)
+        return (str){0};
+    size_t colon = str_find((str){dst, n}, STR(":"), 0);
+    return colon == (size_t)-1 ? (str){0} : (str){dst + colon + 1, n - colon - 1};
+}
+
+#define PASSWORD_BYTES 256
+
 /* The credential that a request carries, whichever way. False: two that differ. */
-static bool credential_of(http_exchange *x, str *out) {
+static bool credential_of(http_exchange *x, char basic[PASSWORD_BYTES], str *out) {
     static const char *const names[] = {"authorization", "x-api-key", "api-key"};
     *out = (str){0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = http_header(x, names[i]);
         if (!value) continue;
         str s = str_trim(str_of(value));
-        if (i == 0) {
+        if (i == 0 && s.n > 6 && strncasecmp(s.p, "basic ", 6) == 0) {
+            s = password_of(str_trim((str){s.p + 6, s.n - 6}), basic, PASSWORD_BYTES);
+        } else if (i == 0) {
             if (s.n < 7 || strncasecmp(s.p, "bearer ", 7) != 0) continue;
             s = str_trim((str){s.p + 7, s.n - 7});
         }
@@ -171,11 +186,12 @@ static bool is_here(http_exchange *x) {
 
 bool access_key(api *a, http_exchange *x, api_needs needs, store_key *out, api_error *e) {
     str given;
+    char basic[PASSWORD_BYTES];
     if (needs == API_OPEN) {
         store_key_local(out);
         return true;
     }
-    if (!credential_of(x, &given))
+    if (!credential_of(x, basic, &given))
         return api_fail(e, 401, "invalid_api_key", NULL, "the request carries two different keys");
     bool has_key = given.n > 0 && store_key_check(a->store, given, out);
     if (!has_key) {

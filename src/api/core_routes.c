@@ -11,7 +11,8 @@ static void front(api *a, http_exchange *x) {
         "Anthropic's API:   /v1       (programs: ANTHROPIC_BASE_URL is this address)\n"
         "Ollama's API:      /api      (programs: OLLAMA_HOST is this address)\n"
         "What there is:     /openapi.json\n"
-        "Health, figures:   /health, /metrics\n";
+        "Health, figures:   /health, /metrics\n"
+        "What was used:     /usage\n";
     static const char word[] = "Ollama is running"; /* its programs look for these words */
     const char *accept = http_header(x, "accept");
     bool is_browser = accept && strstr(accept, "text/html");

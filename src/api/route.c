@@ -7,9 +7,11 @@
 #include "api/llamacpp.h"
 #include "api/ollama.h"
 #include "api/openai.h"
+#include "api/usage_page.h"
 
 const api_route *const api_route_tables[] = {
     api_routes_core,             /* /health, /metrics, /openapi.json */
+    api_routes_usage,            /* /usage */
     api_routes_anthropic,        /* /v1/models, to programs that speak Anthropic's */
     api_routes_anthropic_text,   /* /v1/messages */
     api_routes_openai,           /* /v1/models */

@@ -6,6 +6,7 @@
 #include "api/facts.h"
 #include "api/kept.h"
 #include "api/pin.h"
+#include "api/usage_page.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -25,7 +26,11 @@ void server_reply_error(http_exchange *x, const api_dialect *d, const api_error 
         snprintf(s, sizeof s, "%d", e->retry_after_s);
         http_set_header(x, "Retry-After", s);
     }
-    if (e->status == 401) http_set_header(x, "WWW-Authenticate", "Bearer");
+    if (e->status == 401)
+        http_set_header(x, "WWW-Authenticate",
+                        d == &api_dialect_page
+                            ? "Basic realm=\"Hearth: any name, and a key as the password\""
+                            : "Bearer");
     d->error(e, &out);
     reply(x, e->status, "application/json", &out);
     buf_deinit(&out);
