@@ -39,8 +39,9 @@
 #define SEGMENT(c) "(?:[" c ":@]|" PCT ")"
 #define TAIL(c) "(?:\\?(?:[" c ":@/?]|" PCT ")*)?(?:#(?:[" c ":@/?]|" PCT ")*)?"
 #define PATH(c) "(?:/" SEGMENT(c) "*)*"
+/* Not empty, which RFC 3986 has room for ("a:"), and validators have not. */
 #define HIER(c)                                                                                    \
-    "(?://" AUTHORITY(c) PATH(c) "|/(?:" SEGMENT(c) "+" PATH(c) ")?|" SEGMENT(c) "+" PATH(c) "|)"
+    "(?://" AUTHORITY(c) PATH(c) "|/(?:" SEGMENT(c) "+" PATH(c) ")?|" SEGMENT(c) "+" PATH(c) ")"
 #define RELATIVE(c)                                                                                \
     "(?://" AUTHORITY(c) PATH(c) "|/(?:" SEGMENT(c) "+" PATH(c) ")?|(?:[" c "@]|" PCT              \
                                                                 ")+" PATH(c) "|)"
@@ -49,6 +50,7 @@
 #define URI_REFERENCE(c) "(?:" URI(c) "|" RELATIVE(c) TAIL(c) ")"
 #define DURATION_TIME "T(?:\\d+H(?:\\d+M(?:\\d+S)?)?|\\d+M(?:\\d+S)?|\\d+S)"
 #define DURATION_DATE "(?:\\d+Y(?:\\d+M(?:\\d+D)?)?|\\d+M(?:\\d+D)?|\\d+D)"
+#define BASE64 "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 #define POINTER "(?:/(?:[^~/]|~[01])*)*"
 
 static const struct {
@@ -68,6 +70,7 @@ static const struct {
     {"uri-reference", URI_REFERENCE(CHARS)},
     {"iri", URI(CHARS WIDE)},
     {"iri-reference", URI_REFERENCE(CHARS WIDE)},
+    {"byte", BASE64}, /* of OpenAPI */
     {"json-pointer", POINTER},
     {"relative-json-pointer", "(?:0|[1-9]\\d*)(?:#|" POINTER ")"},
     {"idn-hostname", NULL},

@@ -53,6 +53,8 @@ static void formats_hold(void **state) {
         {"ipv4", "192.168.0.255", "192.168.0.256"},
         {"ipv6", "2001:db8::1", "2001:db8:::1"},
         {"uri", "https://example.org/a?b#c", "/a b"},
+        {"uri", "urn:x", "urn:"},
+        {"byte", "aGVsbG8=", "aGVsbG8"},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         char text[200];
