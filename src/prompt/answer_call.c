@@ -234,7 +234,7 @@ static answer_step args_text_done(answer *a) {
     bool object = text.p[0] == '{';
     value_got got = object ? value_read(&a->value, text, &used, &a->args) : VALUE_BAD;
     if (got != VALUE_DONE || used != text.n) return STEP_FAIL;
-    answer_send_args(a);
+    if (have_name(a) && commit(a) == STEP_FAIL) return STEP_FAIL;
     return args_done(a);
 }
 
@@ -257,7 +257,7 @@ static answer_step begin_value(answer *a, char c) {
     case KEY_ARGS:
         if (a->has_args) return STEP_FAIL;
         a->has_args = true;
-        if (have_name(a) && commit(a) == STEP_FAIL) return STEP_FAIL;
+        if (c == '{' && have_name(a) && commit(a) == STEP_FAIL) return STEP_FAIL;
         a->writer = c == '{' ? ARGS_VALUE : ARGS_NONE;
         if (c != '{' && c != '"' && c != 'n' && c != '[') return STEP_FAIL;
         a->state = c == '{' ? J_ARGS : c == '"' ? J_ARGS_TEXT : J_SKIP;

@@ -50,8 +50,7 @@ static void soften(json_t *schema, int depth) {
     json_object_foreach_safe(schema, next, key, v) soften(v, depth + 1);
 }
 
-/* A schema that stands for itself: with the definitions that its $refs need. Owned; NULL:
- * memory. */
+/* A schema that stands for itself, with the definitions that its $refs need. Owned. */
 static json_t *standing(writer *w, const json_t *schema) {
     static const char *const shared[] = {"$defs", "definitions"};
     if (w->d->loose || !json_is_object(schema)) return json_object();

@@ -380,6 +380,51 @@ static void test_rules_of_text(void **state) {
     json_decref(all);
 }
 
+/* Schemas of all kinds, in every format, for every choice: the rules compile. */
+static void test_rules_compile(void **state) {
+    (void)state;
+    static const char text[] =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"plan\",\"parameters\":{\"type\":"
+        "\"object\","
+        "\"$defs\":{\"step\":{\"type\":\"object\",\"properties\":{\"what\":{\"type\":\"string\","
+        "\"minLength\":1},\"then\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/"
+        "step\"}}},\"required\":"
+        "[\"what\"]}},\"properties\":{\"first\":{\"$ref\":\"#/$defs/"
+        "step\"},\"way\":{\"anyOf\":[{\"type\":"
+        "\"string\",\"enum\":[\"a\\\"b\",\"c\\n\"]},{\"type\":\"null\"}]},\"any\":{},\"tags\":{"
+        "\"type\":"
+        "\"array\",\"uniqueItems\":true,\"items\":{\"type\":\"string\",\"format\":\"regex\"}},"
+        "\"map\":{"
+        "\"type\":\"object\",\"additionalProperties\":{\"type\":\"number\"}},\"n\":{\"type\":"
+        "\"integer\","
+        "\"minimum\":1}},\"required\":[\"n\",\"first\"]}}},{\"type\":\"function\",\"function\":{"
+        "\"name\":"
+        "\"bare\"}},{\"type\":\"function\",\"function\":{\"name\":\"empty\",\"parameters\":{"
+        "\"type\":"
+        "\"object\",\"properties\":{},\"additionalProperties\":false}}},{\"type\":\"function\","
+        "\"function\":"
+        "{\"name\":\"one\",\"strict\":true,\"parameters\":{\"type\":\"object\",\"properties\":{"
+        "\"q\":{"
+        "\"type\":[\"string\",\"null\"]}},\"required\":[\"q\"],\"additionalProperties\":false}}}]";
+    json_t *tools = json_loads(text, 0, NULL);
+    assert_non_null(tools);
+    for (const char *const *name = answer_format_names(); *name; name++)
+        for (int i = 0; i < 12; i++) {
+            asked q = {.format = answer_format_find(*name), .tail = STR(""), .tools = tools};
+            static const answer_choice choices[] = {ANSWER_CHOICE_AUTO, ANSWER_CHOICE_REQUIRED,
+                                                    ANSWER_CHOICE_NAMED};
+            answer_demand d = {.choice = choices[i % 3],
+                               .name = "plan",
+                               .parallel = i / 3 % 2,
+                               .any_json = i % 3 == 0 && i > 6,
+                               .loose = i > 5};
+            grammar *g = rules_of(&q, &d);
+            assert_non_null(g);
+            grammar_free(g);
+        }
+    json_decref(tools);
+}
+
 static err rules_error(const char *format, const char *tools, const answer_demand *d) {
     err e = {0};
     buf rules;
@@ -678,10 +723,14 @@ static void test_thoughts(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_samples),      cmocka_unit_test(test_every_format_has_a_sample),
-        cmocka_unit_test(test_rules),        cmocka_unit_test(test_rules_of_text),
-        cmocka_unit_test(test_rules_refuse), cmocka_unit_test(test_shared_templates),
-        cmocka_unit_test(test_recognised),   cmocka_unit_test(test_thoughts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_samples),
+                                       cmocka_unit_test(test_every_format_has_a_sample),
+                                       cmocka_unit_test(test_rules),
+                                       cmocka_unit_test(test_rules_of_text),
+                                       cmocka_unit_test(test_rules_refuse),
+                                       cmocka_unit_test(test_rules_compile),
+                                       cmocka_unit_test(test_shared_templates),
+                                       cmocka_unit_test(test_recognised),
+                                       cmocka_unit_test(test_thoughts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
