@@ -367,6 +367,14 @@ static bool walk(answer *a) {
     return true;
 }
 
+/* Whether s is nothing, or the beginning of one of the pattern's texts. */
+static bool begins_text(const answer_pattern *p, str s) {
+    bool found = s.n == 0;
+    for (int i = 0; i < p->n; i++)
+        found = found || (p->op[i].kind == OP_TEXT && str_starts(p->op[i].text, s));
+    return found;
+}
+
 /* The answer ends within an attempt. */
 static void cut(answer *a) {
     const answer_pattern *p = &a->pattern[a->which];
@@ -384,11 +392,7 @@ static void cut(answer *a) {
         return;
     }
     if (a->n_done > 0) {
-        str rest = str_trim(answer_rest(a));
-        bool closing = a->at < p->n &&
-                       (p->op[a->at].kind == OP_TEXT || p->op[a->at].kind == OP_BLANK);
-        if (rest.n == 0 ||
-            (closing && p->op[a->at].kind == OP_TEXT && str_starts(p->op[a->at].text, rest))) {
+        if (begins_text(p, str_trim(answer_rest(a)))) {
             a->pos = a->in.len;
             a->trying = false;
             return;

@@ -530,8 +530,22 @@ static str word_after(str s, str mark) {
     return (str){s.p, n};
 }
 
+/* An answer that begins in a header, but is none: FAIL. */
+static answer_step looks_like_header(str s) {
+    static const char *const heads[] = {"<|channel|>", "to="};
+    while (s.n > 0 && answer_blank(s.p[0])) s.p++, s.n--;
+    for (int i = 0; i < 2; i++) {
+        str head = str_of(heads[i]);
+        if (str_starts(s, head)) return STEP_DONE;
+        if (str_starts(head, s)) return STEP_MORE;
+    }
+    return STEP_FAIL;
+}
+
 answer_step answer_step_header(answer *a) {
     str s = answer_rest(a), end = STR("<|message|>");
+    answer_step fits = a->by < 0 ? looks_like_header(s) : STEP_DONE;
+    if (fits != STEP_DONE) return fits;
     size_t at = str_find(s, end, 0);
     if (at == (size_t)-1 || at > HEADER_BYTES) {
         if (s.n > HEADER_BYTES + end.n) return STEP_FAIL;

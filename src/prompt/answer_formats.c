@@ -2,6 +2,7 @@
  *
  * To add one: a row with what its templates have and no other's has, the calls it writes as a
  * pattern (answer_private.h), and a sample in tests/prompt/answers.json. */
+#include <pthread.h>
 #include <string.h>
 
 #include "prompt/answer_private.h"
@@ -294,9 +295,15 @@ const char *answer_format_name(const answer_format *f) {
     return f->name;
 }
 
-const char *const *answer_format_names(void) {
-    static const char *names[N_FORMATS + 1];
+static const char *names[N_FORMATS + 1];
+
+static void make_names(void) {
     for (size_t i = 0; i < N_FORMATS; i++) names[i] = answer_formats[i].name;
+}
+
+const char *const *answer_format_names(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_names);
     return names;
 }
 
