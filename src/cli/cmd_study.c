@@ -124,6 +124,7 @@ static int run(const cli_args *a) {
 static int run_verify(const cli_args *a) {
     err e = {0};
     char said[400];
+    if (cli_flag(a, "rewrite") && !study_write(a->arg[0], &e)) return cli_fail(&e);
     if (!study_verify(a->arg[0], said, sizeof said, &e)) return cli_fail(&e);
     out_printf("%s\n", said);
     return ERR_NONE;
@@ -174,6 +175,11 @@ const cli_command cmd_study = {
     .run = run,
 };
 
+static const cli_option verify_options[] = {
+    {"rewrite", 0, CLI_FLAG, NULL, "first write results.csv and report.html anew", 0, 0},
+    {0},
+};
+
 const cli_command cmd_study_verify = {
     .name = "study verify",
     .summary = "recompute every number of a study from its raw data",
@@ -181,6 +187,7 @@ const cli_command cmd_study_verify = {
     .about = "Makes results.csv and report.html anew from raw.jsonl and method.json alone, and "
              "compares every byte with what is there.",
     .examples = "  hearth study verify study",
+    .options = verify_options,
     .min_args = 1,
     .max_args = 1,
     .run = run_verify,

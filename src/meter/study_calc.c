@@ -108,19 +108,26 @@ static void add_prices(const study_results *r, study_window *w, int64_t in, int6
     }
 }
 
+/* Column i of a request; false: no number between these two. */
+static bool column(const json_t *o, size_t i, int64_t min, int64_t max, int64_t *to) {
+    const json_t *v = json_array_get(o, i);
+    if (!json_is_integer(v)) return false;
+    *to = json_integer_value(v);
+    return *to >= min && *to <= max;
+}
+
 static bool add_request(reader *d, const json_t *o, err *e) {
     study_results *r = d->r;
     const int64_t most = INT64_C(1) << 40, late = INT64_C(1) << 50;
     int64_t run, submit, first, end, prompt, cached, out, in_window, prefill, decode, bill;
-    const char *finish = json_string_value(json_object_get(o, "finish"));
-    if (!d->in_run || !finish || !integer(o, "run", d->run, d->run, &run) ||
-        !integer(o, "submit_us", 0, late, &submit) || !integer(o, "first_us", -1, late, &first) ||
-        !integer(o, "end_us", submit, late, &end) || !integer(o, "prompt", 0, most, &prompt) ||
-        !integer(o, "cached", 0, prompt, &cached) || !integer(o, "out", 0, most, &out) ||
-        !integer(o, "out_in_window", 0, most, &in_window) ||
-        !integer(o, "prefill_us", -1, late, &prefill) ||
-        !integer(o, "decode_us", -1, late, &decode) ||
-        !integer(o, "bill_pico", -1, INT64_MAX, &bill))
+    const char *finish = json_string_value(json_array_get(o, 15));
+    if (!d->in_run || json_array_size(o) != STUDY_COLUMNS || !finish ||
+        !column(o, 0, d->run, d->run, &run) || !column(o, 2, 0, late, &submit) ||
+        !column(o, 3, -1, late, &first) || !column(o, 4, submit, late, &end) ||
+        !column(o, 5, 0, most, &prompt) || !column(o, 6, 0, prompt, &cached) ||
+        !column(o, 7, 0, most, &out) || !column(o, 8, 0, most, &in_window) ||
+        !column(o, 10, -1, late, &prefill) || !column(o, 11, -1, late, &decode) ||
+        !column(o, 14, -1, INT64_MAX, &bill))
         return bad(d, "a request that makes no sense", e);
     study_window *w = &r->window[r->n_windows - 1];
     double computed = (double)(prompt - cached);
@@ -175,14 +182,14 @@ static bool add_answer(reader *d, const json_t *o, err *e) {
 }
 
 static bool read_line(reader *d, str line, err *e) {
-    static const char *const types[] = {"run", "request", "answer", "cut"};
+    static const char *const types[] = {"run", "answer", "cut"};
     json_t *o = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
     bool ok = false;
-    switch (named(o, "type", types, 4)) {
+    switch (json_is_array(o) ? -2 : named(o, "type", types, 3)) {
+    case -2: ok = add_request(d, o, e); break;
     case 0: ok = add_window(d, o, e); break;
-    case 1: ok = add_request(d, o, e); break;
-    case 2: ok = add_answer(d, o, e); break;
-    case 3: ok = add_word(d, o, e); break;
+    case 1: ok = add_answer(d, o, e); break;
+    case 2: ok = add_word(d, o, e); break;
     default: bad(d, "no line of a study", e);
     }
     json_decref(o);

@@ -189,6 +189,10 @@ static void put_plan(jsonw *w, const study_options *o, const study_plan *p) {
              "from the moment when every user has had a token (or the longest ramp is "
              "over) for window_s; what comes before and after is not counted");
     put_text(w, "interval", "95 % of 2000 medians of resampled runs; of shares Wilson's");
+    jsonw_key(w, "request_columns");
+    jsonw_array(w);
+    for (int i = 0; i < STUDY_COLUMNS; i++) jsonw_str(w, str_of(study_columns[i]));
+    jsonw_end(w);
     jsonw_key(w, "workloads");
     jsonw_object(w);
     for (int i = 0; i < WORKS; i++)

@@ -54,6 +54,10 @@ typedef struct study_log {
     int runs;
     buf line;
 } study_log;
+/* A request is an array of these, the last a text; times are since the study began, -1: not
+ * told. */
+enum { STUDY_COLUMNS = 16 };
+extern const char *const study_columns[STUDY_COLUMNS];
 bool study_log_line(study_log *l, err *e); /* writes l->line and empties it */
 bool study_log_run(study_log *l, const study_bout *b, int model, int round, err *e);
 

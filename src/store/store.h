@@ -212,6 +212,20 @@ typedef struct store_usage_row {
     char boundary[16]; /* of joules; "": none measured; "mixed": not to be added up */
 } store_usage_row;
 
+typedef struct store_request {       /* one row of the ledger; texts live until the next */
+    const char *key, *model, *day;   /* the key's name, "local" for none; "2026-11-23" */
+    int64_t started_ms, finished_ms; /* wall clock; of a request that runs: so far */
+    int64_t requests, tokens_in, tokens_cached, tokens_out;
+    double queue_s;
+    bool measured;
+    double joules; /* when measured */
+} store_request;
+
+/* Disk. Every request that began in the time, one by one, in no order; `by` is not looked at. The
+ * callback's false ends it, and is given back. */
+bool store_requests(store *s, const store_usage_filter *f,
+                    bool (*each)(void *ud, const store_request *r), void *ud, err *e);
+
 /* Disk. *rows by free; largest first, days in order. */
 bool store_usage(store *s, const store_usage_filter *f, store_usage_row **rows, size_t *n, err *e);
 

@@ -78,3 +78,45 @@ bool store_usage(store *s, const store_usage_filter *f, store_usage_row **rows, 
     }
     return ok;
 }
+
+#define ONE_BY_ONE                                                                                 \
+    "SELECT coalesce(key.name, 'local'), model, "                                                  \
+    "format('%04d-%02d-%02d', day / 10000, day / 100 % 100, day % 100), started_ms, finished_ms, " \
+    "requests, tokens_in, cached, tokens_out, queue_s, joules IS NOT NULL, joules" WHERE
+
+static void read_request(store_request *r, sqlite3_stmt *q) {
+    *r = (store_request){.key = sql_text(q, 0),
+                         .model = sql_text(q, 1),
+                         .day = sql_text(q, 2),
+                         .started_ms = sqlite3_column_int64(q, 3),
+                         .finished_ms = sqlite3_column_int64(q, 4),
+                         .requests = sqlite3_column_int64(q, 5),
+                         .tokens_in = sqlite3_column_int64(q, 6),
+                         .tokens_cached = sqlite3_column_int64(q, 7),
+                         .tokens_out = sqlite3_column_int64(q, 8),
+                         .queue_s = sqlite3_column_double(q, 9),
+                         .measured = sqlite3_column_int(q, 10) != 0,
+                         .joules = sqlite3_column_double(q, 11)};
+}
+
+bool store_requests(store *s, const store_usage_filter *f,
+                    bool (*each)(void *ud, const store_request *r), void *ud, err *e) {
+    sqlite3 *db = store_reader_open(s, e);
+    if (!db) return s->mode == STORE_READ; /* an absent file has counted nothing */
+    sqlite3_stmt *q = sql_query(db, e, ONE_BY_ONE, "iiis", f->since_s * 1000, f->until_s * 1000,
+                                f->key_id, f->model);
+    bool ok = q != NULL;
+    int rc = SQLITE_DONE;
+    store_request r;
+    while (ok && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        read_request(&r, q);
+        if (!each(ud, &r)) {
+            sqlite3_finalize(q);
+            q = NULL;
+            ok = false;
+        }
+    }
+    if (q) ok = sql_done(q, rc, e) && ok;
+    store_reader_close(s, db);
+    return ok;
+}
