@@ -1,4 +1,5 @@
-/* hearth cost: what the requests of some time cost here, and what they would have cost elsewhere. */
+/* hearth cost: what the requests of some time cost here, and what they would have cost
+ * elsewhere. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

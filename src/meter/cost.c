@@ -64,7 +64,8 @@ static const price_row *same_weights(cost *c, const char *model) {
     return price_cheapest_open(c->sheet, c->day);
 }
 
-/* An entry of several requests is billed as so many equal ones; what does not divide is one more. */
+/* An entry of several requests is billed as so many equal ones; what does not divide is one
+ * more. */
 static money bill(const cost *c, const price_row *p, const cost_request *r) {
     int64_t n = r->requests > 1 ? r->requests : 1;
     price_usage one = {.in = r->in / n, .cached = r->cached / n, .out = r->out / n};

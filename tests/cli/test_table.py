@@ -9,7 +9,7 @@ import pytest
 from hearth_cli import ROOT, ok, one_line, run
 
 COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "meter", "prices", "prices list",
-            "prices import", "prices diff", "study", "study bet", "cost", "cost setup", "cost split", "cost compare", "study verify", "config", "list", "show", "cp", "rm",
+            "prices import", "prices diff", "study", "study bet", "study verify", "cost", "cost setup", "cost split", "cost compare", "config", "list", "show", "cp", "rm",
             "create", "import", "export", "du", "gc", "verify",
             "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "imatrix", "bench", "loadtest", "pull", "push", "help",
             "completion"]
