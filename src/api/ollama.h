@@ -4,6 +4,7 @@
  *   ollama.c         errors, dates, durations, options; version, status, what there is no store for
  *   ollama_text.c    /api/generate and /api/chat: the answer
  *   ollama_ask.c     the same: the request
+ *   ollama_pull.c    /api/pull, /api/push
  *   ollama_template.c  a template that the request brings
  *   ollama_models.c  /api/tags, /api/ps, /api/show
  *   ollama_embed.c   /api/embed, /api/embeddings
@@ -15,6 +16,7 @@
 
 extern const api_dialect api_dialect_ollama;
 extern const api_route api_routes_ollama[];
+extern const api_route api_routes_ollama_pull[];
 extern const api_route api_routes_ollama_text[];
 extern const api_route api_routes_ollama_models[];
 extern const api_route api_routes_ollama_embed[];

@@ -20,6 +20,7 @@ const api_route *const api_route_tables[] = {
     api_routes_openai_responses, /* /v1/responses */
     api_routes_openai_embed,     /* /v1/embeddings, /v1/rerank */
     api_routes_ollama,           /* /api/version and the store's routes */
+    api_routes_ollama_pull,      /* /api/pull, /api/push */
     api_routes_ollama_text,      /* /api/generate, /api/chat */
     api_routes_ollama_models,    /* /api/tags, /api/ps, /api/show */
     api_routes_ollama_embed,     /* /api/embed, /api/embeddings */

@@ -1,9 +1,12 @@
 /* hearth pull, push: models from and to other machines. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/jsonw.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "hearth.h"
 #include "hub/pull.h"
-#include "hub/sources.h"
 #include "model/memory.h"
 
 /* Weights of no more than that leave room for a context. */
@@ -41,6 +44,39 @@ static int pull(const cli_args *a) {
     if (!ok) return cli_fail(&e);
     if (!p.json) say_done(&r);
     return ERR_NONE;
+}
+
+bool progress_fetch_missing(const char *model, char **name, err *e) {
+    hub_name n;
+    err why = {0};
+    char answer[16] = "";
+    *name = NULL;
+    if (!in_is_terminal() || !err_is_terminal()) return false;
+    if (!hub_name_parse(&n, str_of(model), &why) || (n.kind != HUB_NAME && n.kind != HUB_URL))
+        return false;
+    fprintf(stderr, "%s is not here. Fetch it%s%s? [Y/n] ", model,
+            n.kind == HUB_NAME ? " from " : "", n.kind == HUB_NAME ? n.host : "");
+    fflush(stderr);
+    if (!fgets(answer, sizeof answer, stdin) ||
+        (answer[0] != '\n' && answer[0] != 'y' && answer[0] != 'Y'))
+        return false;
+    progress p;
+    hub_pull_report r;
+    hub_pull_options o = {.wire = {.agent = "hearth/" HEARTH_VERSION,
+                                   .event = progress_event,
+                                   .stopped = progress_stopped,
+                                   .ud = &p},
+                          .most_bytes = most_bytes()};
+    hub_store *s = hub_store_open(NULL, HUB_STORE_EDIT, e);
+    if (!s) return false;
+    progress_begin(&p, false);
+    bool ok = hub_pull(s, model, &o, &r, e);
+    progress_end(&p);
+    hub_store_close(s);
+    if (!ok) return false;
+    char shown[HUB_NAME_BYTES];
+    *name = strdup(hub_name_show(&r.name, shown));
+    return *name || err_set(e, ERR_FAILED, "out of memory");
 }
 
 static const cli_option pull_options[] = {

@@ -8,8 +8,11 @@
 #include "cli/commands.h"
 #include "cli/direct.h"
 #include "cli/input.h"
+#include "cli/progress.h"
 #include "cli/repl.h"
 #include "cli/samplers.h"
+#include "hub/catalogue.h"
+#include "model/memory.h"
 
 /* What the arguments mean: the first is a model unless it holds white space; with -m all are
  * prompt. */
@@ -159,6 +162,41 @@ static int answer(const cli_args *a, chat *c, const buf *prompt) {
     return code;
 }
 
+/* The model; what is not here is fetched, where somebody can be asked. */
+static bool open_or_fetch(chat *c, const char *name, err *e) {
+    char *fetched;
+    err why = {0};
+    if (chat_open(c, name, e)) return true;
+    if (!e || e->code != ERR_NOT_FOUND) return false;
+    if (!progress_fetch_missing(name, &fetched, &why)) {
+        if (why.code) *e = why;
+        return false;
+    }
+    *e = (err){0};
+    bool ok = chat_open(c, fetched, e);
+    free(fetched);
+    return ok;
+}
+
+static void propose_one(const char *what, const hub_catalogue_row *r) {
+    if (r)
+        note("  %-9s hearth run %-32s %.1f GB, %s: %s", what, r->name, r->fetch_gb, r->license,
+             r->good_for);
+}
+
+/* Bard is a toy: what would suit this machine, from the catalogue in this program. */
+static void propose(void) {
+    hub_proposal p;
+    uint64_t memory = memory_available();
+    if (memory == UINT64_MAX) return;
+    hub_catalogue_propose(memory, &p);
+    if (!p.best) return;
+    note("Bard, the model inside, is a toy. For this machine's memory there are:");
+    propose_one("fast", p.fast);
+    propose_one("balanced", p.balanced);
+    propose_one("best", p.best);
+}
+
 static int run(const cli_args *a) {
     err e = {0};
     chat c;
@@ -173,10 +211,11 @@ static int run(const cli_args *a) {
         ok = err_set(&e, ERR_USAGE, "run: there is no prompt (a chat needs a terminal)");
     if (ok && talk && cli_flag(a, "json"))
         ok = err_set(&e, ERR_USAGE, "run: --json needs a prompt");
-    ok = ok && chat_open(&c, name, &e);
+    ok = ok && open_or_fetch(&c, name, &e);
     if (ok && !c.raw && !c.family)
         note("hearth: no chat template is recognised in this model: it completes the text as it "
              "stands");
+    if (ok && talk && a->n_args == 0 && !cli_flag(a, "model")) propose();
     if (!ok) code = cli_fail(&e);
     else code = talk ? repl_run(&c) : answer(a, &c, &prompt);
     buf_deinit(&prompt);

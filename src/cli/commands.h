@@ -10,6 +10,6 @@ extern const cli_command cmd_run, cmd_serve, cmd_key, cmd_key_create, cmd_key_li
     cmd_cost_compare, cmd_study_verify, cmd_config, cmd_list, cmd_show, cmd_cp, cmd_rm, cmd_create,
     cmd_import, cmd_export, cmd_du, cmd_gc, cmd_verify, cmd_tokenize, cmd_detokenize, cmd_embed,
     cmd_template, cmd_schema, cmd_logits, cmd_perplexity, cmd_quantize, cmd_imatrix, cmd_bench,
-    cmd_loadtest, cmd_pull, cmd_push, cmd_help, cmd_completion;
+    cmd_loadtest, cmd_pull, cmd_push, cmd_fit, cmd_search, cmd_update, cmd_help, cmd_completion;
 
 #endif

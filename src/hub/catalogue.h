@@ -1,0 +1,30 @@
+/* A short list of models that are worth a first try, with what is known of them beforehand: the
+ * table in catalogue.c is all of it. It is no advice of anybody but Hearth's, and nothing is asked
+ * of the network. Any thread.
+ *
+ *     hub_proposal p;
+ *     hub_catalogue_propose(memory_available(), &p);
+ *     if (p.fast) puts(p.fast->name);
+ */
+#ifndef HEARTH_HUB_CATALOGUE_H
+#define HEARTH_HUB_CATALOGUE_H
+
+#include <stdint.h>
+
+typedef struct hub_catalogue_row {
+    const char *name; /* as hearth pull takes it; NULL ends the table */
+    double fetch_gb;  /* 10^9 bytes, about */
+    double token_gb;  /* read for each token: less than the whole where there are experts */
+    const char *license, *good_for;
+} hub_catalogue_row;
+
+extern const hub_catalogue_row hub_catalogue[];
+
+/* For this much free memory: the best that fits beside a context; the best of those that are at
+ * least twice as fast as that; the best of those four times as fast as that again. NULL: none. */
+typedef struct hub_proposal {
+    const hub_catalogue_row *fast, *balanced, *best;
+} hub_proposal;
+void hub_catalogue_propose(uint64_t memory_bytes, hub_proposal *out);
+
+#endif
