@@ -222,3 +222,123 @@ def test_kill(registry, tmp_path, round):
     assert done.returncode == 0, done.text
     (text,) = check_store(tmp_path).values()
     assert text == new.manifest
+
+
+# ---- newer versions ----
+
+
+def test_update_and_back(registry, tmp_path):
+    old, new = Model(seed=110), Model(seed=111)
+    name, shown = registry.name("library/up"), f"127.0.0.1:{registry.port}/library/up"
+    registry.load("library/up", "latest", old)
+    assert pull(tmp_path, name, "--insecure").returncode == 0
+
+    def update(*args):
+        done = hearth(tmp_path, "update", "--insecure", *args)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    def here():
+        (text,) = check_store(tmp_path).values()
+        return text
+
+    assert "up to date" in update() and here() == old.manifest
+    registry.load("library/up", "latest", new)
+    assert "newer version" in update(shown) and here() == old.manifest  # only told
+    assert "updated" in update("--yes", shown) and here() == new.manifest
+    assert "up to date" in update()
+    update("--rollback", shown)
+    assert here() == old.manifest
+    update("--rollback", shown)
+    assert here() == new.manifest
+    update("--forget", shown)
+    assert hearth(tmp_path, "update", "--rollback", shown).returncode == 3
+    assert hearth(tmp_path, "update", "--rollback").returncode == 2
+    assert hearth(tmp_path, "update", "none").returncode == 3
+
+
+# ---- fit, search ----
+
+
+def test_fit(nginx, tmp_path):
+    if not BARD.exists():
+        pytest.skip("models/bard/bard-q8_0.gguf is not here")
+    nginx.face("user/fit", {"bard-Q8_0.gguf": BARD.read_bytes(), "bard-Q4_K_M.gguf": BARD.read_bytes()})
+    env = {"HF_ENDPOINT": nginx.url()}
+    here = json.loads(hearth(tmp_path, "fit", "--json", "--quick", BARD).stdout)
+    assert here["fits"] and here["weight_bytes"] == BARD.stat().st_size and here["tokens_per_s_at_most"] is None
+    there = json.loads(hearth(tmp_path, "fit", "--json", "--quick", "--insecure", "hf.co/user/fit:Q8_0", env=env).stdout)
+    assert there["best"] in ("Q8_0", "Q4_K_M") and there["fetch_bytes"] == BARD.stat().st_size
+    same = ("weight_bytes", "kv_bytes", "work_bytes", "ctx", "ctx_train")
+    assert {k: there[k] for k in same} == {k: here[k] for k in same}
+    far = hearth(tmp_path, "fit", "--quick", "--insecure", "-c", "64", nginx.url(
+        "/user/fit/resolve/0123456789abcdef0123456789abcdef01234567/bard-Q8_0.gguf"))
+    assert far.returncode == 0 and b"it fits" in far.stdout and b"64 tokens" in far.stdout
+    speed = json.loads(hearth(tmp_path, "fit", "--json", BARD).stdout)["tokens_per_s_at_most"]
+    assert speed > 0
+    assert not models(tmp_path)  # nothing was fetched
+    nginx.put("fit/page.gguf", b"<html>" * 100)
+    assert hearth(tmp_path, "fit", "--insecure", nginx.url("/fit/page.gguf")).returncode == 7
+    assert hearth(tmp_path, "fit", tmp_path / "none.gguf").returncode == 3
+
+
+def test_search(nginx, tmp_path):
+    nginx.put("api/models/index.html", b"")
+    with Nginx(tmp_path / "n", "location = /api/models { default_type application/json; return 200 "
+               "'[{\"id\":\"user/repo\",\"downloads\":7},{\"downloads\":1}]'; }") as n:
+        done = hearth(tmp_path, "search", "--insecure", "qwen3", "4b", env={"HF_ENDPOINT": n.url()})
+        assert done.returncode == 0 and done.stdout.split() == [b"hf.co/user/repo", b"7"]
+        log = (tmp_path / "n" / "access").read_text()
+        assert "search=qwen3%204b" in log and "filter=gguf" in log
+
+
+# ---- over HTTP ----
+
+
+def test_over_http(registry, tmp_path):
+    """/api/pull and /api/push tell what they do as Ollama does."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "api"))
+    import hearth_api
+    model = Model(seed=112)
+    registry.load("library/http", "latest", model)
+    with hearth_api.serving(tmp_path, "--drain", "1") as s:
+        name = registry.name("library/http")
+        lines = [json.loads(x) for x in s.post("/api/pull", {"model": name, "insecure": True}).body.splitlines()]
+        assert lines[0] == {"status": "pulling manifest"} and lines[-1] == {"status": "success"}
+        parts = [x for x in lines if x.get("digest") == model.digest]
+        assert parts[-1] == {"status": f"pulling {model.digest[7:19]}", "digest": model.digest,
+                             "total": len(model.weights), "completed": len(model.weights)}
+        assert absent_or_whole(tmp_path, model)
+        a = s.post("/api/pull", {"model": name, "insecure": True, "stream": False})
+        assert a.status == 200 and a.json() == {"status": "success"}
+        a = s.post("/api/push", {"model": name, "insecure": True})
+        assert json.loads(a.body.splitlines()[-1]) == {"status": "success"}
+        assert s.post("/api/pull", {"model": registry.name("library/nobody"), "insecure": True,
+                                    "stream": False}).status == 404
+        a = s.post("/api/pull", {"model": registry.name("library/nobody"), "insecure": True})
+        assert "error" in json.loads(a.body.splitlines()[-1])
+        for bad in ("/etc/passwd", "../x.gguf", "http://127.0.0.1:1/x.gguf", name, "", "bard"):
+            assert s.post("/api/pull", {"model": bad, "stream": False}).status == 400, bad
+
+
+# ---- hearth run ----
+
+
+def test_run_asks_once(nginx, tmp_path):
+    if not BARD.exists():
+        pytest.skip("models/bard/bard-q8_0.gguf is not here")
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "cli"))
+    from hearth_cli import Terminal
+    address = nginx.url("/ask/bard-q8_0.gguf")
+    nginx.put("ask/bard-q8_0.gguf", BARD.read_bytes())
+    env = environment(tmp_path, HEARTH_HOST="off")
+    t = Terminal("run", "-n", "4", address, "To be or", home=tmp_path, env=env)
+    t.expect(r"Fetch it.*\[Y/n\]")
+    t.line("n")
+    assert t.end() == 3 and not models(tmp_path)
+    done = hearth(tmp_path, "run", address, "To be or")  # nobody can be asked
+    assert done.returncode == 3 and not models(tmp_path)
+    t = Terminal("run", home=tmp_path, env=env)
+    t.expect("is a toy")
+    t.line("/bye")
+    assert t.end() == 0
