@@ -11,7 +11,7 @@ PACKAGES := packaging/debian-packages.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help packages packages-dev packages-cross build run test conformance cross-arm asan tsan fuzz bench \
+.PHONY: help packages packages-dev packages-cross build run test conformance agents cross-arm asan tsan fuzz bench \
 	peers install format format-check clean
 
 help: ## this list
@@ -31,6 +31,11 @@ conformance: build ## tests with a model and client programs that are fetched in
 	@HEARTH_SMOLLM2=$$(packaging/fetch-test-model.sh) || echo "tests that need it are skipped" >&2; \
 	HEARTH_CLIENTS=$$(packaging/fetch-clients.sh) || echo "tests that need them are skipped" >&2; \
 	export HEARTH_SMOLLM2 HEARTH_CLIENTS; tests/run.sh $(BUILD) -L conformance
+
+agents: build ## programs that write programs, fetched (a gigabyte on disk), against the server: a turn with a tool
+	@HEARTH_CLIENTS=$$(packaging/fetch-clients.sh agents) && \
+	HEARTH_AGENTS=$$HEARTH_CLIENTS/agents HEARTH_CLIENTS=$$HEARTH_CLIENTS \
+	tests/run.sh $(BUILD) -R '^conformance\.agents$$'
 
 cross-arm: build packages-cross ## the kernels of 64-bit ARM, cross-built and run under qemu-user
 	@tests/run.sh $(BUILD) -R '^kern\.arm$$'
