@@ -92,6 +92,8 @@ static void tool_members(jsonw *w, const api_tool_call *t, bool begins) {
     jsonw_str(w, str_of(t->id));
     jsonw_key(w, "name");
     jsonw_str(w, str_of(t->name));
+    jsonw_key(w, "caller"); /* the model itself; their service also has programs that call */
+    jsonw_raw(w, STR("{\"type\":\"direct\"}"));
     jsonw_key(w, "input");
     if (begins) jsonw_raw(w, STR("{}"));
     else api_arguments_write(t, w);

@@ -169,6 +169,7 @@ def read_anthropic(o):
             said.text += block["text"]
         else:
             assert block["type"] == "tool_use" and block["id"].startswith("toolu_"), block
+            assert block["caller"] == {"type": "direct"}
             said.calls.append((block["name"], block["input"]))
             said.ids.append(block["id"])
     said.why = {"tool_use": "tool_calls", "max_tokens": "length", "end_turn": "stop"}[o["stop_reason"]]
