@@ -1,16 +1,19 @@
 """The page /usage: whose figures it shows, that it needs nothing from anywhere, and how it looks in a browser."""
 import base64
+import contextlib
 import datetime
 import html.parser
 import json
 import os
 import pathlib
+import pty
 import random
 import re
 import shutil
 import sqlite3
 import struct
 import subprocess
+import termios
 import time
 import zlib
 
@@ -226,3 +229,28 @@ def test_it_fits_a_phone(served, tmp_path):
     text = chromium(tmp_path, "--window-size=500,900", "--dump-dom", file.as_uri())
     wide, room = map(int, re.search(r"<title>(\d+) of (\d+)</title>", text).groups())
     assert wide <= room
+
+
+# ---- the same on a terminal ----
+
+def test_usage_on_a_terminal(served):
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 120))
+    done = subprocess.Popen([HEARTH, "usage", "--by", "day", "--since", "40d"], stdout=slave, stderr=slave,
+                            stdin=slave, env={**served.env, "TERM": "xterm"})
+    os.close(slave)
+    text = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(master, 65536):
+            text += piece
+    os.close(master)
+    assert done.wait() == 0
+    text = text.decode()
+    assert "tokens by day, " in text and "energy by day, " in text and "boundary wall" in text
+    assert "█" in text.split("tokens by day")[1] and "kWh" in text or "Wh" in text
+
+
+def test_usage_in_a_pipe_is_plain(served):
+    text = served.command("usage", "--by", "day", "--since", "40d")
+    assert "█" not in text and "\x1b" not in text and "by day," not in text
+    assert "energy" in text.splitlines()[0] and " Wh" in text

@@ -142,7 +142,7 @@ def test_usage(home):
     assert [r["key"] for r in rows] == ["anna", "bert", "local"]
     assert rows[0] == {"key": "anna", "requests": 2, "running": 0, "failed": 0, "tokens_in": 1100,
                        "tokens_cached": 40, "tokens_out": 25, "queue_seconds": 0.5, "prefill_seconds": 1,
-                       "decode_seconds": 2.5, "joules": None}
+                       "decode_seconds": 2.5, "joules": None, "boundary": None}
     assert rows[1]["failed"] == 1 and rows[2]["running"] == 1
     by_model = json.loads(ok("usage", "--by", "model", "--json", env=home))
     assert [(r["model"], r["requests"]) for r in by_model] == [("qwen", 1), ("bard", 3)]
