@@ -95,8 +95,8 @@ for (const [name, make] of Object.entries({ chat, responses, ollama })) {
     for await (const chunk of await bound.stream(prompt)) parts = parts ? parts.concat(chunk) : chunk
     assert.deepEqual(parts.tool_calls[0].args, call.args, name)
     const talk = [...prompt, called, new ToolMessage({ content: 'Nobody.', tool_call_id: call.id })]
-    const told = await one.bindTools([look], { tool_choice: 'none' }).invoke(talk)
-    assert.equal(told.tool_calls.length, 0, name)
+    const told = await one.invoke(talk)
+    assert(told.usage_metadata.input_tokens > 0 && told.tool_calls.length === 0, name)
     const byCall = one.withStructuredOutput(Guest, { method: 'functionCalling', name: 'guest' })
     Guest.parse(await byCall.invoke(prompt))
   }
