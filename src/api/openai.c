@@ -75,7 +75,8 @@ const char *openai_finish(hearth_finish f) {
     return f == HEARTH_FINISH_LENGTH ? "length" : "stop";
 }
 
-hearth_usage openai_usage_sum(const api_call *c) {
+/* A prompt is counted once, however many answers it gets. */
+static hearth_usage usage_sum(const api_call *c) {
     hearth_usage sum = {0};
     int prompt = -1;
     for (int i = 0; i < c->n_choices; i++) {
@@ -96,7 +97,7 @@ int32_t openai_reasoning(const api_call *c) {
 }
 
 void openai_usage(const api_call *c, jsonw *w) {
-    hearth_usage u = openai_usage_sum(c);
+    hearth_usage u = usage_sum(c);
     jsonw_object(w);
     jsonw_key(w, "prompt_tokens");
     jsonw_int(w, u.n_prompt);

@@ -28,10 +28,8 @@ bool openai_stream_read(api_call *c, bool *include_usage, api_error *e);
 void openai_error(const api_error *e, buf *out); /* the body of an error */
 /* "stop" or "length". */
 const char *openai_finish(hearth_finish f);
-/* Sum over the choices; a prompt is counted once, however many answers it gets. */
-hearth_usage openai_usage_sum(const api_call *c);
 int32_t openai_reasoning(const api_call *c);    /* tokens of thoughts, of all choices */
-void openai_usage(const api_call *c, jsonw *w); /* the object */
+void openai_usage(const api_call *c, jsonw *w); /* the object, of all choices */
 /* One item of logprobs.content. */
 void openai_logprob(api_call *c, jsonw *w, const hearth_token *t);
 double openai_finite(float logprob); /* JSON has no infinity: -9999 */

@@ -342,11 +342,14 @@ static void response_inputs(api_call *c) {
     json_array_remove(talk, json_array_size(talk) - 1); /* the answer */
     json_t *items = response_items(talk, c->arg[0]);
     json_decref(talk);
-    if (items) list_write(c, items);
-    else no_memory(&e);
+    if (!items) {
+        no_memory(&e);
+        api_reply_error(c, &e);
+        return;
+    }
+    list_write(c, items);
     json_decref(items);
-    if (items) api_reply_json(c, 200, NULL);
-    else api_reply_error(c, &e);
+    api_reply_json(c, 200, NULL);
 }
 
 const api_route api_routes_openai_responses[] = {

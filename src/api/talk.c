@@ -132,12 +132,20 @@ static bool has_thoughts(const api_call *c, const answer_thought_info *info) {
            is_token(c, info->begin) || is_token(c, info->end);
 }
 
+/* Whether it has this word as a text of its own. */
+static bool template_has_word(const api_call *c, const char *word) {
+    char quoted[2][32];
+    snprintf(quoted[0], sizeof quoted[0], "'%s'", word);
+    snprintf(quoted[1], sizeof quoted[1], "\"%s\"", word);
+    return template_says(c, quoted[0]) || template_says(c, quoted[1]);
+}
+
 /* Every effort that programs know, in the words that this template knows; low, medium and high are
  * known to all that have any. */
 static const char *effort_word(const api_call *c, const char *effort) {
-    if (!effort || template_says(c, effort)) return effort;
+    if (!effort || template_has_word(c, effort)) return effort;
     if (strcmp(effort, "minimal") == 0) return "low";
-    if (strcmp(effort, "xhigh") == 0 && template_says(c, "max")) return "max";
+    if (strcmp(effort, "xhigh") == 0 && template_has_word(c, "max")) return "max";
     return strcmp(effort, "xhigh") == 0 || strcmp(effort, "max") == 0 ? "high" : effort;
 }
 
@@ -327,7 +335,9 @@ static bool obey(api_call *c, const api_talk *t, const answer_how *how, bool thi
         *e = first;
         return false;
     }
-    api_warn(c, first.msg);
+    char text[sizeof first.msg + 64];
+    snprintf(text, sizeof text, "%s: arguments are any JSON object", first.msg);
+    api_warn(c, text);
     return true;
 }
 
@@ -354,7 +364,7 @@ static bool take_apart(api_call *c, const api_talk *t, str prompt, hearth_params
     if (!obey(c, t, &how, thinks, p, e)) return false;
     c->must_call = t->ask.choice == ANSWER_CHOICE_REQUIRED || t->ask.choice == ANSWER_CHOICE_NAMED;
     if (t->raw_calls) how.tools = NULL;
-    if (!how.tools && !(thinks && how.split_thought)) return true;
+    if (!t->ask.tools && !thinks) return true;
     answer_how *kept = arena_alloc(c->arena, sizeof *kept);
     if (!kept) return no_memory(e);
     *kept = how;

@@ -41,7 +41,7 @@ void api_talk_deinit(api_talk *t);
 bool api_talk_read(api_talk *t, const json_t *body, api_error *e);
 /* "none", "low", ... as reasoning_effort and its kin say it; NULL: nothing. */
 void api_talk_effort(api_talk *t, const char *effort);
-/* messages_param: for errors. p NULL: only the prompt is wanted. The prompt is the caller's. */
+/* p NULL: only the prompt is wanted. The prompt is the caller's. */
 bool api_talk_begin(api_call *c, api_talk *t, hearth_params *p, api_prompt *out, api_error *e);
 /* The prompt as text too; by hearth_chat_prompt_free. */
 bool api_talk_render(api_call *c, api_talk *t, hearth_chat_prompt *out, api_error *e);

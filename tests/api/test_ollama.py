@@ -270,10 +270,14 @@ def test_document_generate(server, check):
 
 
 def test_document_chat(server, check):
-    for more in ({}, {"logprobs": True, "top_logprobs": 2}, {"messages": []}):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {
+        "type": "object", "properties": {"x": {"enum": [1, 2]}}, "required": ["x"], "additionalProperties": False}}}
+    called = {"tools": [tool], "tool_choice": "required", "options": {"num_predict": 80}}
+    for more in ({}, {"logprobs": True, "top_logprobs": 2}, {"messages": []}, called):
         check(chat(server, stream=False, **more).json(), "ChatResponse")
-    for event in lines(chat(server)):
-        check(event, "ChatStreamEvent")
+    for more in ({}, called):
+        for event in lines(chat(server, **more)):
+            check(event, "ChatStreamEvent")
 
 
 def test_document_models(server, check):
