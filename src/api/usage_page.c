@@ -142,7 +142,7 @@ static double height_of(const store_usage_row *r, const series *s) {
     return sum;
 }
 
-/* One column a day, stretched to the width there is: words stand beside it, so they stay legible. */
+/* One column a day, stretched to the width there is: words stand beside it, so they can be read. */
 static void put_columns(buf *b, const char *title, const store_usage_row *day, int n,
                         const series *all) {
     double most = 0;
