@@ -128,7 +128,7 @@ static void speed(page *p, int m, const char *arm) {
         text_of(model_of(p, m), "name"), strcmp(arm, "here") == 0 ? "this machine" : "service");
     table(p, "", caption,
           "workload|users at once|written/s, all|read/s, all|written/s, each|first token, s|"
-          "from the cache|requests/min|runs");
+          "from the cache|requests/min|J a token written|runs");
     for (int w = 0; w < WORKS; w++) {
         const char *work = study_work_name((study_work)w);
         int users[8], n = users_of(p, m, arm, work, users);
@@ -141,6 +141,7 @@ static void speed(page *p, int m, const char *arm) {
             cell(p, m, arm, work, users[i], "first_token", false);
             cell(p, m, arm, work, users[i], "cached_share", false);
             cell(p, m, arm, work, users[i], "requests", false);
+            cell(p, m, arm, work, users[i], "joules_per_token", true);
             buf_printf(p->b, "<td>%zu</td></tr>\n", f->v.n);
         }
     }
@@ -405,6 +406,28 @@ static void model_part(page *p, int m) {
 
 /* ---- around it ---- */
 
+static void energy_line(page *p) {
+    const json_t *o = json_object_get(p->r->method, "energy");
+    bool none = strcmp(text_of(o, "status"), "not_measured") == 0;
+    bool said = strcmp(text_of(o, "status"), "declared") == 0;
+    buf_printf(p->b, "<p class=\"note\"><strong>Energy: %s</strong> (",
+               none   ? "not measured"
+               : said ? "declared, not measured"
+                      : "measured");
+    html_text(p->b, text_of(o, none ? "why" : "instrument"));
+    buf_puts(p->b, "). ");
+    if (none)
+        buf_puts(p->b,
+                 "Joules per token are null, not zero, and no typical wattage is put in their "
+                 "place.");
+    else {
+        buf_puts(p->b, "Boundary: ");
+        html_text(p->b, text_of(o, "boundary"));
+        buf_puts(p->b, ". No figure of another boundary is set against it.");
+    }
+    buf_puts(p->b, "</p>\n");
+}
+
 static void head(page *p) {
     const json_t *m = p->r->method, *box = json_object_get(m, "machine");
     buf_puts(p->b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta "
@@ -431,10 +454,7 @@ static void head(page *p) {
         html_text(p->b, text_of(box, "note"));
         buf_puts(p->b, "</p>\n");
     }
-    buf_puts(p->b, "<p class=\"note\"><strong>Energy: not measured</strong> (");
-    html_text(p->b, text_of(json_object_get(m, "energy"), "why"));
-    buf_puts(p->b, "). Joules per token are null, not zero, and no typical wattage is put in their "
-                   "place.</p>\n");
+    energy_line(p);
 }
 
 static void declared(page *p) {

@@ -138,6 +138,16 @@ static bool over(crowd *c) {
     return atomic_load(&c->over) || atomic_load(&c->n_left) == 0;
 }
 
+/* What the meter has counted so far; *lost: seconds that it could not tell. */
+static double joules_now(const study_bout *b, double *lost) {
+    if (!b->meter) return NAN;
+    meter_status s;
+    meter_read(b->meter);
+    meter_status_get(b->meter, &s);
+    *lost = s.lost_s;
+    return s.boundary == METER_NONE ? NAN : s.joules;
+}
+
 /* On the caller's thread: waits for the ramp, then for the window's end. */
 static void watch(crowd *c) {
     study_bout *b = c->b;
@@ -146,6 +156,7 @@ static void watch(crowd *c) {
            clock_now_ns() - start < ramp)
         nap();
     b->ramped = atomic_load(&c->n_first) == b->users;
+    double lost[2] = {0}, joules = joules_now(b, &lost[0]);
     uint64_t begin = b->whole ? start : clock_now_ns();
     atomic_store(&c->begin_ns, begin);
     uint64_t window = (uint64_t)(b->window_s * 1e9);
@@ -153,6 +164,8 @@ static void watch(crowd *c) {
     uint64_t end = clock_now_ns();
     if (!b->whole && end - begin > window && !b->stopped) end = begin + window;
     atomic_store(&c->end_ns, end);
+    joules = joules_now(b, &lost[1]) - joules;
+    b->joules = lost[1] > lost[0] ? NAN : joules; /* a window is known as a whole, or not at all */
     atomic_store(&c->over, true);
     b->begin_us = since(b, begin);
     b->end_us = since(b, end);

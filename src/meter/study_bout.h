@@ -9,6 +9,7 @@
 #ifndef HEARTH_METER_STUDY_BOUT_H
 #define HEARTH_METER_STUDY_BOUT_H
 
+#include "meter/energy.h"
 #include "meter/study_arm.h"
 
 typedef struct study_request { /* one line */
@@ -31,11 +32,13 @@ typedef struct study_bout {
     double window_s, ramp_s; /* ramp: longest wait for a first token of every user */
     uint64_t seed, run;
     uint64_t began_ns;    /* when the study began */
+    meter *meter;         /* not started; NULL: energy is not measured */
     atomic_size_t *whole; /* the whole works instead of a window; else NULL */
     bool (*stop)(void *ud);
     void *ud;
     /* what came out */
     int64_t begin_us, end_us; /* the window */
+    double joules;            /* of the window; NAN: not measured */
     bool ramped;              /* every user had a token when it began */
     bool stopped;             /* it was cut short */
     bool capped;              /* the spending cap allowed no more */

@@ -66,6 +66,8 @@ static bool add_window(reader *d, const json_t *o, err *e) {
         !integer(o, "begin_us", 0, INT64_C(1) << 50, &w.begin_us) ||
         !integer(o, "end_us", w.begin_us, INT64_C(1) << 50, &w.end_us))
         return bad(d, "a run that makes no sense", e);
+    const json_t *joules = json_object_get(o, "joules");
+    w.joules = json_is_number(joules) ? json_number_value(joules) : NAN;
     w.model = (int)model, w.users = (int)users, w.round = (int)round;
     if (r->n_windows == r->cap_windows) {
         size_t cap = r->cap_windows ? 2 * r->cap_windows : 256;

@@ -26,6 +26,7 @@ typedef struct study_window {
     int model, arm, workload, users, round;
     bool whole, ramped;
     int64_t begin_us, end_us;
+    double joules;                            /* NAN: not measured */
     double out, in;                           /* tokens written and read in it */
     double prompt, cached, computed, all_out; /* of its requests, whole */
     double prefill_s, decode_s, decoded;

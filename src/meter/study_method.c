@@ -84,13 +84,22 @@ static void put_tariff(jsonw *w, const tariff *t) {
     jsonw_end(w);
 }
 
-static void put_energy(jsonw *w) {
+static void put_energy(jsonw *w, const meter *power) {
+    meter_status s;
+    meter_status_get(power, &s);
+    bool none = s.boundary == METER_NONE;
     jsonw_key(w, "energy");
     jsonw_object(w);
-    put_text(w, "status", "not_measured");
-    put_text(w, "boundary", "none");
-    jsonw_key(w, "joules"), jsonw_null(w);
-    put_text(w, "why", "no energy counter was read in this study");
+    put_text(w, "status",
+             none                           ? "not_measured"
+             : s.boundary == METER_DECLARED ? "declared"
+                                            : "measured");
+    put_text(w, "boundary", meter_boundary_name(s.boundary));
+    put_text(w, "instrument", s.instrument);
+    put_f64(w, "step_joules", none ? NAN : s.step_j);
+    jsonw_key(w, "joules");
+    jsonw_f64(w, none ? NAN : s.joules);
+    put_text(w, "why", none ? s.why_none : s.why_lost);
     jsonw_end(w);
 }
 
@@ -216,8 +225,8 @@ static void put_service(jsonw *w, const study_service *s, money spent) {
     jsonw_end(w);
 }
 
-bool study_method_write(const study_options *o, const study_plan *p, const study_subject *s,
-                        size_t n, money spent, bool stopped, err *e) {
+bool study_method_write(const study_options *o, const study_plan *p, const meter *power,
+                        const study_subject *s, size_t n, money spent, bool stopped, err *e) {
     char path[4200], made[32];
     time_t now = (time_t)clock_unix_s();
     struct tm tm;
@@ -234,7 +243,7 @@ bool study_method_write(const study_options *o, const study_plan *p, const study
     jsonw_key(&w, "stopped_early"), jsonw_bool(&w, stopped);
     put_plan(&w, o, p);
     put_machine(&w, o);
-    put_energy(&w);
+    put_energy(&w, power);
     put_tariff(&w, o->tariff);
     jsonw_key(&w, "prices");
     jsonw_object(&w);

@@ -43,8 +43,8 @@ typedef struct study_subject { /* a model under study, for method.json */
 } study_subject;
 
 /* Disk. Everything that was decided beforehand, and the machine. */
-bool study_method_write(const study_options *o, const study_plan *p, const study_subject *s,
-                        size_t n, money spent, bool stopped, err *e);
+bool study_method_write(const study_options *o, const study_plan *p, const meter *power,
+                        const study_subject *s, size_t n, money spent, bool stopped, err *e);
 
 /* ---- raw.jsonl ---- */
 

@@ -62,6 +62,7 @@ typedef struct study {
     int n_cells;
     int done, all;
     double model_began_s;
+    meter *meter;
     bool stopped;
 } study;
 
@@ -127,7 +128,7 @@ bool study_log_run(study_log *l, const study_bout *b, int model, int round, err 
     jsonw_key(&w, "ramped"), jsonw_bool(&w, b->ramped);
     put_int(&w, "begin_us", b->begin_us);
     put_int(&w, "end_us", b->end_us);
-    jsonw_key(&w, "joules"), jsonw_null(&w);
+    jsonw_key(&w, "joules"), jsonw_f64(&w, b->joules); /* not measured: null */
     jsonw_end(&w);
     bool ok = study_log_line(l, e);
     for (size_t i = 0; ok && i < b->n; i++) ok = log_request(l, run, &b->request[i], e);
@@ -177,6 +178,8 @@ static study_bout bout_of(study *s, const cell *c) {
                         .seed = s->o->seed,
                         .run = (uint64_t)s->log.runs,
                         .began_ns = s->log.began_ns,
+                        .meter = strcmp(c->arm->name, "here") == 0 ? s->meter : NULL,
+                        .joules = NAN,
                         .stop = stop,
                         .ud = s};
 }
@@ -379,7 +382,25 @@ static bool run_all(study *s, study_subject *subject, err *e) {
     }
     money spent = s->n_arms > 1 ? study_there_spent(&s->arm[1]) : 0;
     return file_new_commit(s->log.file, e) &&
-           study_method_write(s->o, s->plan, subject, n, spent, s->stopped, e);
+           study_method_write(s->o, s->plan, s->meter, subject, n, spent, s->stopped, e);
+}
+
+/* Users never rest while a window lasts, so a machine of declared watts works all of it. */
+static double all_of_it(void *ud, uint64_t begin_ns, uint64_t end_ns) {
+    (void)ud;
+    return (double)(end_ns - begin_ns) / 1e9;
+}
+
+static bool open_meter(study *s, err *e) {
+    const tariff *t = s->o->tariff;
+    char watts[80];
+    snprintf(watts, sizeof watts, "idle=%g,load=%g", t->idle_w, t->load_w);
+    bool declared = !isnan(t->idle_w) && !isnan(t->load_w);
+    s->meter = meter_open(&(meter_options){.watts = declared ? watts : NULL}, e);
+    if (!s->meter) return false;
+    meter_listen(s->meter, NULL, all_of_it, NULL);
+    meter_read(s->meter);
+    return true;
 }
 
 bool study_run(const study_options *o, err *e) {
@@ -395,7 +416,8 @@ bool study_run(const study_options *o, err *e) {
         ok = study_there_new(&s.arm[1], o->against, e);
         s.n_arms = 2;
     }
-    ok = ok && run_all(&s, subject, e);
+    ok = ok && open_meter(&s, e) && run_all(&s, subject, e);
+    meter_close(s.meter);
     if (o->against) study_there_free(&s.arm[1]);
     buf_deinit(&s.log.line);
     free(subject);

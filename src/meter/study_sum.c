@@ -91,6 +91,9 @@ static double decode_tps(const study_window *w) {
 static double cached_share(const study_window *w) {
     return ratio(w->cached, w->prompt);
 }
+static double joules_per_token(const study_window *w) {
+    return ratio(w->joules, w->out);
+}
 static double finished(const study_window *w) {
     return ratio(w->finished * 60, seconds(w));
 }
@@ -179,7 +182,7 @@ static void add_cell(adder *a, const yearly *y, const study_window *cell) {
     add(a, "first_token", "s", over_runs(a, cell, median_first));
     add(a, "requests", "1/min", over_runs(a, cell, finished));
     add(a, "cached_share", "1", over_runs(a, cell, cached_share));
-    add(a, "joules_per_token", "J", point(NAN, 0));
+    add(a, "joules_per_token", "J", over_runs(a, cell, joules_per_token));
     if (cell->arm == 0) add_here(a, y, tps);
     add_hosted(a, y, cell);
     if (cell->workload == WORK_SHAKESPEARE) add_works(a, y, tps);
