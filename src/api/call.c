@@ -31,6 +31,7 @@ static void call_free(api_call *c) {
     api_obey_end(c);
     json_decref(c->tools);
     json_decref(c->body);
+    json_decref(c->settings);
     http_release(c->x);
     pthread_mutex_lock(&a->lock);
     a->slot[core->slot].call = NULL;

@@ -167,6 +167,7 @@ struct api_call {
     int n_choices, n_ended;
     api_choice *choice;   /* [n_choices], in the arena */
     int64_t keep_alive_s; /* for the model; RESIDENT_KEEP unless the body says */
+    json_t *settings;     /* the model's own parameters under the request's; NULL: none */
 
     shelf_item *grammar;     /* what the answers obey, a hearth_grammar; put back with the call */
     const answer_how *apart; /* how the answers are taken apart; NULL: everything is text */
@@ -241,6 +242,10 @@ extern const api_field api_sampler_fields[];
  * xtc_*, mirostat*, ignore_eos of object `o` into *p, which begins as hearth_params_default();
  * a seed that is not given is drawn. Lists are in c->arena. */
 bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e);
+/* Whether the request, or whoever made the model, says this setting. */
+bool api_setting_given(const api_call *c, const json_t *o, const char *name);
+/* The longest answer where the request says nothing: as the model was made; -1: none. */
+int32_t api_usual_length(const api_call *c);
 /* A text to the model's prompt, with begin-of-text by the model's rule. */
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e);
 /* "5m", "300", 300, -1, 0 to seconds; -1: for ever. False: not such a thing. */

@@ -337,7 +337,7 @@ static bool options_read(api_call *c, native_state *s, int *n_each, api_error *e
     const json_t *b = c->body;
     if (!possible(b, e) || !api_sampler_read(c, b, &s->p, e) || !grammar_read(c, &s->p, e))
         return false;
-    int64_t n = api_get_int(b, "n_predict", api_get_int(b, "max_tokens", -1));
+    int64_t n = api_get_int(b, "n_predict", api_get_int(b, "max_tokens", api_usual_length(c)));
     int64_t n_probs = api_get_int(b, "n_probs", 0);
     s->p.max_tokens = n < 0 ? -1 : (int32_t)n;
     s->p.n_logprobs = n_probs > 0 ? (int32_t)n_probs : -1;

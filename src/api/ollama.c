@@ -121,9 +121,9 @@ const api_field ollama_options[] = {
 bool ollama_options_read(api_call *c, hearth_params *p, api_error *e) {
     const json_t *o = api_get(c->body, "options");
     if (!api_sampler_read(c, o, p, e)) return false;
-    if (!api_get(o, "top_p")) p->top_p = 0.9f;
-    if (!api_get(o, "min_p")) p->min_p = 0;
-    int64_t n = api_get_int(o, "num_predict", -1);
+    if (!api_setting_given(c, o, "top_p")) p->top_p = 0.9f;
+    if (!api_setting_given(c, o, "min_p")) p->min_p = 0;
+    int64_t n = api_get_int(o, "num_predict", api_usual_length(c));
     p->max_tokens = n < 0 ? -1 : (int32_t)n;
     p->context_shift = api_get_bool(c->body, "shift", p->context_shift);
     p->n_keep = (int32_t)api_get_int(o, "num_keep", p->n_keep);
@@ -164,24 +164,10 @@ static void status(api *a, http_exchange *x) {
     http_reply(x, 200, "application/json", body, sizeof body - 1);
 }
 
-static void no_store(api_call *c) {
-    api_error e = {0};
-    api_fail(&e, 501, "not_supported", NULL,
-             "%s: models are not fetched, made or removed over the network here. Put the model's "
-             ".gguf file into the folder of `hearth serve --models`, or name it with --model",
-             c->route->path);
-    api_reply_error(c, &e);
-}
-
 const api_route api_routes_ollama[] = {
     {"GET", "/api/version", &api_dialect_ollama, API_OPEN, .now = version,
      .summary = "the version of Ollama whose API this is"},
     {"GET", "/api/status", &api_dialect_ollama, API_OPEN, .now = status,
      .summary = "that nothing is asked of another machine"},
-    {"POST", "/api/create", &api_dialect_ollama, API_ADMIN, .run = no_store},
-    {"POST", "/api/copy", &api_dialect_ollama, API_ADMIN, .run = no_store},
-    {"DELETE", "/api/delete", &api_dialect_ollama, API_ADMIN, .run = no_store},
-    {"POST", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = no_store},
-    {"GET", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = no_store},
     {0},
 };

@@ -7,6 +7,7 @@
  *   ollama_pull.c    /api/pull, /api/push
  *   ollama_template.c  a template that the request brings
  *   ollama_models.c  /api/tags, /api/ps, /api/show
+ *   ollama_store.c   /api/create, copy, delete, blobs
  *   ollama_embed.c   /api/embed, /api/embeddings
  */
 #ifndef HEARTH_API_OLLAMA_H
@@ -20,6 +21,7 @@ extern const api_route api_routes_ollama_pull[];
 extern const api_route api_routes_ollama_text[];
 extern const api_route api_routes_ollama_models[];
 extern const api_route api_routes_ollama_embed[];
+extern const api_route api_routes_ollama_store[];
 
 /* What /api/version says: programs look whether Ollama is new enough for them, so this is the
  * version of Ollama whose API this is. */

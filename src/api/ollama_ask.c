@@ -245,7 +245,10 @@ static bool written_prompt(api_call *c, api_talk *t, hearth_params *p, api_promp
     const json_t *b = c->body;
     const char *system = api_get_text(b, "system", ""), *text = api_get_text(b, "prompt", "");
     bool given = *api_get_text(b, "template", "");
-    if (api_get_bool(b, "raw", false) || (resident_is_bare(c->model) && !*system && !given))
+    const hub_recipe *r = resident_recipe(c->model);
+    bool made = r->template || r->system || r->messages;
+    if (api_get_bool(b, "raw", false) ||
+        (resident_is_bare(c->model) && !*system && !given && !made))
         return obey_plain(c, t, p, e) && api_text_prompt(c, str_of(text), out, e);
     t->messages = json_array();
     bool ok = t->messages != NULL;

@@ -5,6 +5,7 @@
 #include "api/api_private.h"
 #include "api/facts.h"
 #include "api/ollama.h"
+#include "base/limits.h"
 
 #define FOR_EVER_S (292LL * 31556952) /* as far ahead as Ollama puts "never" */
 
@@ -71,7 +72,7 @@ static void tags(api_call *c) {
         ollama_time(&w, "modified_at", rows[i].modified_s, 0);
         jsonw_key(&w, "size");
         jsonw_uint(&w, rows[i].file_bytes);
-        text_write(&w, "digest", f.identity);
+        text_write(&w, "digest", rows[i].id.hex[0] ? rows[i].id.hex : f.identity);
         details_write(&w, &f);
         jsonw_end(&w);
     }
@@ -99,7 +100,7 @@ static void ps(api_call *c) {
         name_write(&w, "model", r->name);
         jsonw_key(&w, "size");
         jsonw_uint(&w, r->info.weight_bytes);
-        text_write(&w, "digest", f.identity);
+        text_write(&w, "digest", r->id.hex[0] ? r->id.hex : f.identity);
         details_write(&w, &f);
         ollama_time(&w, "expires_at", r->expires_s < 0 ? c->created_s + FOR_EVER_S : r->expires_s,
                     0);
@@ -188,21 +189,46 @@ static void abilities_write(jsonw *w, unsigned can) {
     jsonw_end(w);
 }
 
-static void show_write(api_call *c, const resident_row *r, const gguf *g, const facts *f) {
+/* What the model was made with, beside its file. */
+static void recipe_write(jsonw *w, const resident_row *r, const hub_recipe *c, str license,
+                         str template) {
+    buf b;
+    buf_init(&b, LIMIT_CALL_BYTES);
+    for (size_t i = 0; i < c->n_license; i++) buf_printf(&b, "%s%s", i ? "\n" : "", c->license[i]);
+    jsonw_key(w, "license");
+    jsonw_str(w, c->n_license ? buf_str(&b) : license);
+    buf_clear(&b);
+    hub_recipe_write(&b, c, r->stored ? r->path : r->name, NULL);
+    jsonw_key(w, "modelfile");
+    jsonw_str(w, buf_str(&b));
+    buf_clear(&b);
+    hub_recipe_write_params(&b, c);
+    jsonw_key(w, "parameters");
+    jsonw_str(w, str_trim(buf_str(&b)));
+    jsonw_key(w, "template");
+    jsonw_str(w, c->template ? str_of(c->template) : template);
+    if (c->system) text_write(w, "system", c->system);
+    if (c->renderer[0]) text_write(w, "renderer", c->renderer);
+    if (c->parser[0]) text_write(w, "parser", c->parser);
+    if (c->requires[0]) text_write(w, "requires", c->requires);
+    char *messages = c->messages ? json_dumps(c->messages, JSON_COMPACT) : NULL;
+    if (messages) {
+        jsonw_key(w, "messages");
+        jsonw_raw(w, str_of(messages));
+    }
+    free(messages);
+    buf_deinit(&b);
+}
+
+static void show_write(api_call *c, const resident_row *r, const gguf *g, const facts *f,
+                       const hub_recipe *recipe) {
     jsonw w;
     str license = STR(""), template = STR("");
-    char modelfile[200];
-    snprintf(modelfile, sizeof modelfile, "FROM %s\n", r->name);
     gguf_get_str(g, "general.license", &license);
     gguf_get_str(g, "tokenizer.chat_template", &template);
     jsonw_init(&w, &c->out);
     jsonw_object(&w);
-    jsonw_key(&w, "license");
-    jsonw_str(&w, license);
-    text_write(&w, "modelfile", modelfile);
-    text_write(&w, "parameters", "");
-    jsonw_key(&w, "template");
-    jsonw_str(&w, template);
+    recipe_write(&w, r, recipe, license, template);
     details_write(&w, f);
     info_write(&w, g, f, api_get_bool(c->body, "verbose", false));
     abilities_write(&w, f->can & OLLAMA_SERVES);
@@ -231,15 +257,18 @@ static void show(api_call *c) {
     const char *asked = api_get_text(c->body, "model", api_get_text(c->body, "name", ""));
     const char *name = api_model_find(c, asked);
     gguf *g = NULL;
+    hub_recipe recipe = {0};
     if (!name)
         api_fail(&e, 404, "model_not_found", "model",
                  "there is no model \"%s\" here; /api/tags lists what is",
                  str_printable(str_of(asked), shown, sizeof shown));
     else if (!row_of(c, name, &row, &why) || !facts_get(c->api->facts, row.path, &f, &why) ||
+             (row.stored && !hub_recipe_of(&recipe, row.name, &why)) ||
              !(g = facts_open(row.path, &why)))
         api_fail_err(&e, &why);
-    if (g) show_write(c, &row, g, &f);
+    if (g) show_write(c, &row, g, &f, &recipe);
     else api_reply_error(c, &e);
+    hub_recipe_deinit(&recipe);
     gguf_close(g);
 }
 

@@ -460,6 +460,7 @@ static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error
                         "top_logprobs needs logprobs to be true");
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "top_logprobs", 0) : -1;
     p->max_tokens = openai_max_tokens(b);
+    if (p->max_tokens < 0) p->max_tokens = api_usual_length(c);
     return openai_stream_read(c, &s->include_usage, e);
 }
 

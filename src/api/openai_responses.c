@@ -247,7 +247,7 @@ static bool options_read(api_call *c, hearth_params *p, api_error *e) {
     s->logprobs = includes(b, "message.output_text.logprobs") ||
                   api_get_int(b, "top_logprobs", 0) > 0;
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "top_logprobs", 0) : -1;
-    p->max_tokens = (int32_t)api_get_int(b, "max_output_tokens", -1);
+    p->max_tokens = (int32_t)api_get_int(b, "max_output_tokens", api_usual_length(c));
     c->stream = api_get_bool(b, "stream", false);
     return true;
 }

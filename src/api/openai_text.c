@@ -283,7 +283,8 @@ static bool options_read(api_call *c, hearth_params *p, text_state *s, int *n, a
                         "suffix: this endpoint only continues a text");
     s->logprobs = api_get(b, "logprobs") != NULL;
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "logprobs", 0) : -1;
-    p->max_tokens = (int32_t)api_get_int(b, "max_tokens", 16);
+    p->max_tokens = (int32_t)api_get_int(b, "max_tokens",
+                                         api_usual_length(c) < 0 ? 16 : api_usual_length(c));
     return openai_stream_read(c, &s->include_usage, e);
 }
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/find.h"
+#include "hub/places.h"
 #include "model/memory.h"
 
 typedef struct waiter {
@@ -21,6 +22,10 @@ typedef struct waiter {
 struct resident {
     char *name, *path; /* constant; path as hub_find wants it */
     bool given;        /* at start */
+    bool stored;       /* in the store, or found beside it: constant, as id */
+    hub_digest id;     /* of the manifest */
+    uint64_t bytes;    /* of all that it is made of; of a stored one */
+    int64_t modified_s;
 
     /* guarded by the lock; model and engine are constant while somebody holds it */
     hearth_model *model;
@@ -33,6 +38,8 @@ struct resident {
     double idle_since_s;  /* by clock_now_s */
     waiter *waiters;
     bool bare;
+    bool gone;         /* removed from the store, or replaced: another resident has the name */
+    hub_recipe recipe; /* constant while loaded */
     double load_s;
 };
 
@@ -53,7 +60,7 @@ struct residents {
 
 static resident *entry_named(const residents *rs, str name) {
     for (size_t i = 0; i < rs->n; i++)
-        if (str_eq(str_of(rs->entry[i]->name), name)) return rs->entry[i];
+        if (!rs->entry[i]->gone && str_eq(str_of(rs->entry[i]->name), name)) return rs->entry[i];
     return NULL;
 }
 
@@ -109,6 +116,93 @@ static void folder_scan(residents *rs) {
     }
 }
 
+/* ---- the store ---- */
+
+/* Without the tag that goes without saying. */
+static char *stored_name(const hub_name *n, char dst[HUB_NAME_BYTES]) {
+    hub_name_show(n, dst);
+    str s = str_of(dst);
+    if (str_ends(s, STR(":latest"))) dst[s.n - 7] = 0;
+    return dst;
+}
+
+/* With the lock held. A model that has changed is another resident; the old one stays until it is
+ * idle. */
+static void stored_take(residents *rs, const hub_entry *x) {
+    char name[HUB_NAME_BYTES];
+    if (!x->file) return;
+    resident *old = entry_named(rs, str_of(stored_name(&x->name, name)));
+    if (old &&
+        (!old->stored || (hub_digest_eq(&old->id, &x->id) && strcmp(old->path, x->file) == 0)))
+        return;
+    if (old) old->gone = true;
+    resident *r = entry_add(rs, str_of(name), x->file);
+    if (!r) return;
+    r->stored = true;
+    r->id = x->id;
+    r->bytes = x->bytes;
+    r->modified_s = x->modified_s;
+    if (!old) return;
+    r->given = old->given;
+    r->keep_alive_s = old->given ? -1 : r->keep_alive_s;
+    old->given = false;
+    old->keep_alive_s = 0;
+    pthread_cond_signal(&rs->wake);
+}
+
+/* Reads the store's folders: not with the lock held. */
+void residents_refresh(residents *rs) {
+    hub_entry *list;
+    size_t n;
+    hub_places *p = hub_places_open(NULL);
+    if (p && hub_places_list(p, &list, &n, NULL)) {
+        pthread_mutex_lock(&rs->lock);
+        for (size_t i = 0; i < n; i++) stored_take(rs, &list[i]);
+        for (size_t k = 0; k < rs->n; k++) {
+            resident *r = rs->entry[k];
+            bool there = !r->stored || r->gone;
+            for (size_t i = 0; !there && i < n; i++) {
+                char name[HUB_NAME_BYTES];
+                there = strcmp(stored_name(&list[i].name, name), r->name) == 0;
+            }
+            if (there) continue;
+            r->gone = true;
+            r->keep_alive_s = 0;
+            pthread_cond_signal(&rs->wake);
+        }
+        pthread_mutex_unlock(&rs->lock);
+        hub_entries_free(list, n);
+    }
+    hub_places_close(p);
+}
+
+/* What the store says of one name, now; into *canonical as it is listed. */
+static void stored_refresh(residents *rs, const char *asked, char canonical[HUB_NAME_BYTES]) {
+    hub_name n;
+    hub_entry x;
+    canonical[0] = 0;
+    if (!hub_name_parse_strict(&n, str_of(asked), NULL)) return;
+    stored_name(&n, canonical);
+    hub_places *p = hub_places_open(NULL);
+    if (!p) return;
+    bool found = hub_places_find(p, &n, &x, NULL);
+    if (found) stored_name(&x.name, canonical);
+    pthread_mutex_lock(&rs->lock);
+    if (found) {
+        stored_take(rs, &x);
+    } else {
+        resident *r = entry_named(rs, str_of(canonical));
+        if (r && r->stored) {
+            r->gone = true;
+            r->keep_alive_s = 0;
+            pthread_cond_signal(&rs->wake);
+        }
+    }
+    pthread_mutex_unlock(&rs->lock);
+    if (found) hub_entry_deinit(&x);
+    hub_places_close(p);
+}
+
 static bool names_init(residents *rs, err *e) {
     const char *const *given = rs->o.models;
     static const char *const only_bard[] = {"bard", NULL};
@@ -116,7 +210,16 @@ static bool names_init(residents *rs, err *e) {
     for (; *given; given++) {
         hub_model m;
         if (!hub_find(&m, *given, e)) return false;
-        str name = m.data ? str_of(*given) : hub_stem(*given);
+        char canonical[HUB_NAME_BYTES];
+        if (m.stored) {
+            stored_refresh(rs, *given, canonical);
+            resident *known = entry_named(rs, str_of(canonical));
+            if (!known) return err_set(e, ERR_NO_FIT, "out of memory");
+            known->given = true;
+            known->keep_alive_s = -1;
+            continue;
+        }
+        str name = m.data ? STR("bard") : hub_stem(*given);
         if (entry_named(rs, name)) {
             return err_set(e, ERR_USAGE,
                            "two models are called \"%.*s\": give one of the files another name",
@@ -134,6 +237,8 @@ static bool names_init(residents *rs, err *e) {
 }
 
 const char *residents_find(residents *rs, const char *name) {
+    char canonical[HUB_NAME_BYTES] = "";
+    if (name && *name) stored_refresh(rs, name, canonical);
     pthread_mutex_lock(&rs->lock);
     resident *r = NULL;
     str s = str_of(name);
@@ -141,6 +246,7 @@ const char *residents_find(residents *rs, const char *name) {
     for (int pass = 0; !r && pass < 2; pass++) {
         if (pass) folder_scan(rs);
         r = entry_named(rs, s);
+        if (!r && canonical[0]) r = entry_named(rs, str_of(canonical));
         if (!r && str_ends(s, STR(":latest"))) r = entry_named(rs, (str){s.p, s.n - 7});
     }
     pthread_mutex_unlock(&rs->lock);
@@ -154,9 +260,12 @@ static uint64_t bytes_needed(const resident *r) {
     struct stat st;
     hub_model m;
     if (!hub_find(&m, r->path, NULL)) return 0;
-    uint64_t size = m.data ? m.n : stat(r->path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    uint64_t size = r->stored                 ? r->bytes
+                    : m.data                  ? m.n
+                    : stat(r->path, &st) == 0 ? (uint64_t)st.st_size
+                                              : 0;
     int parts = 1;
-    const char *of = m.data ? NULL : strstr(r->path, "-00001-of-");
+    const char *of = m.data || r->stored ? NULL : strstr(r->path, "-00001-of-");
     if (of && sscanf(of, "-00001-of-%5d", &parts) != 1) parts = 1;
     size *= (uint64_t)(parts > 0 ? parts : 1);
     return size + size / 4 + (128u << 20);
@@ -191,6 +300,7 @@ static void unload(residents *rs, resident *r) {
     pthread_mutex_lock(&rs->lock);
     r->engine = NULL;
     r->model = NULL;
+    hub_recipe_deinit(&r->recipe);
     r->leaving = false;
 }
 
@@ -224,8 +334,9 @@ static bool open_draft(residents *rs, err *e) {
 
 /* For a model that a request brought in, a draft model of another vocabulary is left out. */
 static hearth_engine *engine_make(const residents *rs, const resident *r, hearth_model *m,
-                                  hearth_err *e) {
+                                  int32_t n_ctx, hearth_err *e) {
     hearth_engine_options o = rs->o.engine;
+    o.n_ctx = n_ctx;
     hearth_engine *g = hearth_engine_new(m, &o, e);
     if (g || !o.draft || r->given || e->code != (int)ERR_USAGE) return g;
     log_msg(LOG_INFO, "%s", e->msg);
@@ -234,16 +345,22 @@ static hearth_engine *engine_make(const residents *rs, const resident *r, hearth
 }
 
 static bool open_both(residents *rs, const resident *r, hearth_model **m, hearth_engine **g,
-                      err *e) {
+                      hub_recipe *recipe, err *e) {
     hub_model ref;
     if (!hub_find(&ref, r->path, e) || !open_draft(rs, e)) return false;
+    if (r->stored && !hub_recipe_of(recipe, r->name, e)) return false;
     hearth_err he = {0};
+    hearth_engine_options eo = rs->o.engine;
+    int64_t ctx = json_integer_value(json_object_get(recipe->params, "num_ctx"));
+    if (eo.n_ctx == 0 && ctx > 0) eo.n_ctx = (int32_t)ctx;
     hearth_model_options o = {
-        .n_threads = rs->o.engine.n_threads, .n_ctx = rs->o.engine.n_ctx, .no_pack = rs->o.no_pack};
+        .n_threads = eo.n_threads, .n_ctx = eo.n_ctx, .no_pack = rs->o.no_pack};
+    ref.n_adapters = recipe->n_adapter;
     *m = hub_open(&ref, &o, &he);
-    *g = *m ? engine_make(rs, r, *m, &he) : NULL;
+    *g = *m ? engine_make(rs, r, *m, eo.n_ctx, &he) : NULL;
     if (*g) return true;
     hearth_model_close(*m);
+    hub_recipe_deinit(recipe);
     e->code = (err_code)he.code;
     snprintf(e->msg, sizeof e->msg, "%s", he.msg);
     return false;
@@ -277,10 +394,11 @@ static void waiters_tell(residents *rs, resident *r, const err *why) {
 static void load(residents *rs, resident *r) {
     hearth_model *m = NULL;
     hearth_engine *g = NULL;
+    hub_recipe recipe = {0};
     err why = {0};
     pthread_mutex_unlock(&rs->lock);
     double began = clock_now_s();
-    bool ok = open_both(rs, r, &m, &g, &why);
+    bool ok = open_both(rs, r, &m, &g, &recipe, &why);
     bool bare = ok && !hearth_chat_family(m);
     if (bare)
         log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
@@ -291,6 +409,7 @@ static void load(residents *rs, resident *r) {
         r->model = m;
         r->engine = g;
         r->bare = bare;
+        r->recipe = recipe;
         r->load_s = clock_now_s() - began;
         log_msg(LOG_INFO, "loaded %s in %.1f s", r->name, r->load_s);
     } else {
@@ -442,6 +561,10 @@ hearth_engine *resident_engine(const resident *r) {
     return r->engine;
 }
 
+const hub_recipe *resident_recipe(const resident *r) {
+    return &r->recipe;
+}
+
 bool resident_is_bare(const resident *r) {
     return r->bare;
 }
@@ -458,13 +581,16 @@ static void row_fill(const resident *r, resident_row *row) {
     row->loaded = r->engine && !r->leaving;
     row->coming = r->coming;
     row->n_users = r->n_users;
+    row->stored = r->stored;
+    row->id = r->id;
     if (!hub_find(&m, r->path, NULL)) return;
     bool here = stat(m.data ? "/proc/self/exe" : r->path, &st) == 0;
     if (here) row->modified_s = (int64_t)st.st_mtime;
-    row->file_bytes = m.data ? m.n : here ? (uint64_t)st.st_size : 0;
+    row->file_bytes = r->stored ? r->bytes : m.data ? m.n : here ? (uint64_t)st.st_size : 0;
+    if (r->stored) row->modified_s = r->modified_s;
     if (!row->loaded) return;
     hearth_model_info_get(r->model, &row->info);
-    row->file_bytes = row->info.file_bytes;
+    if (!r->stored) row->file_bytes = row->info.file_bytes;
     row->info.arch = row->info.name = NULL;
     row->n_ctx = hearth_engine_ctx(r->engine);
     double idle = r->n_users > 0 ? 0 : clock_now_s() - r->idle_since_s;
@@ -474,11 +600,13 @@ static void row_fill(const resident *r, resident_row *row) {
 }
 
 bool residents_list(residents *rs, resident_row **rows, size_t *n, err *e) {
+    residents_refresh(rs);
     pthread_mutex_lock(&rs->lock);
     folder_scan(rs);
-    *n = rs->n;
+    *n = 0;
     *rows = calloc(rs->n + 1, sizeof **rows);
-    for (size_t i = 0; *rows && i < rs->n; i++) row_fill(rs->entry[i], &(*rows)[i]);
+    for (size_t i = 0; *rows && i < rs->n; i++)
+        if (!rs->entry[i]->gone) row_fill(rs->entry[i], &(*rows)[(*n)++]);
     pthread_mutex_unlock(&rs->lock);
     return *rows || err_set(e, ERR_NO_FIT, "out of memory");
 }
@@ -528,6 +656,7 @@ void residents_free(residents *rs) {
         resident *r = rs->entry[i];
         hearth_engine_free(r->engine);
         hearth_model_close(r->model);
+        hub_recipe_deinit(&r->recipe);
         free(r->name);
         free(r->path);
         free(r);

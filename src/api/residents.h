@@ -2,10 +2,11 @@
  * kept for a while, and given up for others, never while somebody uses them.
  *
  * There are a few *names*: those given at start, in that order, then the model inside the program
- * ("bard"), then the files of a folder. One thread loads and unloads; it is the only one that
- * waits. Somebody who wants a model that is not there leaves a function to be called. A resident
- * that residents_want gave, or that the function was told, is the caller's until
- * residents_release.
+ * ("bard"), the files of a folder, and the models of the store and beside it (hub/places.h), which
+ * come and go: a name whose model was replaced is loaded anew when nobody uses the old one. One
+ * thread loads and unloads; it is the only one that waits. Somebody who wants a model that is not
+ * there leaves a function to be called. A resident that residents_want gave, or that the function
+ * was told, is the caller's until residents_release.
  *
  *     residents *rs = residents_new(&o, &e);
  *     switch (residents_want(rs, "bard", later, ud, &r, &e)) {
@@ -19,6 +20,7 @@
 
 #include "base/err.h"
 #include "hearth.h"
+#include "hub/recipe.h"
 
 typedef struct residents residents;
 typedef struct resident resident;
@@ -52,13 +54,16 @@ resident_state residents_want(residents *rs, const char *name, resident_ready la
 /* keep_alive_s: seconds to keep it when nobody uses it; -1: for ever; RESIDENT_KEEP: as it is. */
 #define RESIDENT_KEEP (-2)
 void residents_release(residents *rs, resident *r, int64_t keep_alive_s);
+/* Looks at the store anew: what was removed is forgotten, what is new is known. */
+void residents_refresh(residents *rs);
 
 /* Constant while the caller holds it. */
 const char *resident_name(const resident *r);
 hearth_model *resident_model(const resident *r);
 hearth_engine *resident_engine(const resident *r);
-bool resident_is_bare(const resident *r);  /* no chat template: served as chatml */
-double resident_load_s(const resident *r); /* how long loading took */
+const hub_recipe *resident_recipe(const resident *r); /* never NULL */
+bool resident_is_bare(const resident *r);             /* no chat template: served as chatml */
+double resident_load_s(const resident *r);            /* how long loading took */
 
 /* For lists: one row a name, in order. */
 typedef struct resident_row {
@@ -71,6 +76,8 @@ typedef struct resident_row {
     hearth_model_info info; /* when loaded; its strings are NULL */
     int32_t n_ctx;          /* in force when loaded, else 0 */
     char path[1024];        /* as hub_find wants it */
+    hub_digest id;          /* of its manifest; empty: a file */
+    bool stored;            /* a model with a name, see hub/store.h */
 } resident_row;
 int32_t residents_parallel(const residents *rs); /* requests of a model that run at once */
 /* Each loaded model's figures; `each` must return at once. Touches no disk. */

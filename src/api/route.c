@@ -23,6 +23,7 @@ const api_route *const api_route_tables[] = {
     api_routes_ollama_pull,      /* /api/pull, /api/push */
     api_routes_ollama_text,      /* /api/generate, /api/chat */
     api_routes_ollama_models,    /* /api/tags, /api/ps, /api/show */
+    api_routes_ollama_store,     /* /api/create, copy, delete, blobs */
     api_routes_ollama_embed,     /* /api/embed, /api/embeddings */
     api_routes_llamacpp,         /* /tokenize, /props, /slots and so on */
     api_routes_llamacpp_text,    /* /completion, /infill */

@@ -6,6 +6,7 @@
 
 #include "api/api_private.h"
 #include "base/limits.h"
+#include "hub/talk.h"
 
 const api_field api_model_fields[] = {
     {.name = "model",
@@ -187,8 +188,32 @@ static bool seed_read(const json_t *o, hearth_params *p, api_error *e) {
     return api_fail(e, 500, "server_error", NULL, "the system gives no random numbers");
 }
 
+/* What the model was made with, under what the request says. Freed with the call. */
+static const json_t *settings_merge(api_call *c, const json_t *o, api_error *e) {
+    const json_t *own = resident_recipe(c->model)->params;
+    json_t *all = json_copy((json_t *)own);
+    bool ok = all && (!o || json_object_update(all, (json_t *)o) == 0);
+    if (ok && api_get(o, "repetition_penalty") && !api_get(o, "repeat_penalty"))
+        json_object_del(all, "repeat_penalty");
+    json_decref(c->settings);
+    c->settings = all;
+    if (!ok) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    return ok ? all : NULL;
+}
+
+bool api_setting_given(const api_call *c, const json_t *o, const char *name) {
+    return api_get(o, name) || (c->model && api_get(resident_recipe(c->model)->params, name));
+}
+
+int32_t api_usual_length(const api_call *c) {
+    int64_t n = c->model ? api_get_int(resident_recipe(c->model)->params, "num_predict", -1) : -1;
+    return n < 0 ? -1 : (int32_t)n;
+}
+
 bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error *e) {
     *p = hearth_params_default();
+    if (c->model && resident_recipe(c->model)->params && !(o = settings_merge(c, o, e)))
+        return false;
     number_read(o, "temperature", &p->temperature);
     int_read(o, "top_k", &p->top_k);
     if (p->top_k < 0) p->top_k = 0;

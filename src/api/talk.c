@@ -7,6 +7,7 @@
 
 #include "api/talk_fit.h"
 #include "base/limits.h"
+#include "hub/talk.h"
 #include "prompt/answer_words.h"
 
 static bool no_memory(api_error *e) {
@@ -244,6 +245,34 @@ static bool template_render(api_call *c, const api_talk *t, const json_t *messag
     return ok;
 }
 
+/* By the template that the model was made with. */
+static bool recipe_render(api_call *c, const api_talk *t, json_t *messages, const json_t *tools,
+                          hearth_chat_prompt *out, api_error *e) {
+    err why = {0};
+    json_t *m;
+    size_t i;
+    json_array_foreach(messages, i, m) { /* content that is a list of parts becomes one text */
+        const char *text;
+        if (!api_content_text(c, api_get(m, "content"), "content", &text, e)) return false;
+        if (json_object_set_new(m, "content", json_string(text)) != 0) return no_memory(e);
+    }
+    if (hub_talk_encode(resident_model(c->model), resident_recipe(c->model)->template, messages,
+                        tools, &t->how, out, &why))
+        return true;
+    return api_fail(e, 400, "invalid_value", "messages", "%s", why.msg);
+}
+
+/* With what the model was made with in front. */
+static bool recipe_join(api_call *c, api_talk *t, api_error *e) {
+    const hub_recipe *r = resident_recipe(c->model);
+    if (!r->system && !r->messages) return true;
+    json_t *all = hub_recipe_talk(r, t->messages);
+    if (!all) return no_memory(e);
+    json_decref(t->messages);
+    t->messages = all;
+    return true;
+}
+
 static bool has_calls(const json_t *messages) {
     const json_t *m;
     size_t i;
@@ -258,10 +287,15 @@ static bool has_calls(const json_t *messages) {
 static bool render(api_call *c, const api_talk *t, json_t *messages, hearth_chat_prompt *out,
                    api_error *e) {
     const json_t *tools = t->ask.tools;
-    bool as_text = !tools_in_template(c) && (tools || has_calls(messages));
+    const hub_recipe *r = resident_recipe(c->model);
+    bool own = hub_talk_wins(r, resident_model(c->model));
+    bool placed = own ? strstr(r->template, "Tools") || strstr(r->template, "tools")
+                      : tools_in_template(c);
+    bool as_text = !placed && (tools || has_calls(messages));
     if (as_text && !tool_turns_as_text(messages, format_of(c, t), tools, e)) return false;
     if (!as_text && template_says(c, "length != 9") && !tool_ids_shorten(messages))
         return no_memory(e);
+    if (own) return recipe_render(c, t, messages, as_text ? NULL : tools, out, e);
     if (resident_is_bare(c->model)) return chatml_render(c, messages, &t->how, out, e);
     return template_render(c, t, messages, as_text ? NULL : tools, out, e);
 }
@@ -281,8 +315,8 @@ bool talk_render_without(api_call *c, const api_talk *t, const int *unit, int n_
 }
 
 bool api_talk_render(api_call *c, api_talk *t, hearth_chat_prompt *out, api_error *e) {
-    return tool_turns_settle(t->messages, e) && tool_choice_settle(&t->ask, e) &&
-           talk_render_without(c, t, NULL, 0, out, e);
+    return recipe_join(c, t, e) && tool_turns_settle(t->messages, e) &&
+           tool_choice_settle(&t->ask, e) && talk_render_without(c, t, NULL, 0, out, e);
 }
 
 /* ---- what the answer must obey, and how it is taken apart ---- */
@@ -376,7 +410,9 @@ static bool take_apart(api_call *c, const api_talk *t, str prompt, hearth_params
 
 bool api_talk_begin(api_call *c, api_talk *t, hearth_params *p, api_prompt *out, api_error *e) {
     hearth_chat_prompt text = {0};
-    if (!tool_turns_settle(t->messages, e) || !tool_choice_settle(&t->ask, e)) return false;
+    if (!recipe_join(c, t, e) || !tool_turns_settle(t->messages, e) ||
+        !tool_choice_settle(&t->ask, e))
+        return false;
     int32_t max_tokens = p ? p->max_tokens : -1;
     bool ok = t->truncate ? talk_fit(c, t, max_tokens, &text, e)
                           : talk_render_without(c, t, NULL, 0, &text, e);

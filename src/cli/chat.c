@@ -10,6 +10,8 @@
 #include "base/limits.h"
 #include "cli/cli.h"
 #include "cli/md.h"
+#include "cli/samplers.h"
+#include "hub/talk.h"
 
 void chat_init(chat *c) {
     *c = (chat){.params = hearth_params_default(), .markdown = true};
@@ -31,6 +33,7 @@ void chat_deinit(chat *c) {
     chat_clear_stops(c);
     close_model(c);
     hearth_model_close(c->draft_m);
+    hub_recipe_deinit(&c->recipe);
     free(c->message);
     free(c->system);
     *c = (chat){0};
@@ -85,7 +88,67 @@ static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     c->model_name = name;
     hearth_model_info_get(m, &c->info);
     c->family = hearth_chat_family(m);
+    if (!c->family && hub_talk_wins(&c->recipe, m)) c->family = "its own";
     return true;
+}
+
+/* ---- what a model was made with ---- */
+
+/* One parameter, unless the command line has another. */
+static bool param_take(chat *c, const char *key, const json_t *v, err *e) {
+    char text[64];
+    int i = samplers_find(key);
+    if (i < 0 || c->given >> i & 1 || !json_is_number(v)) return true;
+    double x = json_number_value(v);
+    if (strcmp(key, "top_k") == 0 && x < 0) x = 0;           /* both mean all */
+    if (strcmp(key, "num_predict") == 0 && x < 0) x = -1;    /* until the model ends */
+    if (strcmp(key, "mirostat") == 0 && x == 1) return true; /* only the second one is there */
+    if (strcmp(key, "seed") == 0) {
+        if (x < 0) return true;
+        c->seed_given = true;
+    }
+    snprintf(text, sizeof text, "%.9g", x);
+    if (json_is_integer(v)) snprintf(text, sizeof text, "%lld", (long long)x);
+    return samplers_set(&c->params, key, text, e) || err_wrap(e, "the model's %s", key);
+}
+
+static bool recipe_take(chat *c, const char *name, err *e) {
+    hub_recipe r;
+    const char *key;
+    json_t *v;
+    size_t i;
+    if (!hub_recipe_of(&r, name, e)) return false;
+    hub_recipe_deinit(&c->recipe);
+    c->recipe = r;
+    bool ok = true, stops = c->n_stop > 0;
+    json_object_foreach(r.params, key, v) ok = ok && param_take(c, key, v, e);
+    if (ok && !stops)
+        json_array_foreach(json_object_get(r.params, "stop"), i, v) if (*json_string_value(v))
+            ok = ok && chat_add_stop(c, json_string_value(v), e);
+    int64_t ctx = json_integer_value(json_object_get(r.params, "num_ctx"));
+    if (c->ctx == 0 && ctx > 0) c->ctx = (int32_t)ctx;
+    if (ok && !c->system && r.system) ok = chat_set_system(c, r.system, e);
+    return ok;
+}
+
+/* By the model's own template: the conversation as JSON. */
+static bool talk_render(const chat *c, const hearth_message *m, size_t n, int32_t **ids,
+                        size_t *n_ids, err *e) {
+    json_t *list = json_array();
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = json_array_append_new(
+                 list, json_pack("{ssss}", "role", m[i].role, "content", m[i].text)) == 0;
+    if (!ok) err_set(e, ERR_USAGE, "the conversation is no UTF-8 text");
+    hearth_chat how = hearth_chat_default();
+    hearth_chat_prompt p = {0};
+    ok = ok && hub_talk_encode(c->m, c->recipe.template, list, NULL, &how, &p, e);
+    json_decref(list);
+    *ids = p.ids;
+    *n_ids = p.n_ids;
+    p.ids = NULL;
+    hearth_chat_prompt_free(&p);
+    return ok;
 }
 
 /* A file is opened by who named it. */
@@ -96,6 +159,7 @@ static bool is_file(const char *name) {
 
 bool chat_open(chat *c, const char *model_name, err *e) {
     far *server = NULL;
+    if (!recipe_take(c, model_name, e)) return false;
     if (!c->local && !is_file(model_name) && !far_open(&server, model_name, e)) return false;
     char *name = strdup(model_name);
     if (!name) {
@@ -229,9 +293,16 @@ static bool completes(const chat *c) {
 /* The conversation as it is sent; the texts stay the chat's. *m by free. */
 static bool gather(const chat *c, hearth_message **m, size_t *n, err *e) {
     *n = 0;
-    *m = calloc((size_t)c->n_messages + 1, sizeof **m);
+    size_t first = c->server ? 0 : json_array_size(c->recipe.messages); /* a server adds them */
+    *m = calloc((size_t)c->n_messages + first + 1, sizeof **m);
     if (!*m) return err_set(e, ERR_FAILED, "out of memory");
     if (c->system) (*m)[(*n)++] = (hearth_message){"system", c->system};
+    for (size_t i = 0; i < first; i++) {
+        const json_t *x = json_array_get(c->recipe.messages, i);
+        const char *role = json_string_value(json_object_get(x, "role"));
+        if (c->system && strcmp(role, "system") == 0) continue;
+        (*m)[(*n)++] = (hearth_message){role, json_string_value(json_object_get(x, "content"))};
+    }
     for (int i = 0; i < c->n_messages; i++)
         (*m)[(*n)++] = (hearth_message){c->message[i].role, c->message[i].text};
     return true;
@@ -260,7 +331,8 @@ static bool render(const chat *c, int32_t **ids, size_t *n, err *e) {
     } else {
         ok = gather(c, &m, &k, e);
         if (!ok) return false;
-        ok = hearth_chat_tokenize(c->m, m, k, true, ids, n, &he);
+        if (hub_talk_wins(&c->recipe, c->m)) ok = talk_render(c, m, k, ids, n, e);
+        else ok = hearth_chat_tokenize(c->m, m, k, true, ids, n, &he);
         free(m);
     }
     if (!ok && he.code) err_from_hearth(e, &he);

@@ -9,6 +9,7 @@
 #include "cli/far.h"
 #include "cli/models.h"
 #include "hearth.h"
+#include "hub/recipe.h"
 
 typedef struct chat_message {
     char *role, *text; /* owned, NUL-terminated */
@@ -24,8 +25,10 @@ typedef struct chat {
 
     hearth_params params; /* sampler; prompt and stop are set for each answer */
     bool seed_given;
-    char *system; /* owned, NULL: none */
-    char **stop;  /* owned, NULL-terminated, or NULL */
+    uint64_t given;    /* which samplers were asked for: bits by their index */
+    hub_recipe recipe; /* what the model was made with; empty for a file */
+    char *system;      /* owned, NULL: none */
+    char **stop;       /* owned, NULL-terminated, or NULL */
     int n_stop;
     int32_t ctx; /* asked for; 0: the model's own */
     int threads;

@@ -49,6 +49,8 @@ static bool concerns_engine(const cli_args *a) {
 
 static bool settings(const cli_args *a, chat *c, err *e) {
     samplers_from_args(&c->params, a);
+    for (int i = 0; i < samplers_count(); i++)
+        if (cli_get(a, samplers_name(i))->set) c->given |= 1ull << i;
     c->seed_given = cli_flag(a, "seed");
     c->params.ignore_eos = cli_flag(a, "ignore-eos");
     c->params.n_logprobs = (int32_t)cli_int(a, "logprobs", -1);

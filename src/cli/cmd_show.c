@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/jsonw.h"
 #include "base/limits.h"
@@ -381,7 +382,9 @@ static int run(const cli_args *a) {
     bool done;
     if (!models_find(&r, a->arg[0], &e) || (r.stored && !hub_recipe_of(&recipe, a->arg[0], &e)))
         return cli_fail(&e);
-    if (print_recipe(a, &r, &recipe, &done, &e)) {
+    bool there = r.stored || r.data ||
+                 access(r.path, R_OK) == 0; /* else sight says what is wrong */
+    if (there && print_recipe(a, &r, &recipe, &done, &e)) {
         hub_recipe_deinit(&recipe);
         return done ? ERR_NONE : cli_fail(&e);
     }

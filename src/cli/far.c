@@ -224,6 +224,18 @@ bool far_open(far **out, const char *model, err *e) {
     return true;
 }
 
+bool far_get(const char *path, const buf *body, json_t **out, err *e) {
+    const char *where = getenv("HEARTH_HOST");
+    if (!where || !*where) where = getenv("OLLAMA_HOST");
+    if (!where || !*where) where = "127.0.0.1:11434";
+    if (strcmp(where, "off") == 0)
+        return err_set(e, ERR_NO_SERVER, "HEARTH_HOST is off: no server is asked");
+    far *f = make(where, "", e);
+    bool ok = f && ask_json(f, path, body, out, e);
+    far_close(f);
+    return ok;
+}
+
 bool far_token_text(far *f, int32_t id, char *dst, size_t cap) {
     buf b;
     jsonw w;

@@ -13,6 +13,9 @@
 #ifndef HEARTH_CLI_FAR_H
 #define HEARTH_CLI_FAR_H
 
+#include <jansson.h>
+
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "hearth.h"
@@ -28,6 +31,10 @@ const char *far_name(const far *f); /* of the model, as its file says */
 int32_t far_ctx(const far *f);
 const char *far_family(const far *f); /* of its chat template; NULL: it only completes */
 bool far_token_text(far *f, int32_t id, char *dst, size_t cap); /* made printable */
+
+/* One question to the server, whatever it serves: a GET, or a POST where there is a body.
+ * ERR_NO_SERVER where nothing answers; *out by json_decref. */
+bool far_get(const char *path, const buf *body, json_t **out, err *e);
 
 typedef struct far_ask {
     const hearth_message *messages; /* a conversation; or, with messages NULL, */

@@ -32,6 +32,7 @@ hearth_model *models_open(const models_ref *r, int threads, int32_t ctx, bool no
 
 model *models_open_inner(const models_ref *r, team *t, bool as_f32, err *e) {
     bar b;
+    if (!hub_runs(r, e)) return NULL;
     bar_begin(&b, "loading", r->name);
     model_options o = {.team = t, .as_f32 = as_f32, .progress = bar_draw, .progress_ud = &b};
     model *m = r->data ? model_open_memory(r->data, r->n, r->name, &o, e)

@@ -94,7 +94,7 @@ static bool same_name(const char *a, size_t n, const char *b) {
     return b[n] == 0;
 }
 
-static int find(const char *name) {
+int samplers_find(const char *name) {
     for (int i = 0; i < COUNT; i++) {
         if (same_name(samplers_options[i].name, strlen(samplers_options[i].name), name)) return i;
         for (const char *p = places[i].other; *p;) {
@@ -107,7 +107,7 @@ static int find(const char *name) {
 }
 
 bool samplers_set(hearth_params *p, const char *name, const char *value, err *e) {
-    int i = find(name);
+    int i = samplers_find(name);
     if (i < 0) {
         const char *names[COUNT];
         for (int k = 0; k < COUNT; k++) names[k] = samplers_options[k].name;

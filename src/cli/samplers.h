@@ -8,6 +8,7 @@
 extern const cli_option samplers_options[]; /* ends with {0} */
 
 /* Puts the options that were given into p. */
+int samplers_find(const char *name); /* by any of its names; -1: none */
 void samplers_from_args(hearth_params *p, const cli_args *a);
 /* By name; "-" and "_" are the same, and the names that other programs use are known too (top_k,
  * temperature, num_predict, ...). False with ERR_NOT_FOUND for an unknown name, with ERR_USAGE

@@ -49,6 +49,7 @@ static bool stored(hub_model *r, const hub_name *n, err *e) {
         else if (strlen(x.file) >= sizeof r->path)
             ok = err_set(&why, ERR_FAILED, "the path of \"%s\" is too long", r->name);
         else snprintf(r->path, sizeof r->path, "%s", x.file);
+        r->n_adapters = x.n_adapters;
         hub_entry_deinit(&x);
     }
     hub_places_close(p);
@@ -94,7 +95,20 @@ bool hub_find(hub_model *r, const char *name, err *e) {
                    shown);
 }
 
+bool hub_runs(const hub_model *r, err *e) {
+    if (r->n_adapters == 0) return true;
+    return err_set(e, ERR_FAILED,
+                   "\"%s\" has an adapter (LoRA), which is kept but not applied here: its weights "
+                   "alone are another model, hearth show --modelfile says which",
+                   r->name);
+}
+
 hearth_model *hub_open(const hub_model *r, const hearth_model_options *o, hearth_err *e) {
+    err why = {0};
+    if (!hub_runs(r, &why)) {
+        if (e) e->code = (int)why.code, snprintf(e->msg, sizeof e->msg, "%s", why.msg);
+        return NULL;
+    }
     return r->data ? hearth_model_open_memory(r->data, r->n, r->name, o, e)
                    : hearth_model_open(r->path, o, e);
 }

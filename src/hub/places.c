@@ -145,6 +145,7 @@ static bool entry_read(const hub_store *s, hub_place place, const hub_name *n, h
     x->modified_s = hub_store_when(s, HUB_READY, n);
     const hub_layer *w = hub_manifest_layer(&m, HUB_LAYER_MODEL, 0);
     size_t parts = 0;
+    while (hub_manifest_layer(&m, HUB_LAYER_ADAPTER, x->n_adapters)) x->n_adapters++;
     while (hub_manifest_layer(&m, HUB_LAYER_MODEL, parts)) parts++;
     bool ok = true;
     if (parts == 1) ok = (x->file = hub_store_blob_file(s, &w->digest, e)) != NULL;

@@ -23,7 +23,8 @@ typedef struct hub_entry {
     uint64_t bytes;         /* all of its blobs */
     int64_t modified_s;     /* unix */
     hub_digest id;          /* of the manifest; in the cache: of the weights, or empty */
-    char *file;             /* what to open; owned. NULL: it has no weights that can be opened */
+    size_t n_adapters;
+    char *file; /* what to open; owned. NULL: it has no weights that can be opened */
 } hub_entry;
 void hub_entry_deinit(hub_entry *x);
 void hub_entries_free(hub_entry *list, size_t n);

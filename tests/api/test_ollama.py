@@ -184,15 +184,6 @@ def test_show(server):
     assert server.post("/api/show", {"model": "nobody"}).status == 404
 
 
-@pytest.mark.parametrize("method,path", [("POST", "/api/pull"), ("POST", "/api/push"), ("POST", "/api/create"),
-                                         ("POST", "/api/copy"), ("DELETE", "/api/delete"),
-                                         ("POST", "/api/blobs/sha256:" + "0" * 64), ("HEAD", "/api/blobs/sha256:00")])
-def test_no_store(server, method, path):
-    answer = server.ask(method, path, {"model": "x"} if method != "HEAD" else None)
-    assert answer.status == 501
-    assert method == "HEAD" or "--model" in answer.error()
-
-
 def test_unknown_path(server):
     answer = server.get("/api/nothing")
     assert answer.status == 404 and isinstance(answer.error(), str)

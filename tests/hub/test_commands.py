@@ -226,3 +226,15 @@ def test_not_found_says_what_to_do(store):
     said = store.fails(3, "run", "nothing", "hi")
     assert "hearth list" in said and "hearth pull" in said
     assert os.path.exists(BIN)
+
+
+def test_run_uses_the_recipe(store):
+    store.create("short", "FROM bard\nPARAMETER num_predict 3\nPARAMETER temperature 0\n")
+    data = json.loads(store.ok("run", "short", "--json", "Once upon a time"))
+    assert data["answer_tokens"] == 3
+    data = json.loads(store.ok("run", "short", "--json", "-n", "5", "Once upon a time"))
+    assert data["answer_tokens"] == 5
+    store.create("told", 'FROM bard\nTEMPLATE """{{ range .Messages }}<{{ .Role }}>{{ .Content }}{{ end }}"""\n'
+                 "SYSTEM Be a bard.\nMESSAGE user Hail!\nMESSAGE assistant Well met.\n")
+    count = lambda *more: json.loads(store.ok("run", *more, "--json", "-n", "1", "--temp", "0", "Sing."))["prompt_tokens"]
+    assert count("told") > count("told", "--system", "x") > count("bard", "--raw")
