@@ -16,6 +16,7 @@
 #define TAKERS_MAX 16
 #define RANGE_MAX ((uint64_t)64 << 20) /* of one request */
 #define RANGE_MIN ((uint64_t)1 << 20)  /* smaller blobs are not divided */
+#define TELL_BYTES ((uint64_t)1 << 20)
 #define REPORT_NS 100000000u
 #define HASH_PIECE ((size_t)1 << 18)
 #define BLIND_MAX 2 /* answers with the whole for a range, before the whole is taken */
@@ -42,6 +43,7 @@ struct job {
     /* under lock */
     hub_journal have;
     uint64_t journaled; /* bytes of it that the journal has */
+    uint64_t untold;    /* bytes that came since the others were woken */
     uint64_t range;     /* bytes of one request */
     int n_running, failures, blind;
     bool ranges;  /* a range was once answered with a range */
@@ -239,7 +241,13 @@ static bool on_body(void *ud, const char *p, size_t n) {
     if (!fill(t, first, end, p)) return false;
     pthread_mutex_lock(&j->lock);
     if (end > t->at.first) t->at.first = end;
-    pthread_cond_broadcast(&j->changed);
+    /* libcurl gives 16 KB at a time: the others are not woken for so little */
+    j->untold += n;
+    bool due = hub_spans_bytes(&j->have.done) - j->journaled >= j->w->o.chunk_bytes / 2;
+    if (j->untold >= TELL_BYTES || due || t->at.first >= t->at.end) {
+        j->untold = 0;
+        pthread_cond_broadcast(&j->changed);
+    }
     wait_for_journal(j);
     bool more = !j->over;
     pthread_mutex_unlock(&j->lock);
@@ -335,6 +343,7 @@ static bool hold_on(taker *t) {
             if (!j->over) fail(j, &e, false);
         }
         bool go_on = !dismissed(t);
+        pthread_cond_broadcast(&j->changed);
         pthread_mutex_unlock(&j->lock);
         if (go_on && o == AGAIN) go_on = pause_for(j, n, &a);
         http_answer_deinit(&a);
