@@ -96,6 +96,7 @@ static void work(api_call *c) {
 static void done(api_call *c) {
     transfer *t = c->state;
     api_error e = {0};
+    if (!t->push) residents_refresh(c->api->models);
     if (t->why.code == ERR_NOT_FOUND) {
         api_fail(&e, 404, "not_found", "model", "%s", t->why.msg);
     } else if (t->why.code == ERR_USAGE || t->why.code == ERR_DENIED) {

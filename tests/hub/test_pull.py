@@ -309,6 +309,7 @@ def test_over_http(registry, tmp_path):
         assert parts[-1] == {"status": f"pulling {model.digest[7:19]}", "digest": model.digest,
                              "total": len(model.weights), "completed": len(model.weights)}
         assert absent_or_whole(tmp_path, model)
+        assert any("library/http" in x["name"] for x in s.get("/api/tags").json()["models"])  # known at once
         a = s.post("/api/pull", {"model": name, "insecure": True, "stream": False})
         assert a.status == 200 and a.json() == {"status": "success"}
         a = s.post("/api/push", {"model": name, "insecure": True})
