@@ -276,7 +276,7 @@ def test_document_models(server, check):
     check(server.get("/api/ps").json(), "PsResponse")
     check(server.get("/api/version").json(), "VersionResponse")
     check(server.post("/api/show", {"model": "bard", "verbose": True}).json(), "ShowResponse")
-    for answer in (generate(server, model="nobody"), server.post("/api/pull", {"model": "x"})):
+    for answer in (generate(server, model="nobody"), server.post("/api/show", {"model": "nobody"})):
         check(answer.json(), "ErrorResponse")
 
 
