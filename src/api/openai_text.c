@@ -48,20 +48,22 @@ typedef struct text_state {
 typedef struct logprob_row {
     hearth_logprob chosen;
     int32_t n_top;
+    uint32_t said; /* characters that came with it: none for a control token */
 } logprob_row;
 
 /* ---- log-probabilities ---- */
-
-static void rows_add(buf *b, const hearth_token *t) {
-    logprob_row r = {{t->id, t->logprob}, t->n_top};
-    buf_append(b, &r, sizeof r);
-    if (t->n_top) buf_append(b, t->top, (size_t)t->n_top * sizeof *t->top);
-}
 
 static size_t characters(str s) {
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
     return n;
+}
+
+static void rows_add(buf *b, const hearth_token *t) {
+    str said = {t->text, t->text_len};
+    logprob_row r = {{t->id, t->logprob}, t->n_top, (uint32_t)characters(said)};
+    buf_append(b, &r, sizeof r);
+    if (t->n_top) buf_append(b, t->top, (size_t)t->n_top * sizeof *t->top);
 }
 
 typedef enum row_part { ROW_TOKENS, ROW_VALUES, ROW_TOP, ROW_OFFSETS } row_part;
@@ -77,7 +79,7 @@ static void rows_part(api_call *c, jsonw *w, const buf *rows, row_part part, siz
         if (part == ROW_TOKENS) jsonw_str(w, text);
         if (part == ROW_VALUES) jsonw_f64(w, openai_finite(r.chosen.logprob));
         if (part == ROW_OFFSETS) jsonw_uint(w, offset);
-        offset += characters(text);
+        offset += r.said;
         if (part == ROW_TOP) jsonw_object(w);
         for (int32_t i = 0; i < r.n_top; i++, at += sizeof(hearth_logprob)) {
             hearth_logprob l;
