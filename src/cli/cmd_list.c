@@ -66,6 +66,9 @@ static int run(const cli_args *a) {
     bool ok = p && hub_places_list(p, &list, &n, &e);
     if (ok && cli_flag(a, "json")) print_json(list, n, start);
     else if (ok) print(list, n, start);
+    if (ok && n == 0)
+        note("nothing yet but bard, the model inside; hearth run proposes some for this machine, "
+             "hearth pull NAME fetches one");
     hub_entries_free(list, n);
     hub_places_close(p);
     return ok ? ERR_NONE : cli_fail(&e);
