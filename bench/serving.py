@@ -150,7 +150,7 @@ def fairness(a):
 @rows_of
 def long_prompt(a):
     """A chat of 50 tokens that arrives while another owner's 16k-token prompt is prefilled, and others who decode."""
-    tokens, chats = (16000, 5) if not a.quick else (600, 2)
+    tokens, chats = (16000, 2) if not a.quick else (600, 2)
     with House(a.hearth, a.model, "--ctx", tokens + 400, "--parallel", 8, n_owners=4) as h:
         per_word = h.ask(words(400, 1), 1, 3).usage["prompt_tokens"] / 400
         gaps, firsts, over = [], [], threading.Event()
