@@ -117,6 +117,9 @@ def leaves(a):
         h.settled()
         seconds = time.monotonic() - began
         used, cancelled = h.metric("engine_kv_used_bytes"), h.metric("cancelled_total")
+        until = time.monotonic() + 10 # the last connections, those of the questions above too, close on their own
+        while h.descriptors() > fds and time.monotonic() < until:
+            time.sleep(0.02)
         fds_after, grown = h.descriptors(), h.memory() - before
         h.stop()
         rows, live = ledger_rows(h)
