@@ -219,7 +219,7 @@ def processor(tmp_path):
 def test_a_processor(processor):
     last = told("--watch", "-n", 3, "--meter-from", f"root={processor}")[-1]
     assert last["instrument"] == "rapl-powercap package-0, package-0 dram"
-    assert abs(last["joules"] / last["seconds"] - 55) < 1.5
+    assert abs(last["joules"] / last["seconds"] - 55) < 9
     text = meter("--meter-from", f"root={processor}").stdout.decode()
     assert "a part of its package: never added" in text and "boundary parts" in text
 
@@ -251,7 +251,8 @@ def test_the_helper_tells_a_line_a_second(helper):
     gaps = [b["t_ns"] - a["t_ns"] for a, b in zip(lines, lines[1:])]
     assert min(gaps) > 0.5e9
     watts = (lines[2]["joules"] - lines[0]["joules"]) / (sum(gaps) * 1e-9)
-    assert abs(watts - 55) < 1.5 and lines[2]["lost"] == 0
+    # the counter is moved by another process, which may be late; what nests would add 20 and more
+    assert abs(watts - 55) < 9 and lines[2]["lost"] == 0
     child.terminate()
     child.wait(timeout=30)
     assert not path.exists()
@@ -261,7 +262,7 @@ def test_a_meter_that_asks_the_helper(helper, tmp_path):
     path, child = helper
     said = told("--watch", "-n", 3, "--meter-from", f"root=/nonexistent,meterd={path}")
     assert said[-1]["boundary"] == "parts" and said[-1]["instrument"].startswith("hearth-meterd rapl-powercap package-0")
-    assert abs(said[-1]["joules"] / said[-1]["seconds"] - 55) < 1.5
+    assert abs(said[-1]["joules"] / said[-1]["seconds"] - 55) < 9
     child.kill()
     child.wait()
     said = told("--meter-from", f"root=/nonexistent,meterd={path}")  # the socket is still there
