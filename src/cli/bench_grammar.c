@@ -139,9 +139,7 @@ static void put_json(const bench_grammar *b, const char *name, obey_figures comp
     }
     jsonw_key(&w, "masks"), jsonw_uint(&w, b->mask.n);
     jsonw_end(&w);
-    buf_putc(&out, '\n');
-    out_buf(&out);
-    buf_deinit(&out);
+    out_json(&out);
 }
 
 void bench_grammar_print(bench_grammar *b, const char *name, bool json) {

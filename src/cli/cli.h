@@ -129,7 +129,8 @@ void out_init(void);
 void out_write(const void *p, size_t n);
 void out_puts(const char *s);
 void out_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void out_buf(const buf *b);
+void out_buf(const buf *b); /* nothing of one that has failed: then the exit code says so */
+void out_json(buf *b);      /* the whole of it as a line, and frees it */
 void out_flush(void);
 bool out_broken(void); /* a write has failed: there is no use in going on */
 /* Flushes; gives the exit code of the process: `code`, or 1 when something could not be written. */

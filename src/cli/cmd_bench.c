@@ -134,9 +134,7 @@ static void print_json(const outcome *o, bool profiled) {
     if (o->b) json_samples(&w, o);
     if (profiled) bench_profile_json(&w, &o->profile);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 /* One line for whoever sets the pace; NULL: ready. */

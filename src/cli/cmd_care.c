@@ -50,7 +50,7 @@ static void du_json(const hub_store *s, const hub_usage *u, const hub_name *list
     }
     jsonw_end(&w);
     jsonw_end(&w);
-    storing_print_json(&b);
+    out_json(&b);
 }
 
 static void du_print(const hub_store *s, const hub_usage *u, const hub_name *list, size_t n) {
@@ -136,7 +136,7 @@ static int run_gc(const cli_args *a) {
         jsonw_key(&w, "files"), jsonw_uint(&w, r.n);
         jsonw_key(&w, "bytes"), jsonw_uint(&w, r.bytes);
         jsonw_end(&w);
-        storing_print_json(&b);
+        out_json(&b);
     } else {
         note(dry ? "%llu files of %s would go" : "%llu files of %s removed",
              (unsigned long long)r.n, human_bytes(r.bytes, bytes, sizeof bytes));
@@ -240,7 +240,7 @@ static int run_verify(const cli_args *a) {
     jsonw_key(&w, "bytes"), jsonw_uint(&w, r.bytes);
     jsonw_key(&w, "repaired"), jsonw_uint(&w, r.n_repaired);
     jsonw_end(&w);
-    if (ok && v.w) storing_print_json(&b);
+    if (ok && v.w) out_json(&b);
     else buf_deinit(&b);
     if (!ok) return cli_fail(&e);
     if (!v.w) verify_say(&r, o.repair);

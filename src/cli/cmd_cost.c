@@ -256,7 +256,7 @@ static void json_break_even(jsonw *w, const cost *c) {
     jsonw_end(w);
 }
 
-static int print_json(const bill *b) {
+static void print_json(const bill *b) {
     const cost *c = &b->cost;
     buf out;
     jsonw w;
@@ -280,19 +280,14 @@ static int print_json(const bill *b) {
     jsonw_key(&w, "sum"), json_row(&w, c, b->by, &c->sum);
     json_break_even(&w, c);
     jsonw_end(&w);
-    buf_putc(&out, '\n');
-    bool failed = out.failed;
-    if (!failed) out_buf(&out);
-    buf_deinit(&out);
-    if (failed) note("hearth: out of memory");
-    return failed ? ERR_FAILED : ERR_NONE;
+    out_json(&out);
 }
 
 static int run(const cli_args *a) {
     err e = {0};
     bill b = {0};
     int code = read_bill(&b, a, cli_text(a, "by", "key"), &e) ? ERR_NONE : cli_fail(&e);
-    if (!code && cli_flag(a, "json")) code = print_json(&b);
+    if (!code && cli_flag(a, "json")) print_json(&b);
     else if (!code && b.cost.n_rows == 0) note("nothing was used in that time");
     else if (!code) code = print_text(&b);
     close_bill(&b);

@@ -104,9 +104,7 @@ static void print_json(const verdict *v, const char *name) {
     if (v->best) jsonw_str(&w, str_of(v->best->name));
     else jsonw_null(&w);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 static void row(const char *what, uint64_t bytes) {

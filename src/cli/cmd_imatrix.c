@@ -80,9 +80,7 @@ static void print(const cli_args *a, const imatrix *im, const char *out, size_t 
     jsonw_key(&w, "windows"), jsonw_uint(&w, windows);
     jsonw_key(&w, "ctx"), jsonw_int(&w, n_ctx);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 /* The text's tokens, whole windows of them. */

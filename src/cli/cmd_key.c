@@ -60,18 +60,6 @@ static void json_key(jsonw *w, const store_key *k) {
     jsonw_bool(w, k->admin);
 }
 
-static int print_json(buf *b) {
-    bool failed = b->failed;
-    if (!failed) {
-        buf_putc(b, '\n');
-        out_buf(b);
-    }
-    buf_deinit(b);
-    if (!failed) return ERR_NONE;
-    note("hearth: out of memory");
-    return ERR_FAILED;
-}
-
 /* One key, with its credential where there is a new one: the only time that it is seen. */
 static int show_key(const cli_args *a, const store_key *k, const char *credential,
                     const char *what) {
@@ -87,7 +75,8 @@ static int show_key(const cli_args *a, const store_key *k, const char *credentia
         }
         json_key(&w, k);
         jsonw_end(&w);
-        return print_json(&b);
+        out_json(&b);
+        return ERR_NONE;
     }
     if (credential) out_printf("%s\n", credential);
     note("key \"%s\" (%s) %s", k->name, k->owner, what);
@@ -197,7 +186,7 @@ static void json_used(jsonw *w, const store_key_row *r) {
     jsonw_end(w);
 }
 
-static int list_json(const store_key_row *rows, size_t n) {
+static void list_json(const store_key_row *rows, size_t n) {
     buf b;
     buf_init(&b, LIMIT_JSON_BYTES);
     jsonw w;
@@ -205,7 +194,7 @@ static int list_json(const store_key_row *rows, size_t n) {
     jsonw_array(&w);
     for (size_t i = 0; i < n; i++) json_used(&w, &rows[i]);
     jsonw_end(&w);
-    return print_json(&b);
+    out_json(&b);
 }
 
 static void budget_cell(table *t, const store_key_row *r) {
@@ -250,7 +239,7 @@ static int run_list(const cli_args *a) {
     store *s = open_store(STORE_READ, &e);
     bool ok = s && store_key_list(s, cli_flag(a, "all"), &rows, &n, &e);
     int code = finish(s, ok, &e);
-    if (!code && cli_flag(a, "json")) code = list_json(rows, n);
+    if (!code && cli_flag(a, "json")) list_json(rows, n);
     else if (!code && n == 0)
         note("there is no key yet: only this machine's own programs are "
              "served (hearth key create NAME makes one)");

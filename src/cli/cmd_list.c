@@ -38,7 +38,7 @@ static void print_json(const hub_entry *list, size_t n, const char *start) {
     }
     jsonw_end(&w);
     jsonw_end(&w);
-    storing_print_json(&b);
+    out_json(&b);
 }
 
 static void print(const hub_entry *list, size_t n, const char *start) {

@@ -71,9 +71,7 @@ static void put_json(const load_plan *p, load_result *r) {
         jsonw_end(&w);
     }
     jsonw_end(&w);
-    buf_putc(&out, '\n');
-    out_buf(&out);
-    buf_deinit(&out);
+    out_json(&out);
 }
 
 static void put_text(const load_plan *p, load_result *r) {

@@ -75,10 +75,7 @@ static void print_json(const meter *m) {
     jsonw w;
     jsonw_init(&w, &b);
     status_json(&w, m);
-    buf_putc(&b, '\n');
-    if (b.failed) note("hearth: out of memory");
-    else out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
     out_flush();
 }
 

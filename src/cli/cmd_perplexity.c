@@ -142,9 +142,7 @@ static void print(const cli_args *a, const paths *p, size_t n_tokens, int32_t n_
     jsonw_key(&w, "ctx"), jsonw_int(&w, n_ctx);
     if (p->two) json_kl(&w, p);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 /* Room for windows of n_ctx tokens on both paths. The float path keeps floats of keys and values

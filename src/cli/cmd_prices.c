@@ -39,16 +39,7 @@ static void json_row(jsonw *w, const price_row *r) {
     jsonw_end(w);
 }
 
-static int finish(buf *b) {
-    buf_putc(b, '\n');
-    bool failed = b->failed;
-    if (!failed) out_buf(b);
-    buf_deinit(b);
-    if (failed) note("hearth: out of memory");
-    return failed ? ERR_FAILED : ERR_NONE;
-}
-
-static int list_json(const price_sheet *s) {
+static void list_json(const price_sheet *s) {
     buf b;
     buf_init(&b, LIMIT_JSON_BYTES);
     jsonw w;
@@ -62,7 +53,7 @@ static int list_json(const price_sheet *s) {
     for (size_t i = 0; i < s->n; i++) json_row(&w, &s->row[i]);
     jsonw_end(&w);
     jsonw_end(&w);
-    return finish(&b);
+    out_json(&b);
 }
 
 /* How many rows in force are older than they should be. */
@@ -119,7 +110,9 @@ static int run_list(const cli_args *a) {
     err e = {0};
     price_sheet s;
     if (!price_sheet_open(&s, &e)) return cli_fail(&e);
-    int code = cli_flag(a, "json") ? list_json(&s) : list_table(&s);
+    int code = ERR_NONE;
+    if (cli_flag(a, "json")) list_json(&s);
+    else code = list_table(&s);
     price_sheet_close(&s);
     return code;
 }

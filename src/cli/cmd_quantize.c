@@ -92,9 +92,7 @@ static void print_json(const cli_args *a, const mix *m, const requantize_report 
     }
     jsonw_end(&w);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 static void print(const cli_args *a, const mix *m, const requantize_report *r, double took) {

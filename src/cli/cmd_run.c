@@ -133,9 +133,7 @@ static void print_json(const chat *c, const chat_answer *a) {
     jsonw_key(&w, "decode_s"), jsonw_f64(&w, u->decode_s);
     if (a->logprobs) json_logprobs(&w, a);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 static bool context_is_full(const chat *c, const chat_answer *a) {

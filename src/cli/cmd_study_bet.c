@@ -400,7 +400,7 @@ static void json_api(jsonw *j, const wager *w, const price_row *api) {
     jsonw_end(j);
 }
 
-static int print_json(const wager *w) {
+static void print_json(const wager *w) {
     buf out;
     buf_init(&out, LIMIT_JSON_BYTES);
     jsonw j;
@@ -423,27 +423,21 @@ static int print_json(const wager *w) {
             json_api(&j, w, &w->sheet.row[i]);
     jsonw_end(&j);
     jsonw_end(&j);
-    buf_putc(&out, '\n');
-    bool failed = out.failed;
-    if (!failed) out_buf(&out);
-    buf_deinit(&out);
-    if (failed) note("hearth: out of memory");
-    return failed ? ERR_FAILED : ERR_NONE;
+    out_json(&out);
 }
 
 static int run(const cli_args *a) {
     err e = {0};
     wager w = {0};
-    int code;
+    int code = ERR_NONE;
     if (!read_wager(&w, a, &e)) {
         code = cli_fail(&e);
     } else if (cli_flag(a, "json")) {
-        code = print_json(&w);
+        print_json(&w);
     } else {
         print_premises(&w);
         if (w.api) print_one(&w);
         else print_all(&w);
-        code = ERR_NONE;
     }
     hardware_close(&w.hardware);
     price_sheet_close(&w.sheet);

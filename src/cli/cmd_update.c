@@ -42,9 +42,7 @@ static void say(progress *p, const char *shown, const char *state, uint64_t byte
     jsonw_key(&w, "state"), jsonw_str(&w, str_of(state));
     jsonw_key(&w, "bytes"), jsonw_uint(&w, bytes);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    out_json(&b);
 }
 
 static bool update_one(hub_store *s, const hub_name *n, const cli_args *a, progress *p,
@@ -168,9 +166,7 @@ static bool print_found(const http_answer *a, const hub_source *s, bool json, er
             buf_printf(&b, "%-64s %lld\n", shown, (long long)fetched);
         }
     }
-    if (json) jsonw_end(&w), buf_putc(&b, '\n');
-    out_buf(&b);
-    buf_deinit(&b);
+    if (json) jsonw_end(&w), out_json(&b);
     json_decref(list);
     return true;
 }

@@ -54,7 +54,7 @@ static void json_row(jsonw *w, const char *by, const store_usage_row *r) {
     jsonw_end(w);
 }
 
-static int print_json(const char *by, const store_usage_row *rows, size_t n) {
+static void print_json(const char *by, const store_usage_row *rows, size_t n) {
     buf b;
     buf_init(&b, LIMIT_JSON_BYTES);
     jsonw w;
@@ -62,12 +62,7 @@ static int print_json(const char *by, const store_usage_row *rows, size_t n) {
     jsonw_array(&w);
     for (size_t i = 0; i < n; i++) json_row(&w, by, &rows[i]);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
-    bool failed = b.failed;
-    if (!failed) out_buf(&b);
-    buf_deinit(&b);
-    if (failed) note("hearth: out of memory");
-    return failed ? ERR_FAILED : ERR_NONE;
+    out_json(&b);
 }
 
 static void count_cell(table *t, int64_t n) {
@@ -191,7 +186,7 @@ static int run(const cli_args *a) {
     bool ok = s && read_filter(&f, a, s, &e) && store_usage(s, &f, &rows, &n, &e);
     store_close(s, NULL);
     int code = ok ? ERR_NONE : cli_fail(&e);
-    if (ok && cli_flag(a, "json")) code = print_json(by_names[f.by], rows, n);
+    if (ok && cli_flag(a, "json")) print_json(by_names[f.by], rows, n);
     else if (ok && n == 0) note("nothing was used in that time");
     else if (ok) code = print_table(by_names[f.by], rows, n);
     free(rows);

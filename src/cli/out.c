@@ -1,6 +1,6 @@
 /* Where the answer goes, and whether it arrives. A failed write is remembered: the process ends
  * with exit code 1, quietly when the reader has gone (a closed pipe), with a line otherwise (a
- * full disk).
+ * full disk, or memory that did not suffice for the answer: half of one is never printed).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -37,7 +37,15 @@ void out_printf(const char *fmt, ...) {
 }
 
 void out_buf(const buf *b) {
-    out_write(b->data, b->len);
+    errno = ENOMEM;
+    if (b->failed) wrote(false);
+    else out_write(b->data, b->len);
+}
+
+void out_json(buf *b) {
+    buf_putc(b, '\n');
+    out_buf(b);
+    buf_deinit(b);
 }
 
 void out_flush(void) {

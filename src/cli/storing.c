@@ -31,12 +31,6 @@ bool storing_existing(const hub_store *s, hub_name *n, const char *text, err *e)
     return false;
 }
 
-void storing_print_json(buf *b) {
-    buf_putc(b, '\n');
-    out_buf(b);
-    buf_deinit(b);
-}
-
 char *storing_ago(int64_t unix_s, char *dst, size_t cap) {
     static const struct {
         int64_t s;

@@ -16,8 +16,6 @@ bool storing_name(hub_name *n, const char *text, err *e);
 /* A name whose model is in the own store, as it stands there; else ERR_NOT_FOUND, which tells those
  * apart that are elsewhere and are only read. */
 bool storing_existing(const hub_store *s, hub_name *n, const char *text, err *e);
-/* Prints a JSON text that was built, and its end of line; frees it. */
-void storing_print_json(buf *b);
 /* "2 days ago" */
 char *storing_ago(int64_t unix_s, char *dst, size_t cap);
 

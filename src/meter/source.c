@@ -2,6 +2,7 @@
 #include "meter/source.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -103,6 +104,12 @@ bool source_read_uw_file(source *s, energy_reading *r, const char **why) {
     r->watts = r->has_watts ? (double)uw * 1e-6 : 0;
     *why = "the power is not told any more";
     return r->has_watts;
+}
+
+/* POSIX wants a function's address to come this way; ISO C has no conversion for it. */
+void source_symbol(void *library, const char *name, void *function) {
+    void *found = dlsym(library, name);
+    memcpy(function, &found, sizeof found);
 }
 
 void source_close_free(source *s) {

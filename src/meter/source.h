@@ -70,6 +70,8 @@ void source_names_free(char **names, size_t n);
 bool source_read_uj_file(source *s, energy_reading *r, const char **why);
 bool source_read_uw_file(source *s, energy_reading *r, const char **why);
 void source_close_free(source *s);
+/* A function of a loaded library into *function, a pointer to it; NULL where it has none. */
+void source_symbol(void *library, const char *name, void *function);
 
 static inline bool source_usable(const source *s) {
     return !s->why_not[0];

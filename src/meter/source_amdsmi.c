@@ -32,19 +32,14 @@ typedef struct smi_card {
 #define MOST 32
 #define PROBE_NS (500 * MS_NS)
 
-static void symbol(void *library, const char *name, void *function) {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-}
-
 static bool calls_load(smi_calls *c, const char *library) {
     c->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!c->library) return false;
-    symbol(c->library, "amdsmi_init", &c->init);
-    symbol(c->library, "amdsmi_shut_down", &c->shut_down);
-    symbol(c->library, "amdsmi_get_socket_handles", &c->sockets);
-    symbol(c->library, "amdsmi_get_processor_handles", &c->processors);
-    symbol(c->library, "amdsmi_get_energy_count", &c->energy);
+    source_symbol(c->library, "amdsmi_init", &c->init);
+    source_symbol(c->library, "amdsmi_shut_down", &c->shut_down);
+    source_symbol(c->library, "amdsmi_get_socket_handles", &c->sockets);
+    source_symbol(c->library, "amdsmi_get_processor_handles", &c->processors);
+    source_symbol(c->library, "amdsmi_get_energy_count", &c->energy);
     return c->init && c->shut_down && c->sockets && c->processors && c->energy;
 }
 

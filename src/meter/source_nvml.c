@@ -33,25 +33,19 @@ typedef struct nvml_card {
 
 #define MODE_VGPU 2 /* this is a guest with a part of a card */
 
-/* POSIX wants a function's address to come this way; ISO C has no conversion for it. */
-static void symbol(void *library, const char *name, void *function) {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-}
-
 static bool calls_load(nvml_calls *c, const char *library) {
     c->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!c->library) return false;
-    symbol(c->library, "nvmlInit_v2", &c->init);
-    symbol(c->library, "nvmlShutdown", &c->shutdown);
-    symbol(c->library, "nvmlDeviceGetCount_v2", &c->count);
-    symbol(c->library, "nvmlDeviceGetHandleByIndex_v2", &c->handle);
-    symbol(c->library, "nvmlDeviceGetName", &c->name);
-    symbol(c->library, "nvmlDeviceGetTotalEnergyConsumption", &c->energy);
-    symbol(c->library, "nvmlDeviceGetPowerUsage", &c->power);
-    symbol(c->library, "nvmlDeviceGetMigMode", &c->mig);
-    symbol(c->library, "nvmlDeviceGetVirtualizationMode", &c->virtualization);
-    symbol(c->library, "nvmlErrorString", &c->error);
+    source_symbol(c->library, "nvmlInit_v2", &c->init);
+    source_symbol(c->library, "nvmlShutdown", &c->shutdown);
+    source_symbol(c->library, "nvmlDeviceGetCount_v2", &c->count);
+    source_symbol(c->library, "nvmlDeviceGetHandleByIndex_v2", &c->handle);
+    source_symbol(c->library, "nvmlDeviceGetName", &c->name);
+    source_symbol(c->library, "nvmlDeviceGetTotalEnergyConsumption", &c->energy);
+    source_symbol(c->library, "nvmlDeviceGetPowerUsage", &c->power);
+    source_symbol(c->library, "nvmlDeviceGetMigMode", &c->mig);
+    source_symbol(c->library, "nvmlDeviceGetVirtualizationMode", &c->virtualization);
+    source_symbol(c->library, "nvmlErrorString", &c->error);
     return c->init && c->shutdown && c->count && c->handle;
 }
 
