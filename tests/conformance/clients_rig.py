@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -41,6 +42,14 @@ def ledger(server, finish):
     """How many of the requests in the ledger ended so."""
     rows = json.loads(server.command("usage", "--by", "finish", "--json"))
     return sum(r["requests"] for r in rows if r["finish"] == finish)
+
+
+def ledger_reaches(server, finish, n):
+    """Rows are written in batches, so the last ones may be a moment late."""
+    deadline = time.monotonic() + 30
+    while (seen := ledger(server, finish)) < n:
+        assert time.monotonic() < deadline, f"{seen} requests {finish}, not {n}"
+        time.sleep(0.1)
 
 
 def environment(server, model):
@@ -73,6 +82,7 @@ def run_node(server, script, model, tmp_path, *args):
     program = node()
     (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
     copy = shutil.copy(HERE / "clients" / script, tmp_path)
+    shutil.copy(HERE / "clients" / "left.mjs", tmp_path)
     env = environment(server, model)
     done = subprocess.run([program, copy, env["HEARTH_URL"], model, env["HEARTH_SLOW_KEY"], *map(str, args)],
                           capture_output=True, check=False, env=env, timeout=240)

@@ -6,12 +6,11 @@ import { createAnthropic } from '@ai-sdk/anthropic'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { z } from 'zod'
+import { seenLeaving } from './left.mjs'
 
 const [url, model, slowKey] = process.argv.slice(2)
 const prompt = 'Who is there?'
 const once = { maxRetries: 0 }
-const cancelled = async () =>
-  Number(/^hearth_cancelled_total (\d+)/m.exec(await (await fetch(url + '/metrics')).text())[1])
 
 const baseURL = url + '/v1'
 const able = { includeUsage: true, supportsStructuredOutputs: true }
@@ -64,19 +63,20 @@ for (const [name, make] of Object.entries(ways)) {
   await assert.rejects(generateText({ ...ask, topP: 7 }), refused(400), name)
   await assert.rejects(generateText({ ...ask, model: make('hk-nobodys')(model) }), refused(401), name)
 
-  const before = await cancelled()
-  const control = new AbortController()
-  const endless = streamText({
-    ...ask,
-    model: make('any', endlessly)(model),
-    maxOutputTokens: 900,
-    abortSignal: control.signal,
-    onError: () => {},
+  let heard
+  await seenLeaving(url, async () => {
+    const control = new AbortController()
+    const endless = streamText({
+      ...ask,
+      model: make('any', endlessly)(model),
+      maxOutputTokens: 900,
+      abortSignal: control.signal,
+      onError: () => {},
+    })
+    heard = 0
+    for await (const piece of endless.textStream) if (piece && ++heard === 3) control.abort()
+    assert(heard >= 3, name)
   })
-  let heard = 0
-  for await (const piece of endless.textStream) if (piece && ++heard === 3) control.abort()
-  assert(heard >= 3, name)
-  while ((await cancelled()) === before) await new Promise((done) => setTimeout(done, 5))
 
   const many = await Promise.all(
     Array.from({ length: 20 }, (_, i) => generateText({ ...ask, prompt: `${prompt} ${i % 4}` })),

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import Anthropic from '@anthropic-ai/sdk'
+import { seenLeaving } from './left.mjs'
 
 const [baseURL, model, slowKey, types] = process.argv.slice(2)
 const client = new Anthropic({ baseURL, apiKey: 'any', maxRetries: 0 })
@@ -94,16 +95,17 @@ await assert.rejects(
   },
 )
 
-const endless = client.messages.stream({ ...greedy, max_tokens: 900 })
-let pieces = 0
-await assert.rejects(
-  (async () => {
+let pieces
+await seenLeaving(baseURL, async () => {
+  const endless = client.messages.stream({ ...greedy, max_tokens: 900 })
+  pieces = 0
+  const left = async () => {
     for await (const event of endless) if (event.type === 'content_block_delta' && ++pieces === 3) endless.abort()
     await endless.finalMessage()
-  })(),
-  Anthropic.APIUserAbortError,
-)
-assert(pieces >= 3)
+  }
+  await assert.rejects(left(), Anthropic.APIUserAbortError)
+  assert(pieces >= 3)
+})
 
 const many = await Promise.all(
   Array.from({ length: 20 }, (_, i) => client.messages.create({ ...ask, seed: i % 4 })),

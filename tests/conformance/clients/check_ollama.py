@@ -3,11 +3,12 @@ import asyncio
 import concurrent.futures
 import json
 import os
-import urllib.request
 
 import httpx
 import ollama
 import pytest
+
+from left import seen_leaving
 
 URL, MODEL = os.environ["HEARTH_URL"], os.environ["HEARTH_MODEL"]
 CLIENT = ollama.Client(host=URL)
@@ -107,17 +108,12 @@ def test_errors():
 
 
 def test_cancelled_stream():
-    def cancelled():
-        with urllib.request.urlopen(URL + "/metrics") as r:
-            return next(float(line.split()[1]) for line in r.read().decode().split("\n")
-                        if line.startswith("hearth_cancelled_total "))
+    def leave():
+        stream = CLIENT.generate(MODEL, "O", stream=True, options={"num_predict": 900, "ignore_eos": True})
+        assert next(stream).response is not None
+        stream.close()
 
-    before = cancelled()
-    stream = CLIENT.generate(MODEL, "O", stream=True, options={"num_predict": 900, "ignore_eos": True})
-    assert next(stream).response is not None
-    stream.close()
-    while cancelled() == before:
-        pass
+    seen_leaving(leave)
 
 
 def test_twenty_at_once():

@@ -4,11 +4,12 @@ import concurrent.futures
 import json
 import os
 import typing
-import urllib.request
 
 import openai
 import pydantic
 import pytest
+
+from left import seen_leaving
 
 URL, MODEL = os.environ["HEARTH_URL"], os.environ["HEARTH_MODEL"]
 CLIENT = openai.OpenAI(base_url=URL + "/v1", api_key="any", max_retries=0)
@@ -26,12 +27,6 @@ class Guest(pydantic.BaseModel):
     age: int = pydantic.Field(ge=0, le=150)
     kind: typing.Literal["king", "fool"]
     friends: list[Name] = pydantic.Field(max_length=2)
-
-
-def cancelled():
-    with urllib.request.urlopen(URL + "/metrics") as r:
-        return next(float(line.split()[1]) for line in r.read().decode().split("\n")
-                    if line.startswith("hearth_cancelled_total "))
 
 
 def test_lists():
@@ -180,16 +175,17 @@ def test_errors():
 
 def test_cancelled_streams():
     endless = {"temperature": 0, "extra_body": {"ignore_eos": True}}
-    for stream, text in (
-            (CLIENT.chat.completions.create(model=MODEL, messages=USER, max_tokens=900, stream=True, **endless),
-             lambda e: e.choices and e.choices[0].delta.content),
-            (CLIENT.responses.create(model=MODEL, input="O", max_output_tokens=900, stream=True, **endless),
-             lambda e: e.type == "response.output_text.delta")):
-        before = cancelled()
+
+    def leave(stream, text):
         assert any(text(event) for event in stream)
         stream.close()
-        while cancelled() == before:
-            pass
+
+    seen_leaving(lambda: leave(
+        CLIENT.chat.completions.create(model=MODEL, messages=USER, max_tokens=900, stream=True, **endless),
+        lambda e: e.choices and e.choices[0].delta.content))
+    seen_leaving(lambda: leave(
+        CLIENT.responses.create(model=MODEL, input="O", max_output_tokens=900, stream=True, **endless),
+        lambda e: e.type == "response.output_text.delta"))
 
 
 def test_twenty_at_once():

@@ -5,6 +5,7 @@ import { ToolMessage } from '@langchain/core/messages'
 import { ChatOllama, OllamaEmbeddings } from '@langchain/ollama'
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai'
 import { z } from 'zod'
+import { seenLeaving } from './left.mjs'
 
 const [url, model, slowKey] = process.argv.slice(2)
 const configuration = (apiKey) => ({ model, apiKey, maxRetries: 0, configuration: { baseURL: url + '/v1' } })
@@ -29,8 +30,6 @@ const ollama = ({ maxTokens, modelKwargs, ...more } = {}, apiKey = 'any') =>
   })
 const prompt = [['human', 'Who is there?']]
 const endless = { maxTokens: 900, modelKwargs: { ignore_eos: true } }
-const cancelled = async () =>
-  Number(/^hearth_cancelled_total (\d+)/m.exec(await (await fetch(url + '/metrics')).text())[1])
 const statusOf = (e) => e.status ?? e.status_code
 const said = []
 
@@ -59,9 +58,7 @@ for (const [name, make] of Object.entries({ chat, responses, ollama })) {
   await fails(make({ topP: 7 }), 400)
   await fails(make({}, 'hk-nobodys'), 401)
 
-  const before = await cancelled()
-  let heard = 0
-  const control = new AbortController()
+  let heard, control
   const left = async () => {
     const one = make(endless)
     const stream = await one.stream([['human', 'O']], { signal: control.signal })
@@ -71,8 +68,11 @@ for (const [name, make] of Object.entries({ chat, responses, ollama })) {
         control.abort()
       }
   }
-  await assert.rejects(left(), /abort/i, name)
-  while ((await cancelled()) === before) await new Promise((done) => setTimeout(done, 5))
+  await seenLeaving(url, () => {
+    heard = 0
+    control = new AbortController()
+    return assert.rejects(left(), /abort/i, name)
+  })
 
   const many = await Promise.all(
     Array.from({ length: 20 }, (_, i) => make().invoke([['human', `Who is there? ${i % 4}`]])),

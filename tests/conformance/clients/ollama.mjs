@@ -1,6 +1,7 @@
 // Ollama's own library for JavaScript against a server: node ollama.mjs URL MODEL KEY. Says "ok" and what it did.
 import assert from 'node:assert/strict'
 import { Ollama } from 'ollama'
+import { seenLeaving } from './left.mjs'
 
 const [host, model, slowKey] = process.argv.slice(2)
 const client = new Ollama({ host })
@@ -89,15 +90,16 @@ await assert.rejects(
 )
 
 const unending = { ignore_eos: true, num_predict: 900 }
-const endless = await client.generate({ model, prompt: 'O', stream: true, options: unending })
-let parts = 0
-await assert.rejects(
-  (async () => {
+let parts
+await seenLeaving(host, async () => {
+  const endless = await client.generate({ model, prompt: 'O', stream: true, options: unending })
+  parts = 0
+  const left = async () => {
     for await (const part of endless) if (part.response && ++parts === 3) endless.abort()
-  })(),
-  { name: 'AbortError' },
-)
-assert.equal(parts >= 3, true)
+  }
+  await assert.rejects(left(), { name: 'AbortError' })
+  assert.equal(parts >= 3, true)
+})
 
 const many = await Promise.all(
   Array.from({ length: 20 }, (_, i) => client.chat({ model, messages, options: { ...options, seed: i % 4 } })),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import OpenAI from 'openai'
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod'
 import { z } from 'zod'
+import { seenLeaving } from './left.mjs'
 
 const [url, model, slowKey] = process.argv.slice(2)
 const baseURL = url + '/v1'
@@ -136,14 +137,20 @@ await assert.rejects(
 )
 
 // Streams that are left: by abort(), and by leaving the loop.
-let heard = 0
-const endless = await client.chat.completions.create({ ...greedy, max_completion_tokens: 900, stream: true })
-for await (const chunk of endless) if (textOf(chunk) && ++heard === 3) endless.controller.abort()
-assert.equal(heard, 3)
+let heard
+await seenLeaving(url, async () => {
+  heard = 0
+  const endless = await client.chat.completions.create({ ...greedy, max_completion_tokens: 900, stream: true })
+  for await (const chunk of endless) if (textOf(chunk) && ++heard === 3) endless.controller.abort()
+  assert.equal(heard, 3)
+})
 const unending = { model, input: 'O', stream: true, max_output_tokens: 900, ignore_eos: true }
-for await (const event of await client.responses.create(unending))
-  if (event.type === 'response.output_text.delta' && ++heard === 6) break
-assert.equal(heard, 6)
+await seenLeaving(url, async () => {
+  heard = 3
+  for await (const event of await client.responses.create(unending))
+    if (event.type === 'response.output_text.delta' && ++heard === 6) break
+  assert.equal(heard, 6)
+})
 
 // Twenty at once.
 const many = await Promise.all(
