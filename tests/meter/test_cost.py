@@ -63,7 +63,7 @@ def ledger(own_home, monkeypatch):
     return rows
 
 
-def setup(*args):
+def declare(*args):
     ok("cost", "setup", *args)
 
 
@@ -91,7 +91,7 @@ WHOLE = ["--price", "1234.56", "--years", "3", "--resale", "400", "--kwh-price",
 
 @pytest.mark.parametrize("by", ["key", "model", "day"])
 def test_every_amount_to_the_cent(ledger, by):
-    setup(*WHOLE)
+    declare(*WHOLE)
     got = cost("--by", by)
     group = {"key": lambda r: r["key"], "model": lambda r: r["model"],
              "day": lambda r: time.strftime("%Y-%m-%d", time.gmtime(r["begin"] / 1000 - r["queue"]))}[by]
@@ -121,7 +121,7 @@ def test_every_amount_to_the_cent(ledger, by):
 
 
 def test_break_even(ledger):
-    setup(*WHOLE)
+    declare(*WHOLE)
     got = cost()
     year = Fraction(365 * DAY, got["busy_ms"])
     capital, labour = 834.56 / 3, 360
@@ -146,7 +146,7 @@ def test_what_is_not_known_is_not_zero(ledger):
     assert cents(got["sum"]["flagship"]) == cents(bill(FLAGSHIP, ledger))
     text = ok("cost", *SPAN).decode()
     assert "not known" in text and "hearth cost setup" in text
-    setup("--price", "600")
+    declare("--price", "600")
     got = cost()
     assert got["sum"]["capital"] is not None and got["sum"]["full"] is None
 
@@ -194,20 +194,20 @@ def test_split_to_the_cent(ledger):
         assert Fraction(r["amount"]) * 100 == int(shares[r["key"]] * 10001) + (r["key"] in more)
     done = run("cost", "split", *SPAN)
     assert done.returncode == 2 and "--total" in one_line(done)
-    setup(*WHOLE)
+    declare(*WHOLE)
     rows = list(csv.DictReader(io.StringIO(ok("cost", "split", *SPAN).decode())))
     assert cents(sum(Fraction(r["amount"]) for r in rows)) == cents(cost()["sum"]["full"])
 
 
 def test_setup_writes_what_it_was_told(own_home):
-    setup(*WHOLE, "--currency", "EUR")
+    declare(*WHOLE, "--currency", "EUR")
     text = (own_home / "cost.toml").read_text(encoding="utf-8")
     assert "purchase-price = 1234.56" in text and 'currency = "EUR"' in text and text.count("#") > 15
     assert (own_home / "cost.toml").stat().st_mode & 0o777 == 0o600
     done = run("cost", "setup", "--price", "1")
     assert done.returncode == 2 and "--force" in one_line(done)
     assert (own_home / "cost.toml").read_text(encoding="utf-8") == text
-    setup("--force", "--price", "1")
+    declare("--force", "--price", "1")
     assert "purchase-price = 1 " in (own_home / "cost.toml").read_text(encoding="utf-8")
 
 
