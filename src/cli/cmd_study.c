@@ -5,7 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/models.h"
-#include "meter/study.h"
+#include "study/study.h"
 
 #define DEFAULT_CAP "1.00"
 

@@ -8,8 +8,8 @@
 #include "cli/commands.h"
 #include "cli/models.h"
 #include "cli/table.h"
-#include "meter/bet.h"
-#include "meter/speed.h"
+#include "study/bet.h"
+#include "study/speed.h"
 
 enum { MAX_MATCHES = 32 };
 

@@ -16,7 +16,7 @@ FLOORS = [
     ["model", "prompt", "grammar"],
     ["engine"],
     ["store", "hub", "meter"],
-    ["api", "meterd"],
+    ["study", "api", "meterd"],
     ["cli"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -4,8 +4,8 @@
  *     speed s;
  *     if (!speed_measure(model, &s, &e)) ...
  */
-#ifndef HEARTH_METER_SPEED_H
-#define HEARTH_METER_SPEED_H
+#ifndef HEARTH_STUDY_SPEED_H
+#define HEARTH_STUDY_SPEED_H
 
 #include "hearth.h"
 

@@ -7,8 +7,8 @@
 #include "meter/csv.h"
 #include "meter/data.h"
 #include "meter/hardware.h"
-#include "meter/report_plot.h"
-#include "meter/study_calc.h"
+#include "study/calc.h"
+#include "study/report_plot.h"
 
 typedef struct page {
     const study_results *r;

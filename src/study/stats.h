@@ -3,8 +3,8 @@
  *
  *     study_spread s = study_spread_of(values, n);
  */
-#ifndef HEARTH_METER_STUDY_STATS_H
-#define HEARTH_METER_STUDY_STATS_H
+#ifndef HEARTH_STUDY_STATS_H
+#define HEARTH_STUDY_STATS_H
 
 #include <stddef.h>
 

@@ -1,4 +1,4 @@
-#include "meter/bet.h"
+#include "study/bet.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "meter/study_stats.h"
+#include "study/stats.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "meter/study_bout.h"
+#include "study/bout.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "meter/csv.h"
-#include "meter/study_calc.h"
+#include "study/calc.h"
 
 #define OUT_BYTES (256u << 20)
 

@@ -1,4 +1,4 @@
-#include "meter/speed.h"
+#include "study/speed.h"
 
 #include <stdio.h>
 #include <stdlib.h>

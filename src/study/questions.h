@@ -5,8 +5,8 @@
  *     study_question *q = study_questions_make(seed, STUDY_QUESTIONS, memory);
  *     bool right = study_question_right(q[3].kind, q[3].expected, answer);
  */
-#ifndef HEARTH_METER_STUDY_QUESTIONS_H
-#define HEARTH_METER_STUDY_QUESTIONS_H
+#ifndef HEARTH_STUDY_QUESTIONS_H
+#define HEARTH_STUDY_QUESTIONS_H
 
 #include "base/arena.h"
 

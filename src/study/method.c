@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "kern/kern.h"
-#include "meter/study_private.h"
+#include "study/study_private.h"
 
 static void put_text(jsonw *w, const char *key, const char *v) {
     jsonw_key(w, key);

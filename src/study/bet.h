@@ -6,8 +6,8 @@
  *     bet_ask(&b, &(bet_question){.machine = m, .price = p, .sheet = &s, .api = row, ...});
  *     for (int i = 0; i < BET_READINGS; i++) show(&b.reading[i]);
  */
-#ifndef HEARTH_METER_BET_H
-#define HEARTH_METER_BET_H
+#ifndef HEARTH_STUDY_BET_H
+#define HEARTH_STUDY_BET_H
 
 #include "meter/hardware.h"
 #include "meter/prices.h"

@@ -1,4 +1,4 @@
-#include "meter/study_work.h"
+#include "study/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>

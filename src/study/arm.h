@@ -1,12 +1,12 @@
-/* Who does the work in a study: this machine (study_here.c), or a service elsewhere
- * (study_there.c). Both get the same asks and tell the same things about their answers; what one of
- * them cannot know is NAN or -1. Users ask from threads of their own at the same time.
+/* Who does the work in a study: this machine (here.c), or a service elsewhere (there.c). Both get
+ * the same asks and tell the same things about their answers; what one of them cannot know is NAN
+ * or -1. Users ask from threads of their own at the same time.
  */
-#ifndef HEARTH_METER_STUDY_ARM_H
-#define HEARTH_METER_STUDY_ARM_H
+#ifndef HEARTH_STUDY_ARM_H
+#define HEARTH_STUDY_ARM_H
 
 #include "base/buf.h"
-#include "meter/study_work.h"
+#include "study/work.h"
 
 typedef struct study_reply {
     buf text;                             /* of the answer */

@@ -1,4 +1,4 @@
-#include "meter/report_plot.h"
+#include "study/report_plot.h"
 
 #include <math.h>
 #include <stdio.h>

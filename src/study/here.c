@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "meter/study_arm.h"
+#include "study/arm.h"
 
 typedef struct here {
     hearth_model *model;

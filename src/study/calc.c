@@ -1,5 +1,5 @@
 /* Reading the two files of a study. Every line is checked: they come from anybody. */
-#include "meter/study_calc.h"
+#include "study/calc.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "meter/study_questions.h"
+#include "study/questions.h"
 
 #include <ctype.h>
 #include <jansson.h>

@@ -1,10 +1,10 @@
-/* The questions of study_questions.h, asked of one arm by some users at once. */
+/* The questions of questions.h, asked of one arm by some users at once. */
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "meter/study_private.h"
+#include "study/study_private.h"
 
 #define MEMORY (64u << 20)
 

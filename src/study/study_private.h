@@ -1,18 +1,18 @@
 /* What the files of the study share: the plan that follows from the options, and the folder's
  * files.
  *
- * study_run.c measures, study_quiz.c asks the questions, study_method.c writes method.json;
- * study_raw.c writes and reads raw.jsonl; study_calc.c makes figures of both, study_write.c
- * results.csv, and report*.c the report. One thread.
+ * run.c measures and writes raw.jsonl, quiz.c asks the questions, method.c writes method.json;
+ * calc.c reads both and sum.c makes figures of them, write.c results.csv, and report*.c the
+ * report. One thread.
  */
-#ifndef HEARTH_METER_STUDY_PRIVATE_H
-#define HEARTH_METER_STUDY_PRIVATE_H
+#ifndef HEARTH_STUDY_STUDY_PRIVATE_H
+#define HEARTH_STUDY_STUDY_PRIVATE_H
 
 #include "base/file.h"
 #include "base/jsonw.h"
-#include "meter/study.h"
-#include "meter/study_bout.h"
-#include "meter/study_questions.h"
+#include "study/bout.h"
+#include "study/questions.h"
+#include "study/study.h"
 
 #define STUDY_MAX_USERS 32
 #define STUDY_MAX_MODELS 16

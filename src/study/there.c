@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/limits.h"
-#include "meter/study_arm.h"
 #include "net/client.h"
+#include "study/arm.h"
 
 #define LINE_BYTES (4u << 20)
 #define TRIES 5

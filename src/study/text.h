@@ -8,8 +8,8 @@
  *     str passage = study_text_passage(&t, rng, 400);     // about 400 tokens from somewhere
  *     study_text_close(&t);
  */
-#ifndef HEARTH_METER_STUDY_TEXT_H
-#define HEARTH_METER_STUDY_TEXT_H
+#ifndef HEARTH_STUDY_TEXT_H
+#define HEARTH_STUDY_TEXT_H
 
 #include "base/err.h"
 #include "base/str.h"

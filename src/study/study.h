@@ -16,8 +16,8 @@
  *     if (!study_run(&o, &e) || !study_write("study", &e)) ...
  *     if (!study_verify("study", report, sizeof report, &e)) ...
  */
-#ifndef HEARTH_METER_STUDY_H
-#define HEARTH_METER_STUDY_H
+#ifndef HEARTH_STUDY_STUDY_H
+#define HEARTH_STUDY_STUDY_H
 
 #include "base/err.h"
 #include "hearth.h"

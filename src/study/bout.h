@@ -6,11 +6,11 @@
  *     if (!study_bout_run(&b, &e)) ...
  *     study_bout_deinit(&b);
  */
-#ifndef HEARTH_METER_STUDY_BOUT_H
-#define HEARTH_METER_STUDY_BOUT_H
+#ifndef HEARTH_STUDY_BOUT_H
+#define HEARTH_STUDY_BOUT_H
 
 #include "meter/energy.h"
-#include "meter/study_arm.h"
+#include "study/arm.h"
 
 typedef struct study_request { /* one line */
     int user;

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "meter/study_private.h"
+#include "study/study_private.h"
 
 enum { MAX_CELLS = WORKS * 6 * STUDY_ARMS };
 

@@ -6,13 +6,13 @@
  *     const study_figure *f = study_figure_find(&r, 0, "here", "chat", 4, "out_tps");
  *     study_results_close(&r);
  */
-#ifndef HEARTH_METER_STUDY_CALC_H
-#define HEARTH_METER_STUDY_CALC_H
+#ifndef HEARTH_STUDY_CALC_H
+#define HEARTH_STUDY_CALC_H
 
 #include <jansson.h>
 
-#include "meter/study_private.h"
-#include "meter/study_stats.h"
+#include "study/stats.h"
+#include "study/study_private.h"
 
 typedef struct study_figure {
     int model;
@@ -76,10 +76,10 @@ char *study_figure_text(double v, char *dst);
 extern const char *const study_arms[STUDY_ARMS], *const study_kinds[4];
 extern const int study_uses[4]; /* per cent of the time */
 
-/* study_sum.c: everything that is read is there; the figures are made of it. */
+/* sum.c: everything that is read is there; the figures are made of it. */
 bool study_sum(study_results *r, err *e);
 bool study_figure_add(study_results *r, const study_figure *f, err *e);
-/* study_write.c */
+/* write.c */
 void study_csv(const study_results *r, buf *b);
 /* report.c */
 void study_report(const study_results *r, buf *b);

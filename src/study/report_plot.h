@@ -6,8 +6,8 @@
  *     p.series[p.n++] = (plot_series){.name = "chat", ...};
  *     plot_draw(&p, &b);
  */
-#ifndef HEARTH_METER_REPORT_PLOT_H
-#define HEARTH_METER_REPORT_PLOT_H
+#ifndef HEARTH_STUDY_REPORT_PLOT_H
+#define HEARTH_STUDY_REPORT_PLOT_H
 
 #include "base/buf.h"
 

@@ -1,4 +1,4 @@
-#include "meter/study_text.h"
+#include "study/text.h"
 
 #include <sodium.h>
 #include <stdio.h>

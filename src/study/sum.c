@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "meter/study_calc.h"
+#include "study/calc.h"
 
 enum { MAX_RUNS = 1024 };
 #define YEAR_S 31536000.0

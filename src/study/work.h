@@ -7,14 +7,14 @@
  *     while (study_flow_next(&f, answer_before, &ask, &e)) ...
  *     study_flow_end(&f);
  */
-#ifndef HEARTH_METER_STUDY_WORK_H
-#define HEARTH_METER_STUDY_WORK_H
+#ifndef HEARTH_STUDY_WORK_H
+#define HEARTH_STUDY_WORK_H
 
 #include <stdatomic.h>
 
 #include "base/arena.h"
-#include "meter/study.h"
-#include "meter/study_text.h"
+#include "study/study.h"
+#include "study/text.h"
 
 typedef enum study_work {
     WORK_SHAKESPEARE, /* a piece of the works, to be given back word by word */
