@@ -31,6 +31,7 @@
 
 #include <stdatomic.h>
 
+#include "answer/answer.h"
 #include "api/api.h"
 #include "api/error.h"
 #include "api/fields.h"
@@ -39,7 +40,6 @@
 #include "base/buf.h"
 #include "base/pool.h"
 #include "meter/attribute.h"
-#include "prompt/answer.h"
 
 typedef struct api_call api_call;
 

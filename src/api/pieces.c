@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "answer/words.h"
 #include "api/api_private.h"
 #include "base/limits.h"
-#include "prompt/answer_words.h"
 
 /* ---- beginning and end ---- */
 

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "answer/words.h"
 #include "api/talk_fit.h"
 #include "base/limits.h"
 #include "hub/talk.h"
-#include "prompt/answer_words.h"
 
 static bool no_memory(api_error *e) {
     return api_fail(e, 503, "out_of_memory", NULL, "out of memory");

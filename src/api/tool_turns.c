@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer/words.h"
 #include "api/tools.h"
 #include "base/buf.h"
 #include "base/limits.h"
-#include "prompt/answer_words.h"
 
 static bool no_memory(api_error *e) {
     return api_fail(e, 503, "out_of_memory", NULL, "out of memory");

@@ -7,8 +7,8 @@
 #ifndef HEARTH_API_TOOLS_H
 #define HEARTH_API_TOOLS_H
 
+#include "answer/answer.h"
 #include "api/fields.h"
-#include "prompt/answer.h"
 
 typedef struct tool_ask {
     json_t *tools;    /* what the model is told of; owned; NULL: none */

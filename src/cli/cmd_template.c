@@ -9,8 +9,8 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/models.h"
-#include "prompt/gotmpl.h"
-#include "prompt/jinja.h"
+#include "template/gotmpl.h"
+#include "template/jinja.h"
 #include "tok/tok.h"
 
 /* The first bytes of a file are enough to see what it is. */

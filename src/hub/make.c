@@ -16,7 +16,7 @@
 #include "hub/find.h"
 #include "hub/places.h"
 #include "hub/requantize.h"
-#include "prompt/gotmpl.h"
+#include "template/gotmpl.h"
 
 /* ---- the plan ---- */
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "hub/make.h"
-#include "prompt/gotmpl.h"
+#include "template/gotmpl.h"
 
 bool hub_talk_wins(const hub_recipe *r, const hearth_model *m) {
     if (!r || !r->template || !*r->template) return false;

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "prompt/chat_shape.h"
-#include "prompt/jinja.h"
+#include "template/jinja.h"
 
 enum { MARKERS_MOST = 128 };
 

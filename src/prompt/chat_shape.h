@@ -3,7 +3,7 @@
 #ifndef HEARTH_PROMPT_CHAT_SHAPE_H
 #define HEARTH_PROMPT_CHAT_SHAPE_H
 
-#include "prompt/jinja.h"
+#include "template/jinja.h"
 
 typedef struct chat_shape {
     bool wants_parts; /* texts only as [{"type": "text", "text": ...}] */

@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "prompt/gotmpl.h"
+#include "template/gotmpl.h"
 
 typedef bool render_fn(const gotmpl *t, const jinja_how *how, jinja_result *out, err *e);
 

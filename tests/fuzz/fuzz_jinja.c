@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "prompt/jinja.h"
+#include "template/jinja.h"
 
 static void render(const jinja *t, json_t *vars, json_t *own, bool changeable) {
     static const struct tm now = {.tm_year = 126, .tm_mon = 10, .tm_mday = 22};

@@ -11,9 +11,9 @@ ROOT = pathlib.Path(os.environ.get("HEARTH_SOURCE") or pathlib.Path(__file__).pa
 # Rooms from the bottom up. A room may include rooms of lower floors, itself, and what EXTRA says.
 FLOORS = [
     ["base"],
-    ["net", "gguf", "quant"],
+    ["net", "gguf", "quant", "template"],
     ["kern", "tok"],
-    ["model", "prompt", "grammar"],
+    ["model", "prompt", "answer", "grammar"],
     ["engine"],
     ["store", "hub", "meter"],
     ["study", "api", "meterd"],
