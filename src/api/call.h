@@ -50,6 +50,7 @@ typedef struct api_dialect {
     const char *stream_type; /* content type of streams: "text/event-stream" */
     const char *id_header;   /* carries c->id beside x-request-id; NULL: nothing does */
     const char *call_prefix; /* of the ids of tool calls; NULL: "call_" */
+    const char *challenge;   /* of a 401: how to bring a key; NULL: "Bearer" */
     void (*error)(const api_error *e, buf *out);           /* body of an answer */
     void (*stream_error)(api_call *c, const api_error *e); /* to c->out: a stream's last event */
     void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */

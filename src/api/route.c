@@ -1,13 +1,13 @@
 /* Which route a request means. The tables are the dialects' own; this is the list of them. */
 #include <stdio.h>
 
-#include "api/anthropic.h"
+#include "api/anthropic/anthropic.h"
 #include "api/api_private.h"
-#include "api/core_routes.h"
-#include "api/llamacpp.h"
-#include "api/ollama.h"
-#include "api/openai.h"
-#include "api/usage_page.h"
+#include "api/llamacpp/llamacpp.h"
+#include "api/ollama/ollama.h"
+#include "api/openai/openai.h"
+#include "api/pages/core_routes.h"
+#include "api/pages/usage_page.h"
 
 const api_route *const api_route_tables[] = {
     api_routes_core,             /* /health, /metrics, /openapi.json */

@@ -6,7 +6,6 @@
 #include "api/facts.h"
 #include "api/kept.h"
 #include "api/pin.h"
-#include "api/usage_page.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -27,10 +26,7 @@ void server_reply_error(http_exchange *x, const api_dialect *d, const api_error 
         http_set_header(x, "Retry-After", s);
     }
     if (e->status == 401)
-        http_set_header(x, "WWW-Authenticate",
-                        d == &api_dialect_page
-                            ? "Basic realm=\"Hearth: any name, and a key as the password\""
-                            : "Bearer");
+        http_set_header(x, "WWW-Authenticate", d->challenge ? d->challenge : "Bearer");
     d->error(e, &out);
     reply(x, e->status, "application/json", &out);
     buf_deinit(&out);

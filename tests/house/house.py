@@ -22,6 +22,11 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 EXTRA = {("gguf", "quant")}
 
+# Folders of the server that do not know each other, and who may look into them: the list of routes, and the
+# pages, which speak with a dialect's errors.
+DIALECTS = {"openai", "anthropic", "ollama", "llamacpp"}
+DIALECT_READERS = ("src/api/route.c", "src/api/pages/")
+
 # Libraries that one room has to itself (or a few), by their headers.
 LIBRARY_ROOMS = {
     r"sqlite3\.h|libpq-fe\.h": {"store"},
@@ -121,6 +126,18 @@ def include_faults(room, quoted, name):
         yield f'"{name}" names no room'
     elif target != room and FLOOR[target] >= FLOOR[room] and (room, target) not in EXTRA:
         yield f'"{name}" points upwards or sideways: {room} may not know {target}'
+
+
+def check_dialects(texts):
+    bad = []
+    for path, text in texts.items():
+        if not path.startswith("src/") or path.startswith(DIALECT_READERS):
+            continue
+        for number, line in enumerate(without_comments(text, keep_strings=True).split("\n"), 1):
+            match = re.match(r'\s*#\s*include\s*"api/(\w+)/', line)
+            if match and match.group(1) in DIALECTS and not path.startswith(f"src/api/{match.group(1)}/"):
+                bad.append(f"{path}:{number}: {match.group(1)} is a dialect's own; what dialects share lies in src/api")
+    return bad
 
 
 def check_text(texts):

@@ -59,6 +59,14 @@ def test_includes_can_pass(path, line):
     assert house.check_includes({path: line + "\n"}) == []
 
 
+def test_dialects_know_no_other():
+    complain(house.check_dialects(house.source_files()))
+    broken(house.check_dialects, "src/api/ollama/a.c", '#include "api/openai/openai.h"\n', "own")
+    broken(house.check_dialects, "src/api/call.c", '#include "api/openai/openai.h"\n', "own")
+    for path in ("src/api/openai/a.c", "src/api/route.c", "src/api/pages/a.c"):
+        assert house.check_dialects({path: '#include "api/openai/openai.h"\n'}) == []
+
+
 def test_text():
     complain(house.check_text(house.source_files()))
 

@@ -1,0 +1,465 @@
+/* /completion, /completions and /infill, as llama-server has them. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/ids.h"
+#include "api/infill.h"
+#include "api/llamacpp/llamacpp.h"
+#include "base/limits.h"
+
+/* ---- what a request may hold ---- */
+
+static const api_field common_fields[] = {
+    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.name = "grammar", .types = API_STRING, .doc = "rules in GBNF, from \"root\""},
+    {.name = "json_schema", .types = API_OBJECT, .doc = "the answer is JSON that it describes"},
+    {.name = "n_predict",
+     .types = API_INT,
+     .min = -2,
+     .max = INT32_MAX,
+     .doc = "longest answer in tokens; -1 and -2: until the model ends or the context is full; 0: "
+            "only the prompt is read"},
+    {.name = "max_tokens",
+     .types = API_INT,
+     .min = -1,
+     .max = INT32_MAX,
+     .doc = "the same as n_predict, which goes before"},
+    {.name = "n_cmpl", .types = API_INT, .min = 1, .max = LIMIT_CHOICES, .doc = "answers each"},
+    {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
+    {.name = "n_probs",
+     .types = API_INT,
+     .max = LIMIT_TOP_LOGPROBS,
+     .doc = "tell the log-probabilities of so many likeliest tokens"},
+    {.name = "post_sampling_probs",
+     .types = API_BOOL,
+     .doc = "refused when true: probabilities are the model's own"},
+    {.name = "return_tokens", .types = API_BOOL, .doc = "tell the numbers of the tokens too"},
+    {.name = "cache_prompt",
+     .types = API_BOOL,
+     .doc = "has no effect: the answer is the same with and without"},
+    {.name = "id_slot", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
+    {.name = "keep_alive",
+     .types = API_NUMBER | API_STRING,
+     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = api_sampler_fields},
+    {0},
+};
+
+static const api_field text_fields[] = {
+    {.name = "prompt",
+     .types = API_STRING | API_ARRAY | API_OBJECT,
+     .required = true,
+     .doc = "a text, token numbers, both in one array, or an array of such prompts"},
+    {.include = common_fields},
+    {0},
+};
+
+static const api_field extra_fields[] = {
+    {.name = "filename", .types = API_STRING},
+    {.name = "text", .types = API_STRING, .required = true},
+    {0},
+};
+
+static const api_field infill_fields[] = {
+    {.name = "input_prefix", .types = API_STRING, .doc = "the text before the gap"},
+    {.name = "input_suffix", .types = API_STRING, .doc = "the text after it"},
+    {.name = "input_extra",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = extra_fields,
+     .len_max = 4096,
+     .doc = "other files of the same work"},
+    {.name = "prompt", .types = API_STRING, .doc = "what the gap begins with"},
+    {.include = common_fields},
+    {0},
+};
+
+/* ---- the answer ---- */
+
+typedef struct native_state {
+    hearth_params p; /* as asked; its lists are in the arena */
+    bool return_tokens;
+    str *prompt; /* [prompts]: as text, in the arena */
+    buf *ids;    /* [choices]: tokens generated, int32_t; by cleanup */
+    int n_ids;
+} native_state;
+
+static void cleanup(api_call *c) {
+    native_state *s = c->state;
+    for (int i = 0; i < s->n_ids; i++) buf_deinit(&s->ids[i]);
+}
+
+static void ids_write(jsonw *w, const char *key, const int32_t *ids, size_t n) {
+    jsonw_key(w, key);
+    jsonw_array(w);
+    for (size_t i = 0; i < n; i++) jsonw_int(w, ids[i]);
+    jsonw_end(w);
+}
+
+static void prob_members(api_call *c, jsonw *w, int32_t id, float logprob) {
+    str s = api_token_text(c, id);
+    jsonw_key(w, "id");
+    jsonw_int(w, id);
+    jsonw_key(w, "token");
+    jsonw_str(w, s);
+    jsonw_key(w, "bytes");
+    jsonw_array(w);
+    for (size_t i = 0; i < s.n; i++) jsonw_int(w, (unsigned char)s.p[i]);
+    jsonw_end(w);
+    jsonw_key(w, "logprob");
+    jsonw_f64(w, isfinite(logprob) ? (double)logprob : -9999.0);
+}
+
+static void prob_write(api_call *c, jsonw *w, const hearth_token *t) {
+    jsonw_object(w);
+    prob_members(c, w, t->id, t->logprob);
+    jsonw_key(w, "top_logprobs");
+    jsonw_array(w);
+    for (int i = 0; i < t->n_top; i++) {
+        jsonw_object(w);
+        prob_members(c, w, t->top[i].token, t->top[i].logprob);
+        jsonw_end(w);
+    }
+    jsonw_end(w);
+    jsonw_end(w);
+}
+
+static void head(jsonw *w, const api_choice *ch, str text) {
+    jsonw_object(w);
+    jsonw_key(w, "index");
+    jsonw_int(w, ch->index);
+    jsonw_key(w, "content");
+    jsonw_str(w, text);
+}
+
+static void piece(api_call *c, api_choice *ch, const api_piece *p) {
+    native_state *s = c->state;
+    const hearth_token *t = p->token;
+    bool is_token = t && t->id >= 0, prob = is_token && s->p.n_logprobs >= 0;
+    jsonw w;
+    if (is_token) buf_append(&s->ids[ch->index], &t->id, sizeof t->id);
+    if (!c->stream) {
+        if (!prob) return;
+        if (ch->extra.len) buf_putc(&ch->extra, ',');
+        jsonw_init(&w, &ch->extra);
+        prob_write(c, &w, t);
+        return;
+    }
+    if (p->text.n == 0 && !prob && !s->return_tokens) return;
+    buf_puts(&c->out, "data: ");
+    jsonw_init(&w, &c->out);
+    head(&w, ch, p->text);
+    ids_write(&w, "tokens", is_token ? &t->id : NULL, is_token);
+    jsonw_key(&w, "stop");
+    jsonw_bool(&w, false);
+    jsonw_key(&w, "id_slot");
+    jsonw_int(&w, -1);
+    jsonw_key(&w, "tokens_predicted");
+    jsonw_int(&w, ch->n_tokens);
+    if (prob) {
+        jsonw_key(&w, "completion_probabilities");
+        jsonw_array(&w);
+        prob_write(c, &w, t);
+        jsonw_end(&w);
+    }
+    jsonw_end(&w);
+    buf_puts(&c->out, "\n\n");
+}
+
+static void rate_write(jsonw *w, const char *what, int32_t n, double seconds) {
+    char key[48];
+    const struct {
+        const char *end;
+        double value;
+    } rows[] = {{"_n", n},
+                {"_ms", seconds * 1e3},
+                {"_per_token_ms", n > 0 ? seconds * 1e3 / n : NAN},
+                {"_per_second", seconds > 0 ? n / seconds : NAN}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(key, sizeof key, "%s%s", what, rows[i].end);
+        jsonw_key(w, key);
+        jsonw_f64(w, rows[i].value);
+    }
+}
+
+static void timings_write(jsonw *w, const hearth_usage *u) {
+    jsonw_key(w, "timings");
+    jsonw_object(w);
+    jsonw_key(w, "cache_n");
+    jsonw_int(w, u->n_cached);
+    rate_write(w, "prompt", u->n_prompt - u->n_cached, u->prefill_s);
+    rate_write(w, "predicted", u->n_generated, u->decode_s);
+    if (u->n_drafted > 0) {
+        jsonw_key(w, "draft_n");
+        jsonw_int(w, u->n_drafted);
+        jsonw_key(w, "draft_n_accepted");
+        jsonw_int(w, u->n_accepted);
+    }
+    jsonw_end(w);
+}
+
+/* Which stop string ended the answer: the one that the tokens go on with after its text. */
+static str stop_of(api_call *c, const api_choice *ch) {
+    const native_state *s = c->state;
+    const buf *ids = &s->ids[ch->index];
+    char *text;
+    size_t n;
+    str found = STR("");
+    if (ch->usage.finish != HEARTH_FINISH_STOP || !ids->data) return found;
+    if (!hearth_detokenize(resident_model(c->model), (const int32_t *)(const void *)ids->data,
+                           ids->len / sizeof(int32_t), s->p.special_text, &text, &n, NULL))
+        return found;
+    for (const char *const *stop = s->p.stop; stop && *stop && found.n == 0; stop++) {
+        str rest = {text + ch->text.len, n > ch->text.len ? n - ch->text.len : 0};
+        if (str_starts(rest, str_of(*stop))) found = str_of(*stop);
+    }
+    hearth_free(text);
+    return found;
+}
+
+static const char *stop_type(hearth_finish f) {
+    return f == HEARTH_FINISH_STOP     ? "word"
+           : f == HEARTH_FINISH_LENGTH ? "limit"
+           : f == HEARTH_FINISH_END    ? "eos"
+                                       : "none";
+}
+
+/* What is known at the end, into an open object. */
+static void end_members(api_call *c, jsonw *w, const api_choice *ch) {
+    const native_state *s = c->state;
+    const hearth_usage *u = &ch->usage;
+    hearth_params p = s->p;
+    jsonw_key(w, "id_slot");
+    jsonw_int(w, -1);
+    jsonw_key(w, "stop");
+    jsonw_bool(w, true);
+    jsonw_key(w, "model");
+    jsonw_str(w, str_of(c->model_name));
+    jsonw_key(w, "tokens_predicted");
+    jsonw_int(w, u->n_generated);
+    jsonw_key(w, "tokens_evaluated");
+    jsonw_int(w, u->n_prompt);
+    jsonw_key(w, "generation_settings");
+    jsonw_object(w);
+    llamacpp_settings(w, &p);
+    jsonw_key(w, "stream");
+    jsonw_bool(w, c->stream);
+    jsonw_end(w);
+    jsonw_key(w, "prompt");
+    jsonw_str(w, s->prompt[ch->prompt]);
+    jsonw_key(w, "has_new_line");
+    jsonw_bool(w, ch->text.len && memchr(ch->text.data, '\n', ch->text.len));
+    jsonw_key(w, "truncated");
+    jsonw_bool(w, false);
+    jsonw_key(w, "stop_type");
+    jsonw_str(w, str_of(stop_type(u->finish)));
+    jsonw_key(w, "stopping_word");
+    jsonw_str(w, stop_of(c, ch));
+    jsonw_key(w, "tokens_cached");
+    jsonw_int(w, u->n_prompt + u->n_generated);
+    timings_write(w, u);
+    api_energy_write(c, ch, w);
+}
+
+static void end(api_call *c, api_choice *ch) {
+    jsonw w;
+    if (!c->stream) return;
+    buf_puts(&c->out, "data: ");
+    jsonw_init(&w, &c->out);
+    head(&w, ch, STR(""));
+    ids_write(&w, "tokens", NULL, 0);
+    end_members(c, &w, ch);
+    jsonw_end(&w);
+    buf_puts(&c->out, "\n\n");
+}
+
+static void whole_write(api_call *c, jsonw *w, const api_choice *ch) {
+    const native_state *s = c->state;
+    const buf *ids = &s->ids[ch->index];
+    head(w, ch, buf_str(&ch->text));
+    ids_write(w, "tokens", (const int32_t *)(const void *)ids->data,
+              s->return_tokens ? ids->len / sizeof(int32_t) : 0);
+    end_members(c, w, ch);
+    if (s->p.n_logprobs >= 0) {
+        jsonw_key(w, "completion_probabilities");
+        buf_putc(w->out, '[');
+        buf_put_str(w->out, buf_str(&ch->extra));
+        jsonw_raw(w, STR("]"));
+    }
+    jsonw_end(w);
+}
+
+static void finish(api_call *c) {
+    jsonw w;
+    if (c->stream) return;
+    jsonw_init(&w, &c->out);
+    if (c->n_choices == 1) {
+        whole_write(c, &w, &c->choice[0]);
+        return;
+    }
+    jsonw_array(&w);
+    for (int i = 0; i < c->n_choices; i++) whole_write(c, &w, &c->choice[i]);
+    jsonw_end(&w);
+}
+
+static const api_writer writer = {.piece = piece, .end = end, .finish = finish};
+
+/* ---- the request ---- */
+
+static bool is_given(const json_t *v) {
+    return v && !json_is_false(v) && !(json_is_number(v) && json_number_value(v) <= 0) &&
+           !(json_is_string(v) && !*json_string_value(v)) &&
+           !(json_is_array(v) && json_array_size(v) == 0);
+}
+
+/* What would change the answer and cannot be had. */
+static bool possible(const json_t *body, api_error *e) {
+    static const char *const names[] = {
+        "lora",     "image_data",  "dynatemp_range",  "t_max_predict_ms",
+        "n_indent", "top_n_sigma", "adaptive_target", "post_sampling_probs"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_given(api_get(body, names[i])))
+            return api_fail(e, 400, "unsupported_value", names[i], "%s is not supported here",
+                            names[i]);
+    return true;
+}
+
+static bool grammar_read(api_call *c, hearth_params *p, api_error *e) {
+    const json_t *rules = api_get(c->body, "grammar"), *schema = api_get(c->body, "json_schema");
+    if (is_given(rules) && !api_obey_text(c, HEARTH_GRAMMAR_GBNF, json_string_value(rules),
+                                          json_string_length(rules), "grammar", p, e))
+        return false;
+    return !json_is_object(schema) || api_obey_schema(c, schema, "json_schema", p, e);
+}
+
+static bool options_read(api_call *c, native_state *s, int *n_each, api_error *e) {
+    const json_t *b = c->body;
+    if (!possible(b, e) || !api_sampler_read(c, b, &s->p, e) || !grammar_read(c, &s->p, e))
+        return false;
+    int64_t n = api_get_int(b, "n_predict", api_get_int(b, "max_tokens", api_usual_length(c)));
+    int64_t n_probs = api_get_int(b, "n_probs", 0);
+    s->p.max_tokens = n < 0 ? -1 : (int32_t)n;
+    s->p.n_logprobs = n_probs > 0 ? (int32_t)n_probs : -1;
+    s->return_tokens = api_get_bool(b, "return_tokens", false);
+    *n_each = (int)api_get_int(b, "n_cmpl", 1);
+    c->stream = api_get_bool(b, "stream", false);
+    return true;
+}
+
+static bool prompt_read(api_call *c, const json_t *v, api_prompt *out, api_error *e) {
+    const unsigned flags = HEARTH_TOK_SPECIAL | HEARTH_TOK_BOS;
+    if (json_is_object(v)) {
+        if (json_array_size(api_get(v, "multimodal_data")) > 0)
+            return api_fail(e, 400, "unsupported_content", "prompt",
+                            "prompt.multimodal_data: \"%s\" takes text alone", c->model_name);
+        v = api_get(v, "prompt_string");
+    }
+    if (json_is_string(v))
+        return api_text_prompt(c, (str){json_string_value(v), json_string_length(v)}, out, e);
+    if (json_is_array(v)) return api_ids_prompt_mixed(c, v, "prompt", flags, out, e);
+    return api_fail(e, 400, "invalid_type", "prompt",
+                    "prompt must be a text, token numbers, or an array of such prompts");
+}
+
+/* An array that holds a number is one prompt; others are arrays of prompts. */
+static bool is_one(const json_t *v) {
+    size_t i;
+    const json_t *item;
+    if (!json_is_array(v) || json_array_size(v) == 0) return true;
+    json_array_foreach(v, i, item) if (json_is_number(item)) return true;
+    return false;
+}
+
+static bool prompts_read(api_call *c, api_prompt **out, int *n, api_error *e) {
+    const json_t *v = api_get(c->body, "prompt");
+    bool one = is_one(v);
+    size_t count = one ? 1 : json_array_size(v);
+    if (count > LIMIT_CHOICES)
+        return api_fail(e, 400, "too_long", "prompt", "%zu prompts; at most %d in one call", count,
+                        LIMIT_CHOICES);
+    *out = arena_calloc(c->arena, count, sizeof **out);
+    if (!*out) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    for (size_t i = 0; i < count; i++, ++*n)
+        if (!prompt_read(c, one ? v : json_array_get(v, i), &(*out)[i], e)) return false;
+    return true;
+}
+
+static bool infill_read(api_call *c, api_prompt **out, int *n, api_error *e) {
+    const json_t *b = c->body, *extra = api_get(b, "input_extra"), *x;
+    size_t i, n_extra = json_array_size(extra);
+    infill_file *files = arena_calloc(c->arena, n_extra + 1, sizeof *files);
+    *out = arena_calloc(c->arena, 1, sizeof **out);
+    if (!*out || !files) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    json_array_foreach(extra, i, x) {
+        files[i].name = str_of(api_get_text(x, "filename", "file"));
+        files[i].text = str_of(api_get_text(x, "text", ""));
+    }
+    infill_text t = {.before = str_of(api_get_text(b, "input_prefix", "")),
+                     .after = str_of(api_get_text(b, "input_suffix", "")),
+                     .begun = str_of(api_get_text(b, "prompt", "")),
+                     .extra = files,
+                     .n_extra = n_extra};
+    if (!infill_prompt(c, &t, *out, e)) return false;
+    *n = 1;
+    return true;
+}
+
+/* The prompts as text, and a place for the tokens of each answer. */
+static bool state_settle(api_call *c, native_state *s, const api_prompt *prompts, int n, int n_each,
+                         api_error *e) {
+    if ((int64_t)n * n_each > LIMIT_CHOICES)
+        return api_fail(e, 400, "out_of_range", "n_cmpl", "%d prompts with n_cmpl %d are too many",
+                        n, n_each);
+    s->prompt = arena_calloc(c->arena, (size_t)n, sizeof *s->prompt);
+    s->ids = arena_calloc(c->arena, (size_t)(n * n_each), sizeof *s->ids);
+    if (!s->prompt || !s->ids) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    for (int i = 0; i < n * n_each; i++) buf_init(&s->ids[i], LIMIT_CALL_BYTES);
+    s->n_ids = n * n_each;
+    for (int i = 0; i < n; i++) {
+        char *text;
+        size_t len;
+        if (!hearth_detokenize(resident_model(c->model), prompts[i].ids, prompts[i].n, true, &text,
+                               &len, NULL))
+            return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+        s->prompt[i] = (str){arena_strdup(c->arena, (str){text, len}), len};
+        hearth_free(text);
+        if (!s->prompt[i].p) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    }
+    return true;
+}
+
+static void run(api_call *c, bool (*read)(api_call *, api_prompt **, int *, api_error *)) {
+    api_error e = {0};
+    api_prompt *prompts = NULL;
+    int n = 0, n_each = 1;
+    native_state *s = arena_calloc(c->arena, 1, sizeof *s);
+    bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    c->state = s;
+    if (s) c->cleanup = cleanup;
+    ok = ok && options_read(c, s, &n_each, &e);
+    if (ok && (!read(c, &prompts, &n, &e) || !state_settle(c, s, prompts, n, n_each, &e))) {
+        ok = false;
+        for (int i = 0; i < n; i++) hearth_free(prompts[i].ids);
+    }
+    ok = ok && api_generate(c, &writer, &s->p, prompts, n, n_each, &e);
+    if (!ok) api_reply_error(c, &e);
+}
+
+static void complete(api_call *c) {
+    run(c, prompts_read);
+}
+
+static void infill(api_call *c) {
+    run(c, infill_read);
+}
+
+const api_route api_routes_llamacpp_text[] = {
+    {"POST", "/completion", &api_dialect_llamacpp, API_INFERENCE, .run = complete,
+     .fields = text_fields, .model = true, .summary = "a text goes on, as llama-server says it"},
+    {"POST", "/completions", &api_dialect_llamacpp, API_INFERENCE, .run = complete,
+     .fields = text_fields, .model = true},
+    {"POST", "/infill", &api_dialect_llamacpp, API_INFERENCE, .run = infill,
+     .fields = infill_fields, .model = true, .summary = "the text between two others"},
+    {0},
+};
