@@ -166,7 +166,13 @@ static bool print_found(const http_answer *a, const hub_source *s, bool json, er
             buf_printf(&b, "%-64s %lld\n", shown, (long long)fetched);
         }
     }
-    if (json) jsonw_end(&w), out_json(&b);
+    if (json) {
+        jsonw_end(&w);
+        out_json(&b);
+    } else {
+        out_buf(&b);
+        buf_deinit(&b);
+    }
     json_decref(list);
     return true;
 }
