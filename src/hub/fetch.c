@@ -259,18 +259,21 @@ typedef enum outcome { GOT_ALL, AGAIN, NOT_COUNTED, GIVE_UP } outcome;
 /* After a 401: another token, unless somebody has brought one meanwhile. */
 static outcome renew(job *j, unsigned used, const http_answer *a, err *e) {
     const hub_want *want = j->want;
+    const char *challenge = http_answer_header(a, "www-authenticate");
     outcome o = GIVE_UP;
+    hub_wire_refused(a, want->what, e); /* what is said if this was the last try */
     pthread_mutex_lock(&j->lock);
     if (j->secret_no != used) o = NOT_COUNTED;
-    else if (want->renew && used < 64) {
+    else if (want->renew && challenge && used < 64) {
         char fresh[2048];
-        if (want->renew(want->ud, fresh, e)) {
+        err why = {0};
+        if (want->renew(want->ud, challenge, fresh, &why)) {
             memcpy(j->secret, fresh, sizeof fresh);
             j->secret_no++;
             o = AGAIN;
+        } else {
+            *e = why;
         }
-    } else {
-        hub_wire_refused(a, want->what, e);
     }
     pthread_mutex_unlock(&j->lock);
     return o;
@@ -311,7 +314,7 @@ static outcome fetch_range(taker *t, http_answer *a, err *e) {
         return t->at.first >= t->at.end ? GOT_ALL : AGAIN;
     if (ok && a->status == 401) return renew(j, secret_no, a, e);
     if (ok) hub_wire_refused(a, j->want->what, e);
-    return hub_wire_passing(a) ? AGAIN : GIVE_UP;
+    return hub_wire_passing(a) || a->status == 416 ? AGAIN : GIVE_UP; /* the range is there */
 }
 
 /* Waits before another try; false: it is over. */
@@ -630,11 +633,13 @@ static bool begin(job *j, err *e) {
     return false;
 }
 
-bool hub_fetch(hub_wire *w, hub_store *s, const hub_want *want, hub_digest *got, uint64_t *size,
-               err *e) {
+/* *reported: how far was told before, and is told now. *stale: what an earlier call had left may be
+ * all that is wrong. */
+static bool fetch_once(hub_wire *w, hub_store *s, const hub_want *want, hub_digest *got,
+                       uint64_t *size, uint64_t *reported, bool *stale, err *e) {
     job *j = calloc(1, sizeof *j);
     if (!j) return err_set(e, ERR_FAILED, "out of memory");
-    j->w = w, j->s = s, j->want = want;
+    j->w = w, j->s = s, j->want = want, j->reported = *reported;
     snprintf(j->secret, sizeof j->secret, "%s", want->secret ? want->secret : "");
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -650,10 +655,23 @@ bool hub_fetch(hub_wire *w, hub_store *s, const hub_want *want, hub_digest *got,
     }
     if (ok) *got = j->digest;
     if (ok && size) *size = j->have.size;
+    *reported = j->reported;
+    *stale = !ok && j->damaged && j->hashed && j->resumed > 0;
     pthread_cond_destroy(&j->changed);
     pthread_mutex_destroy(&j->lock);
     free(j);
     return ok;
+}
+
+bool hub_fetch(hub_wire *w, hub_store *s, const hub_want *want, hub_digest *got, uint64_t *size,
+               err *e) {
+    uint64_t reported = 0;
+    bool stale = false;
+    if (fetch_once(w, s, want, got, size, &reported, &stale, e)) return true;
+    if (!stale || hub_wire_stopped(w)) return false;
+    hub_wire_note(w, "%s: what an earlier call had left was damaged: it is fetched from the start",
+                  want->what);
+    return fetch_once(w, s, want, got, size, &reported, &stale, e);
 }
 
 uint64_t hub_fetch_resumes(hub_store *s, const hub_want *want) {

@@ -23,10 +23,10 @@ typedef struct hub_want {
     const char *what;  /* for events and messages: "model", a file's name */
     hub_digest digest; /* empty: what comes is believed, as long as its ETag stays */
     uint64_t size;     /* 0: asked for first */
-    /* The Authorization for url, "" for none; renew is asked for another after a 401. One thread at
-     * a time. NULL: as secret is, always. */
+    /* The Authorization for url, "" for none; renew is asked for another after a 401 with its
+     * WWW-Authenticate. One thread at a time. NULL: as secret is, always. */
     const char *secret;
-    bool (*renew)(void *ud, char secret[2048], err *e);
+    bool (*renew)(void *ud, const char *challenge, char secret[2048], err *e);
     void *ud;
 } hub_want;
 

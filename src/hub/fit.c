@@ -120,7 +120,8 @@ static bool read_piece(hub_errand *p, hub_errand_item *x, hub_wire *w, int fd, u
         bool ok = http_client_fetch(w->client, &q, &a, e);
         bool more = i < w->o.retries && hub_wire_passing(&a);
         if (ok && a.status == 401 && p->is_registry && i == 0) {
-            more = hub_registry_renew(&p->registry, p->secret, e);
+            const char *challenge = http_answer_header(&a, "www-authenticate");
+            more = hub_registry_renew(&p->registry, challenge, p->secret, e);
             if (!more) ok = false;
         } else if (ok && a.status != 206) {
             ok = a.status < 300 ? err_set(e, ERR_FAILED,

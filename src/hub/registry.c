@@ -115,7 +115,7 @@ static bool take_token(hub_registry *r, const http_answer *a, err *e) {
            err_set(e, ERR_DENIED, "%s: the registry gives no token that could be used", r->shown);
 }
 
-/* What to send after a 401 with this challenge; r->secret is it. */
+/* What to send after a 401 with this challenge (NULL: it had none); r->secret is it. */
 static bool answer_challenge(hub_registry *r, const char *challenge, err *e) {
     if (challenge && strncasecmp(challenge, "Basic", 5) == 0 && r->basic[0]) {
         snprintf(r->secret, sizeof r->secret, "%s", r->basic);
@@ -153,22 +153,11 @@ static bool ask(hub_registry *r, http_ask *q, http_answer *a, err *e) {
     }
 }
 
-bool hub_registry_renew(void *ud, char secret[2048], err *e) {
+bool hub_registry_renew(void *ud, const char *challenge, char secret[2048], err *e) {
     hub_registry *r = ud;
-    buf address;
-    http_answer a;
-    buf_init(&address, LIMIT_HTTP_URI);
-    buf_printf(&address, "%s/v2/%s/%s/manifests/%s", r->base, r->name.ns, r->name.model,
-               r->name.tag);
-    static const char *const accept[] = {MANIFEST_TYPES, NULL};
-    http_ask q = {.url = address.data, .header = accept};
-    r->secret[0] = 0; /* so that the challenge comes */
-    bool ok = ask(r, &q, &a, e);
-    if (ok && a.status != 200) ok = hub_wire_refused(&a, r->shown, e);
-    http_answer_deinit(&a);
-    buf_deinit(&address);
-    if (ok) memcpy(secret, r->secret, sizeof r->secret);
-    return ok;
+    if (!answer_challenge(r, challenge, e)) return false;
+    memcpy(secret, r->secret, sizeof r->secret);
+    return true;
 }
 
 /* ---- reading ---- */

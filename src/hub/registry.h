@@ -30,9 +30,9 @@ bool hub_registry_open(hub_registry *r, hub_wire *w, const hub_name *n, err *e);
 /* The manifest's bytes. */
 bool hub_registry_manifest(hub_registry *r, buf *out, err *e);
 void hub_registry_blob_url(const hub_registry *r, const hub_digest *d, buf *address);
-/* Another token, as the challenge of a 401 says: for hub_want.renew, with a hub_registry as ud. It
- * uses the registry's own client, so only while its owner waits. */
-bool hub_registry_renew(void *ud, char secret[2048], err *e);
+/* Another token, as the challenge of a blob's 401 says: for hub_want.renew, with a hub_registry as
+ * ud. It uses the registry's own client, so only while its owner waits. */
+bool hub_registry_renew(void *ud, const char *challenge, char secret[2048], err *e);
 
 /* Sends what the registry lacks of the model, then its manifest. */
 bool hub_registry_push(hub_registry *r, hub_store *s, str manifest, err *e);

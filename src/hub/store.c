@@ -223,14 +223,17 @@ static bool complete(const hub_store *s, str bytes, err *e) {
 
 /* Folders may be removed by another process between making and using them: both under the lock. */
 bool hub_store_put(hub_store *s, hub_area area, const hub_name *n, str bytes, err *e) {
-    char path[HUB_AREA_PATH_BYTES], folder[HUB_AREA_PATH_BYTES];
+    char path[HUB_AREA_PATH_BYTES], folder[HUB_AREA_PATH_BYTES], tmp[64];
     if (n->kind != HUB_NAME) return err_set(e, ERR_USAGE, "a model's name is wanted");
+    /* where gc finds what a kill leaves */
+    snprintf(tmp, sizeof tmp, "tmp/manifest-%ld", (long)getpid());
     snprintf(folder, sizeof folder, "%s", hub_area_path(area, n, path));
     *strrchr(folder, '/') = 0;
     if (!hub_store_lock(s, e)) return false;
     bool ok = (area != HUB_READY || complete(s, bytes, e)) &&
               beneath_make_dirs(s->root, folder, e) &&
-              beneath_replace(s->root, path, bytes.p, bytes.n, 0644, e);
+              beneath_replace(s->root, tmp, bytes.p, bytes.n, 0644, e) &&
+              beneath_rename(s->root, tmp, path, e);
     if (ok && area == HUB_READY) ok = hub_store_remove(s, HUB_PENDING, n, e);
     hub_store_unlock(s);
     return ok;

@@ -456,6 +456,17 @@ static bool explain(fetch *f, CURLcode code, const char *why) {
     return fetch_fault(f, HTTP_FAULT_BAD, ERR_DAMAGED, "%s: %s", host, text);
 }
 
+/* Chunks and the connection's end say where a body ends: that may be before its range does. */
+static bool whole_range(fetch *f) {
+    const http_answer *a = f->a;
+    uint64_t n = a->range_last - a->range_first + 1;
+    if (!a->partial || !f->to_caller || a->body_bytes == n || strcmp(method_of(f->q), "HEAD") == 0)
+        return true;
+    return fetch_fault(f, HTTP_FAULT_CUT, ERR_NO_SERVER,
+                       "%s: the answer ended after %llu of the %llu bytes of its range", f->at.host,
+                       (unsigned long long)a->body_bytes, (unsigned long long)n);
+}
+
 static bool hop(fetch *f, bool same_origin) {
     char why[CURL_ERROR_SIZE] = "";
     struct curl_slist *fields = NULL;
@@ -469,7 +480,7 @@ static bool hop(fetch *f, bool same_origin) {
         ok = curl_multi_add_handle(f->c->multi, f->c->easy) == CURLM_OK ||
              fetch_fault(f, HTTP_FAULT_FAILED, ERR_FAILED, "out of memory");
         if (ok) {
-            ok = explain(f, drive(f), why) && f->a->fault == HTTP_FAULT_NONE;
+            ok = explain(f, drive(f), why) && f->a->fault == HTTP_FAULT_NONE && whole_range(f);
             curl_multi_remove_handle(f->c->multi, f->c->easy);
         }
     }
@@ -484,7 +495,8 @@ static bool next_hop(fetch *f, url *next) {
     const char *method = method_of(q), *to = http_answer_header(f->a, "location");
     bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     int status = f->a->status;
-    if (!url_join(next, &f->at, to, f->e)) {
+    if (!*to || !url_join(next, &f->at, to, f->e)) {
+        if (!*to) err_set(f->e, ERR_DENIED, "no address");
         err_wrap(f->e, "%s: redirects wrongly", f->at.host);
         if (f->e) f->e->code = ERR_DENIED; /* the mistake is not the caller's */
         f->a->fault = HTTP_FAULT_REFUSED;
