@@ -72,10 +72,22 @@ static bool format_read(api_talk *t, const json_t *body, api_error *e) {
                     str_printable(str_of(t->format), shown, sizeof shown), names);
 }
 
+/* The switch has one meaning wherever it is: a template's variable of that name is the same as the
+ * field, which goes before it; both go before the dialect's own. */
+static void switch_read(api_talk *t, const json_t *body) {
+    const json_t *said[] = {api_get(body, "enable_thinking"), api_get(t->kwargs, "enable_thinking"),
+                            api_get(t->kwargs, "thinking")};
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        if (!json_is_boolean(said[i])) continue;
+        t->how.think = json_is_true(said[i]);
+        return;
+    }
+    if (strcmp(api_get_text(t->kwargs, "reasoning_effort", ""), "none") == 0) t->how.think = 0;
+}
+
 bool api_talk_read(api_talk *t, const json_t *body, api_error *e) {
-    const json_t *think = api_get(body, "enable_thinking");
     t->kwargs = api_get(body, "chat_template_kwargs");
-    if (think) t->how.think = json_is_true(think);
+    switch_read(t, body);
     t->thought_budget = (int32_t)api_get_int(body, "thinking_budget", t->thought_budget);
     t->raw_thoughts = strcmp(api_get_text(body, "reasoning_format", "auto"), "none") == 0;
     t->raw_calls = !api_get_bool(body, "parse_tool_calls", true);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define BODY_BYTES 65536 /* of an answer; real ones have under 2 KB */
+#define TIMEOUT_S 0.9    /* less than the second between two readings */
 
 /* Energy of each kind in its own unit: Wh, watt-minutes, kWh. */
 static const struct {
@@ -66,6 +67,8 @@ static bool detail_read(plug_setting *out, str item) {
     if (str_eq(key, STR("watts"))) return copy(out->watts, sizeof out->watts, value);
     if (str_eq(key, STR("energy"))) return copy(out->energy, sizeof out->energy, value);
     if (str_eq(key, STR("unit"))) return unit_read(value, &out->unit_j);
+    if (str_eq(key, STR("timeout")))
+        return str_to_f64(value, &out->timeout_s) && out->timeout_s >= 0.1 && out->timeout_s <= 5;
     if (!str_eq(key, STR("share"))) return false;
     return str_to_f64(value, &out->share) && out->share > 0 && out->share <= 1;
 }
@@ -73,7 +76,7 @@ static bool detail_read(plug_setting *out, str item) {
 bool plug_setting_read(const char *text, plug_setting *out, err *e) {
     str rest = str_of(text);
     size_t is = str_find(rest, STR("="), 0), slashes = str_find(rest, STR("://"), 0);
-    *out = (plug_setting){.share = 1, .unit_j = 3600};
+    *out = (plug_setting){.share = 1, .unit_j = 3600, .timeout_s = TIMEOUT_S};
     if (is != (size_t)-1 && (slashes == (size_t)-1 || is < slashes)) {
         for (int k = PLUG_SHELLY2; k < PLUG_KINDS && !out->kind; k++)
             if (str_eq((str){rest.p, is}, str_of(kinds[k].name))) out->kind = (plug_kind)k;
@@ -92,8 +95,8 @@ bool plug_setting_read(const char *text, plug_setting *out, err *e) {
         comma = str_find(rest, STR(","), 0);
         if (!detail_read(out, (str){rest.p, comma == (size_t)-1 ? rest.n : comma}))
             return complain(text,
-                            "details are watts=PATH, energy=PATH, unit=J|mJ|Wh|mWh|kWh|Wmin "
-                            "and share=0.5",
+                            "details are watts=PATH, energy=PATH, unit=J|mJ|Wh|mWh|kWh|Wmin, "
+                            "share=0.5 and timeout=0.9 (seconds, at most 5)",
                             e);
     }
     bool paths = out->watts[0] || out->energy[0];

@@ -6,6 +6,7 @@
  *     http://192.168.1.40                shelly2=http://192.168.1.40     tasmota=http://plug.lan
  *     json=http://192.168.1.9/state,watts=meters.0.power,energy=meters.0.total,unit=Wh
  *     shelly1=http://192.168.1.41,share=0.5       half of what it measures is this machine
+ *     shelly1=http://192.168.1.41,timeout=3       it may take so many seconds to answer: 0.9 else
  *
  * An address with a path is asked as it stands; else the kind's own path is put behind it.
  */
@@ -32,6 +33,7 @@ typedef struct plug_setting {
     char watts[100], energy[100]; /* paths into the JSON: names and indices, with points between */
     double unit_j;                /* joules a unit of energy */
     double share;                 /* of what the plug measures */
+    double timeout_s;             /* how long an answer may take */
 } plug_setting;
 
 bool plug_setting_read(const char *text, plug_setting *out, err *e);

@@ -11,7 +11,7 @@
 #include "meter/meterd_line.h"
 #include "meter/source.h"
 
-#define FIRST_MS 1500            /* patience with the first line: one comes each second */
+#define FIRST_MS 5000            /* patience with the first line: one comes each second */
 #define AGAIN_NS (5000 * MS_NS)  /* between two attempts to reach a helper that went away */
 #define SILENT_NS (5000 * MS_NS) /* a helper that says nothing for so long is stuck */
 
@@ -124,8 +124,11 @@ void source_find_meterd(source_list *l) {
         source_refuse(s, "it cannot be reached: %s", strerror_r(errno, reason, sizeof reason));
         return;
     }
-    struct pollfd p = {.fd = h->fd, .events = POLLIN};
-    if (poll(&p, 1, FIRST_MS) == 1) listen_to(h);
+    for (uint64_t now, until = clock_now_ns() + FIRST_MS * MS_NS;
+         !h->any && h->fd >= 0 && (now = clock_now_ns()) < until;) {
+        struct pollfd p = {.fd = h->fd, .events = POLLIN};
+        if (poll(&p, 1, (int)((until - now) / MS_NS) + 1) == 1) listen_to(h);
+    }
     if (!h->any) source_refuse(s, "it says nothing that can be read");
     s->step_j = h->last.step_j;
     if (h->any) snprintf(s->name, sizeof s->name, "%.60s", h->last.instrument);

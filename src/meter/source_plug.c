@@ -7,7 +7,6 @@
 #include "meter/source.h"
 #include "net/client.h"
 
-#define TIMEOUT_MS 900
 #define AGAIN_NS (5000 * MS_NS) /* after a failure: the other sources must not wait each second */
 #define TYPICAL_GAIN 0.02       /* plugs of this kind are within 1 or 2 % */
 
@@ -24,10 +23,12 @@ static bool ask(plug *p, plug_kind k, plug_reading *out, bool *answers, const ch
     char url[500];
     http_answer a;
     plug_url(&p->setting, k, url);
-    bool ok = http_client_fetch(
-        p->client,
-        &(http_ask){.url = url, .max_redirects = -1, .max_bytes = 65536, .timeout_ms = TIMEOUT_MS},
-        &a, NULL);
+    bool ok = http_client_fetch(p->client,
+                                &(http_ask){.url = url,
+                                            .max_redirects = -1,
+                                            .max_bytes = 65536,
+                                            .timeout_ms = (int)(p->setting.timeout_s * 1e3)},
+                                &a, NULL);
     *answers = a.status > 0;
     *why = *answers ? "the plug refuses the question" : "the plug does not answer";
     ok = ok && a.status == 200 && plug_reading_read(&p->setting, k, buf_str(&a.body), out, why);
@@ -83,10 +84,11 @@ static void plug_close(source *s) {
 bool source_find_plug(source_list *l, const char *text, err *e) {
     plug_setting setting;
     if (!plug_setting_read(text, &setting, e)) return false;
+    int timeout_ms = (int)(setting.timeout_s * 1e3);
     plug *p = calloc(1, sizeof *p);
     http_client *c = p ? http_client_new(&(http_client_options){.direct = true,
-                                                                .connect_timeout_ms = TIMEOUT_MS,
-                                                                .stall_timeout_ms = TIMEOUT_MS},
+                                                                .connect_timeout_ms = timeout_ms,
+                                                                .stall_timeout_ms = timeout_ms},
                                          e)
                        : NULL;
     source *s = c ? source_add(l, "plug", METER_WALL, "%s %s", plug_kind_name(setting.kind),

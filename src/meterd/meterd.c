@@ -148,12 +148,10 @@ static void wait_until(daemon_state *d, uint64_t until_ns) {
 /* ---- the program ---- */
 
 static int serve(daemon_state *d) {
-    uint64_t next = clock_now_ns();
     counters_read(d);
     while (!stopped) {
-        next += PERIOD_NS;
-        if (next < clock_now_ns()) next = clock_now_ns(); /* the machine was stopped meanwhile */
-        wait_until(d, next);
+        wait_until(d,
+                   d->line.t_ns + PERIOD_NS); /* a late line is not made up for by an early one */
         if (stopped) break;
         counters_read(d);
         tell_all(d);

@@ -256,6 +256,17 @@ def test_a_thought_is_told_apart_and_ends_in_time(thinker, dialect, stream):
     assert not say(thinker, dialect, ASK, think=False, max_tokens=20).thought
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_switch_has_one_meaning_wherever_it_is(thinker, dialect):
+    """As the dialect says it, as a field, or as a template's variable: the same prompt and the same answer."""
+    how = {"seed": 5, "max_tokens": 24}
+    on, off = (say(thinker, dialect, ASK, think=think, **how) for think in (True, False))
+    assert on.thought and not off.thought
+    for said, think in ((on, True), (off, False)):
+        for more in ({"enable_thinking": think}, {"chat_template_kwargs": {"enable_thinking": think}}):
+            assert say(thinker, dialect, ASK, **how, **more).same(said), more
+
+
 @EACH
 @STREAMS
 def test_a_schema_or_a_call_after_the_thought(thinker, dialect, stream):

@@ -171,9 +171,8 @@ static void form_read(const json_t *b, api_talk *t) {
 }
 
 /* Without `thinking` the model does not think first. */
-static void think_read(const json_t *b, unsigned can, api_talk *t) {
+static void think_read(const json_t *b, api_talk *t) {
     const json_t *thinking = api_get(b, "thinking");
-    if (!(can & HEARTH_CHAT_THINK)) return;
     t->how.think = thinking && strcmp(api_get_text(thinking, "type", ""), "disabled") != 0;
     if (t->how.think) t->how.effort = api_get_text(api_get(b, "output_config"), "effort", NULL);
     t->thought_budget = (int32_t)api_get_int(thinking, "budget_tokens", -1);
@@ -181,13 +180,12 @@ static void think_read(const json_t *b, unsigned can, api_talk *t) {
 
 static bool talk_read(api_call *c, api_talk *t, api_error *e) {
     const json_t *b = c->body, *choice = api_get(b, "tool_choice");
-    unsigned can = resident_is_bare(c->model) ? 0 : hearth_chat_abilities(resident_model(c->model));
     t->messages = anthropic_turns(b, e);
     if (!t->messages) return false;
     const json_t *last = json_array_get(t->messages, json_array_size(t->messages) - 1);
     t->how.continue_final = strcmp(api_get_text(last, "role", ""), "assistant") == 0 &&
                             !api_get(last, "tool_calls");
-    think_read(b, can, t);
+    think_read(b, t);
     t->ask.one_call = api_get_bool(choice, "disable_parallel_tool_use", false);
     form_read(b, t);
     return api_talk_read(t, b, e) && tools_add(c, &t->ask, e) &&

@@ -194,7 +194,6 @@ static bool think_read(api_call *c, api_talk *t, api_error *e) {
     if (t->how.think && !can)
         return api_fail(e, 400, "unsupported_value", "think", "\"%s\" does not support thinking",
                         c->model_name);
-    if (!can) t->how.think = -1;
     return true;
 }
 
