@@ -31,10 +31,12 @@ typedef struct api_options {
     bool context_shift; /* answers go on when the context is full, where a request does not say */
     meter *meter;       /* borrowed, not started, outlives the api; NULL: none */
     bool energy;        /* each answer says what it used, not only those asked to */
-    const char *const *pin; /* files of prefixes for all owners (pin.h), published in the first
+    const char *const *pin;   /* files of prefixes for all owners (pin.h), published in the first
                                model; NULL-terminated, or NULL; outlives the api */
-    int n_workers;          /* 0: by the machine */
-    int max_calls;          /* in flight; more are refused with 503; 0: 1024 */
+    int64_t keep_responses_s; /* of /v1/responses, in the store; 0: in memory alone, and what is in
+                                 the store goes; negative: for ever */
+    int n_workers;            /* 0: by the machine */
+    int max_calls;            /* in flight; more are refused with 503; 0: 1024 */
 } api_options;
 
 api *api_new(const api_options *o, err *e);

@@ -55,6 +55,7 @@ struct api_call_core {
     _Atomic unsigned news;
     pool_job job;
     bool begun;          /* the status line of a stream is sent */
+    bool told;           /* and the writer has begun */
     uint64_t written_ns; /* last time that something was sent, or the beginning */
     unsigned ending;     /* news that must wait until the model has come, or the work is done */
     _Atomic bool unwanted;
@@ -174,6 +175,8 @@ void work_turn(api_call *c, unsigned news);
 /* pump.c */
 store_entry *pump_entry_new(api_call *c);
 void pump_turn(api_call *c, unsigned news);
+/* While nothing comes: what keeps a stream's client waiting, once it is due. */
+void pump_keep_alive(api_call *c);
 void pump_cancel(api_call *c);    /* any thread */
 void pump_hooks(hearth_hooks *h); /* for the engines */
 

@@ -148,9 +148,15 @@ void call_id_send(api_call *c) {
 
 void api_reply(api_call *c, int status, const char *content_type, const buf *body) {
     if (!body) body = &c->out;
-    call_id_send(c);
     atomic_fetch_add(status < 400 ? &c->api->counts.answered : &c->api->counts.failed, 1);
-    http_reply(c->x, status, content_type, body->data ? body->data : "", body->len);
+    if (c->core->begun) { /* while the model was loaded: the body is the stream's last line */
+        http_stream_write(c->x, body->data ? body->data : "", body->len);
+        http_stream_write(c->x, "\n", 1);
+        http_stream_end(c->x);
+    } else {
+        call_id_send(c);
+        http_reply(c->x, status, content_type, body->data ? body->data : "", body->len);
+    }
     call_finish(c);
 }
 
@@ -303,6 +309,12 @@ static void call_model_came(api_call *c) {
     }
 }
 
+/* Whether the answer will be a stream; for calls whose `run` has not yet said so. */
+static bool wants_stream(const api_call *c) {
+    return c->route->streams != API_WHOLE && c->body &&
+           api_get_bool(c->body, "stream", c->route->streams == API_STREAM_USUAL);
+}
+
 /* Nobody reads the answer, or nobody may: before there are requests in the engine. */
 static void call_drop(api_call *c, unsigned news) {
     api_error e = {0};
@@ -326,6 +338,7 @@ static void call_turn_do(api_call *c, unsigned news) {
         /* what comes must be taken before the call may end: it has been counted as used */
         if (!(news & API_NEWS_MODEL)) {
             c->core->ending |= news & (API_NEWS_GONE | API_NEWS_END);
+            if (news & API_NEWS_TICK && !c->core->ending && wants_stream(c)) pump_keep_alive(c);
         } else if ((news |= c->core->ending) & (API_NEWS_GONE | API_NEWS_END)) {
             pthread_mutex_lock(&c->core->lock);
             c->model = c->core->came;

@@ -10,8 +10,8 @@
  * keep what they like in c->arena and c->state; they must not wait. What they append to c->out is
  * sent when they return: as a piece of the stream when c->stream is set, else as the answer's body
  * after `finish`. The core holds the status line back until the first token or API_QUIET_MS, sends
- * keep-alives, stops reading tokens while a client is slow, cancels when it leaves, ends it when
- * its key is revoked, counts, and frees.
+ * keep-alives (also while the model is loaded, before `run`), stops reading tokens while a client
+ * is slow, cancels when it leaves, ends it when its key is revoked, counts, and frees.
  *
  *     static void chat(api_call *c) {
  *         api_error e = {0};
@@ -53,7 +53,9 @@ typedef struct api_dialect {
     const char *challenge;   /* of a 401: how to bring a key; NULL: "Bearer" */
     void (*error)(const api_error *e, buf *out);           /* body of an answer */
     void (*stream_error)(api_call *c, const api_error *e); /* to c->out: a stream's last event */
-    void (*keep_alive)(api_call *c); /* to c->out, while no token comes; NULL: an SSE comment */
+    /* To c->out, while no token comes, also before `run` (c->state is NULL); NULL: an SSE
+     * comment. */
+    void (*keep_alive)(api_call *c);
 } api_dialect;
 
 typedef enum api_needs {
@@ -61,6 +63,12 @@ typedef enum api_needs {
     API_INFERENCE, /* a key, or this machine */
     API_ADMIN      /* a key for administration, once there are keys; else this machine */
 } api_needs;
+
+typedef enum api_streams { /* whether an answer is a stream: the member "stream" of the body */
+                           API_WHOLE,        /* never */
+                           API_STREAM_ASKED, /* when it is true */
+                           API_STREAM_USUAL  /* unless it is false */
+} api_streams;
 
 typedef struct api_route {
     const char *method; /* "GET" also answers HEAD */
@@ -74,6 +82,7 @@ typedef struct api_route {
     void (*run)(api_call *c); /* on a worker */
     const api_field *fields;  /* of the JSON body; NULL: the body is not read */
     bool model; /* wait for the model that "model" names, in the body or the query; see c->model */
+    api_streams streams;   /* what clients hear while they wait for the model */
     const char *if_header; /* only requests that have this header; such rows go first */
     const char *summary;   /* one line, for the OpenAPI document; NULL: not in it */
 } api_route;

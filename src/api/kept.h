@@ -1,8 +1,11 @@
-/* Answers that a client may come back to, kept in memory: the responses of /v1/responses. Each has
- * an owner, and nobody else finds it. The whole is bounded; the one that was not asked for the
- * longest goes first, and a share of the owner with most goes before others'. Any thread.
+/* Answers that a client may come back to: the responses of /v1/responses. Each has an owner, and
+ * nobody else finds it. Those used last are in memory, which is bounded: the one that was not asked
+ * for the longest goes first, and a share of the owner with most goes before others'. With a store
+ * behind it they are also on disk, so that they outlive memory and a restart; what kept_put has
+ * taken is there when it returns. When the disk takes nothing, they are in memory alone. Any thread
+ * that may wait for a disk.
  *
- *     kept *k = kept_new(64 << 20);
+ *     kept *k = kept_new(64 << 20, s, 30 * 86400);
  *     kept_put(k, "owner", "resp_1", body, n, talk, m);
  *     kept_copy x;
  *     if (kept_get(k, "owner", "resp_1", &x)) { ...; kept_copy_deinit(&x); }
@@ -11,6 +14,7 @@
 #define HEARTH_API_KEPT_H
 
 #include "base/str.h"
+#include "store/store.h"
 
 typedef struct kept kept;
 
@@ -19,13 +23,15 @@ typedef struct kept_copy {
     size_t n_body, n_talk;
 } kept_copy;
 
-kept *kept_new(size_t max_bytes); /* NULL: out of memory */
+/* NULL: out of memory. s: borrowed; NULL: memory alone. age_s: kept so long, negative: for ever. */
+kept *kept_new(size_t max_bytes, store *s, int64_t age_s);
 void kept_free(kept *k);
 /* body: what the client is given again; talk: what is needed to go on from there. False: too
- * large, or out of memory; nothing is kept then. */
+ * large for both, or out of memory; nothing is kept then. */
 bool kept_put(kept *k, const char *owner, const char *id, str body, str talk);
 bool kept_get(kept *k, const char *owner, const char *id, kept_copy *out);
-bool kept_drop(kept *k, const char *owner, const char *id);
+/* False: ERR_NOT_FOUND, or it cannot be deleted from the disk now. */
+bool kept_drop(kept *k, const char *owner, const char *id, err *e);
 void kept_copy_deinit(kept_copy *c);
 
 #endif

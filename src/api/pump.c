@@ -152,21 +152,41 @@ void pump_cancel(api_call *c) {
 
 /* ---- out ---- */
 
-static void answer_begin(api_call *c) {
+static void stream_begin(api_call *c) {
     if (c->core->begun) return;
     c->core->begun = true;
     call_id_send(c);
     http_set_header(c->x, "Cache-Control", "no-cache");
     http_set_header(c->x, "X-Accel-Buffering", "no"); /* a proxy must not collect the stream */
     http_stream_begin(c->x, 200, c->route->dialect->stream_type);
+}
+
+static void answer_begin(api_call *c) {
+    stream_begin(c);
+    if (c->core->told) return;
+    c->core->told = true;
     if (c->writer->begin) c->writer->begin(c);
 }
 
-static void answer_flush(api_call *c) {
-    if (!c->stream || c->out.len == 0) return;
+static void stream_flush(api_call *c) {
+    if (c->out.len == 0) return;
     http_stream_write(c->x, c->out.data, c->out.len);
     buf_clear(&c->out);
     c->core->written_ns = clock_now_ns();
+}
+
+static void answer_flush(api_call *c) {
+    if (c->stream) stream_flush(c);
+}
+
+void pump_keep_alive(api_call *c) {
+    uint64_t quiet_ms = (clock_now_ns() - c->core->written_ns) / 1000000;
+    if (quiet_ms < API_QUIET_MS) return;
+    if (c->writer) answer_begin(c);
+    else stream_begin(c); /* the model is still coming */
+    if (c->route->dialect->keep_alive) c->route->dialect->keep_alive(c);
+    else buf_puts(&c->out, ": keep-alive\n\n");
+    stream_flush(c);
 }
 
 static void answer_end(api_call *c) {
@@ -263,12 +283,7 @@ static bool news_heed(api_call *c, unsigned news) {
         answer_break(c, 401, "invalid_api_key", "the key was revoked, or has expired");
         return false;
     }
-    uint64_t quiet_ms = (clock_now_ns() - c->core->written_ns) / 1000000;
-    if (c->stream && quiet_ms >= API_QUIET_MS) {
-        answer_begin(c);
-        if (c->route->dialect->keep_alive) c->route->dialect->keep_alive(c);
-        else buf_puts(&c->out, ": keep-alive\n\n");
-    }
+    if (c->stream) pump_keep_alive(c);
     return true;
 }
 

@@ -113,11 +113,15 @@ api *api_new(const api_options *o, err *e) {
     a->began_s = clock_unix_s();
     residents_options models = o->models;
     pump_hooks(&models.engine.hooks);
+    store *on_disk = o->keep_responses_s != 0 ? o->store : NULL;
+    err why = {0};
+    if (!store_responses_trim(o->store, o->keep_responses_s, &why))
+        log_msg(LOG_WARN, "old responses cannot be deleted: %s", why.msg);
     int n_workers = o->n_workers > 0 ? o->n_workers : team_default_size() > 4 ? 4 : 3;
     if (energy_open(a, o, &models.engine.hooks, e) && table_init(a, e) &&
         access_hosts_init(a, o->allow_host, e) &&
-        (((a->kept = kept_new(LIMIT_KEPT_BYTES)) && (a->grammars = grammars_new()) &&
-          (a->facts = facts_cache_new())) ||
+        (((a->kept = kept_new(LIMIT_KEPT_BYTES, on_disk, o->keep_responses_s)) &&
+          (a->grammars = grammars_new()) && (a->facts = facts_cache_new())) ||
          err_set(e, ERR_NO_FIT, "out of memory")) &&
         (a->models = residents_new(&models, e)) && (a->pool = pool_new(n_workers, e)) &&
         (a->slow = pool_new(API_SLOW_THREADS, e)))

@@ -35,11 +35,11 @@ static bool addresses_ok(const char *const *listen, store *s, err *e) {
     return true;
 }
 
-static bool keep_alive_of(const char *text, int *out, err *e) {
+static bool duration_of(const cli_args *a, const char *name, const char *usual, int *out, err *e) {
     int64_t s;
+    const char *text = cli_text(a, name, usual);
     if (!api_duration_read(text, &s) || s > INT_MAX)
-        return err_set(e, ERR_USAGE, "--keep-alive: \"%s\" is no duration like 5m, 90s or -1",
-                       text);
+        return err_set(e, ERR_USAGE, "--%s: \"%s\" is no duration like 5m, 90s or -1", name, text);
     *out = (int)s;
     return true;
 }
@@ -77,7 +77,10 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
     const char *disk = cli_text(a, "cache-disk-size", NULL);
     if (disk && !amount_bytes("--cache-disk-size", disk, &o->models.engine.cache_disk_bytes, e))
         return false;
-    return keep_alive_of(cli_text(a, "keep-alive", "5m"), &o->models.keep_alive_s, e);
+    int keep_responses_s;
+    if (!duration_of(a, "keep-responses", "720h", &keep_responses_s, e)) return false;
+    o->keep_responses_s = keep_responses_s;
+    return duration_of(a, "keep-alive", "5m", &o->models.keep_alive_s, e);
 }
 
 /* The PEM files of HTTPS; both NULL: plain HTTP. */
@@ -263,6 +266,10 @@ static const cli_option options[] = {
     {"keep-alive", 0, CLI_TEXT, "TIME",
      "how long a model that was asked for stays without use: 5m, 1h, -1 for ever; default 5m", 0,
      0},
+    {"keep-responses", 0, CLI_TEXT, "TIME",
+     "how long answers of /v1/responses are kept in Hearth's database for their owner: 24h, -1 for "
+     "ever; 0: in memory alone, until the server stops; default 720h",
+     0, 0},
     {"max-models", 0, CLI_INT, "N", "models in memory at the same time; default: by memory", 1,
      1024},
     {"require-key", 0, CLI_FLAG, NULL, "ask this machine's own programs for a key too", 0, 0},

@@ -351,9 +351,11 @@ bool store_key_revoke(store *s, const char *name, store_key *out, err *e) {
     if (ok) {
         ok = find_row(s, name, out, e);
         out->revoked_s = store_now_ms(s) / 1000;
-        ok = ok && sql_run(s->db, e,
-                           "UPDATE key SET revoked = ?, hash = x'', old_hash = NULL WHERE id = ?",
-                           "ii", out->revoked_s, out->id);
+        ok = ok &&
+             sql_run(s->db, e,
+                     "UPDATE key SET revoked = ?, hash = x'', old_hash = NULL WHERE id = ?", "ii",
+                     out->revoked_s, out->id) &&
+             sql_run(s->db, e, "DELETE FROM response WHERE owner = ?", "s", out->owner);
         ok = store_write_end(s, ok, e) && ok;
     }
     ok = ok && keys_load(s, e);

@@ -72,6 +72,20 @@ const char *const schema_steps[STORE_VERSION] = {
     /* What a request's joules are of: "wall", "parts" ...; joules of different boundaries are never
      * added up. */
     "ALTER TABLE request ADD COLUMN boundary TEXT;",
+
+    /* Responses that are kept for their owner: what was answered, and what was said until then.
+     * bytes is the length of both; created is unix seconds. */
+    "CREATE TABLE response("
+    " seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " owner TEXT NOT NULL,"
+    " id TEXT NOT NULL,"
+    " created INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL,"
+    " body BLOB NOT NULL,"
+    " talk BLOB NOT NULL,"
+    " UNIQUE(owner, id)) STRICT;"
+    "CREATE INDEX response_owner ON response(owner, seq, bytes);"
+    "CREATE INDEX response_created ON response(created);",
 };
 
 /* A copy beside the file, made before anything is changed; one that is there already is kept. */

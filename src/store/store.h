@@ -190,6 +190,26 @@ void store_entry_joules(store_entry *x, double joules, const char *boundary);
 /* The row's "finish": end, stop, length, cancelled, error, and crashed. */
 const char *store_finish_name(hearth_finish f);
 
+/* ---- kept responses (responses.c) ---- */
+
+#define STORE_RESPONSES 4096             /* of one owner; the oldest go first */
+#define STORE_RESPONSE_BYTES (128 << 20) /* the same in bytes */
+
+typedef struct store_response {
+    char *body, *talk; /* NUL-terminated, owned */
+    size_t n_body, n_talk;
+} store_response;
+
+/* Disk. Nobody finds another owner's; those of a key that is revoked go with it. age_s: how long
+ * they are kept, negative: for ever. What is put is on disk when this returns. */
+bool store_response_put(store *s, const char *owner, const char *id, str body, str talk,
+                        int64_t age_s, err *e);
+/* False with ERR_NOT_FOUND: there is none, or it is older than that. */
+bool store_response_get(store *s, const char *owner, const char *id, int64_t age_s,
+                        store_response *out, err *e);
+bool store_response_drop(store *s, const char *owner, const char *id, err *e);
+bool store_responses_trim(store *s, int64_t age_s, err *e); /* older ones go */
+
 /* ---- questions (usage.c) ---- */
 
 typedef enum store_by { STORE_BY_KEY, STORE_BY_MODEL, STORE_BY_DAY, STORE_BY_FINISH } store_by;

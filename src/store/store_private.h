@@ -13,7 +13,7 @@
 #include "store/sql.h"
 #include "store/store.h"
 
-#define STORE_VERSION 2              /* of the schema: PRAGMA user_version */
+#define STORE_VERSION 3              /* of the schema: PRAGMA user_version */
 #define STORE_APPLICATION 0x48525448 /* "HRTH": PRAGMA application_id */
 #define STORE_HASH_BYTES 32
 #define STORE_BATCH 256    /* entries a transaction */

@@ -15,12 +15,14 @@ static bool has(kept *k, const char *owner, const char *id) {
 
 static void owners(void **state) {
     (void)state;
-    kept *k = kept_new(1 << 20);
+    kept *k = kept_new(1 << 20, NULL, 0);
     assert_true(kept_put(k, "ann", "r1", STR("body"), STR("talk")));
     assert_true(has(k, "ann", "r1"));
     assert_false(has(k, "bob", "r1"));
-    assert_false(kept_drop(k, "bob", "r1"));
-    assert_true(kept_drop(k, "ann", "r1"));
+    err e = {0};
+    assert_false(kept_drop(k, "bob", "r1", &e));
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_true(kept_drop(k, "ann", "r1", &e));
     assert_false(has(k, "ann", "r1"));
     kept_free(k);
 }
@@ -29,7 +31,7 @@ static void bounds(void **state) {
     (void)state;
     enum { MAX = 100000, SIZE = 9000 };
     char *big = calloc(1, MAX), id[16];
-    kept *k = kept_new(MAX);
+    kept *k = kept_new(MAX, NULL, 0);
     assert_false(kept_put(k, "ann", "huge", (str){big, MAX}, STR("talk")));
     assert_true(kept_put(k, "bob", "his", (str){big, SIZE}, STR("talk")));
     for (int i = 0; i < 50; i++) {
@@ -47,7 +49,7 @@ static void use_renews(void **state) {
     (void)state;
     enum { MAX = 40000, SIZE = 9000 };
     char *big = calloc(1, MAX);
-    kept *k = kept_new(MAX);
+    kept *k = kept_new(MAX, NULL, 0);
     assert_true(kept_put(k, "ann", "a", (str){big, SIZE}, STR("talk")));
     assert_true(kept_put(k, "ann", "b", (str){big, SIZE}, STR("talk")));
     assert_true(kept_put(k, "ann", "c", (str){big, SIZE}, STR("talk")));

@@ -268,7 +268,8 @@ static void count_tokens(api_call *c) {
 
 const api_route api_routes_anthropic_text[] = {
     {"POST", "/v1/messages", &api_dialect_anthropic, API_INFERENCE, .run = messages,
-     .fields = messages_fields, .model = true, .summary = "an answer to a conversation"},
+     .fields = messages_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "an answer to a conversation"},
     {"POST", "/v1/messages/count_tokens", &api_dialect_anthropic, API_INFERENCE,
      .run = count_tokens, .fields = count_fields, .model = true,
      .summary = "how many tokens a conversation has"},

@@ -456,10 +456,12 @@ static void infill(api_call *c) {
 
 const api_route api_routes_llamacpp_text[] = {
     {"POST", "/completion", &api_dialect_llamacpp, API_INFERENCE, .run = complete,
-     .fields = text_fields, .model = true, .summary = "a text goes on, as llama-server says it"},
+     .fields = text_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "a text goes on, as llama-server says it"},
     {"POST", "/completions", &api_dialect_llamacpp, API_INFERENCE, .run = complete,
-     .fields = text_fields, .model = true},
+     .fields = text_fields, .model = true, .streams = API_STREAM_ASKED},
     {"POST", "/infill", &api_dialect_llamacpp, API_INFERENCE, .run = infill,
-     .fields = infill_fields, .model = true, .summary = "the text between two others"},
+     .fields = infill_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "the text between two others"},
     {0},
 };

@@ -134,10 +134,6 @@ static bool gives_up(const json_t *body) {
     return v && is_empty(body) && api_keep_alive_read(v, &s) && s == 0;
 }
 
-static bool is_chat(const api_call *c) {
-    return strcmp(c->route->path, "/api/chat") == 0;
-}
-
 /* To give up what is not loaded, nothing need be loaded first. */
 static bool gave_up_already(api_call *c) {
     resident_row *rows;
@@ -151,7 +147,7 @@ static bool gave_up_already(api_call *c) {
     free(rows);
     if (is_there) return false;
     c->model_name = name;
-    ollama_reply_loaded(c, is_chat(c), "unload");
+    ollama_reply_loaded(c, ollama_is_chat(c), "unload");
     return true;
 }
 
@@ -325,7 +321,7 @@ static void run(api_call *c) {
         return;
     }
     buf_init(&s->context, LIMIT_CALL_BYTES);
-    s->chat = is_chat(c);
+    s->chat = ollama_is_chat(c);
     s->load_ns = ollama_waited_ns(c);
     c->state = s;
     c->cleanup = ask_cleanup;
@@ -335,8 +331,10 @@ static void run(api_call *c) {
 
 const api_route api_routes_ollama_text[] = {
     {"POST", "/api/generate", &api_dialect_ollama, API_INFERENCE, .early = gave_up_already,
-     .run = run, .fields = generate_fields, .model = true, .summary = "an answer to a prompt"},
+     .run = run, .fields = generate_fields, .model = true, .streams = API_STREAM_USUAL,
+     .summary = "an answer to a prompt"},
     {"POST", "/api/chat", &api_dialect_ollama, API_INFERENCE, .early = gave_up_already, .run = run,
-     .fields = chat_fields, .model = true, .summary = "an answer to a conversation"},
+     .fields = chat_fields, .model = true, .streams = API_STREAM_USUAL,
+     .summary = "an answer to a conversation"},
     {0},
 };

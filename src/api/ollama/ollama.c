@@ -8,6 +8,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+bool ollama_is_chat(const api_call *c) {
+    return strcmp(c->route->path, "/api/chat") == 0;
+}
+
 /* ---- errors and events ---- */
 
 static void ollama_error(const api_error *e, buf *out) {
@@ -29,12 +33,12 @@ static void ollama_stream_error(api_call *c, const api_error *e) {
 
 /* An empty line would break clients: they read each line as an object. So an answer of no text. */
 static void ollama_keep_alive(api_call *c) {
-    const ollama_state *s = c->state;
+    bool chat = ollama_is_chat(c);
     jsonw w;
     jsonw_init(&w, &c->out);
     ollama_head(c, &w);
-    jsonw_key(&w, s->chat ? "message" : "response");
-    if (s->chat) jsonw_raw(&w, STR("{\"role\":\"assistant\",\"content\":\"\"}"));
+    jsonw_key(&w, chat ? "message" : "response");
+    if (chat) jsonw_raw(&w, STR("{\"role\":\"assistant\",\"content\":\"\"}"));
     else jsonw_str(&w, STR(""));
     jsonw_key(&w, "done");
     jsonw_bool(&w, false);

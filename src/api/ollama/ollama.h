@@ -43,6 +43,7 @@ typedef struct ollama_state {
 
 extern const api_writer ollama_writer;
 
+bool ollama_is_chat(const api_call *c); /* of the two ways to ask for text */
 /* {"model":..,"created_at":.. : an object is left open. */
 void ollama_head(api_call *c, jsonw *w);
 void ollama_time(jsonw *w, const char *key, int64_t unix_s, long ns);

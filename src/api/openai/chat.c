@@ -482,8 +482,9 @@ static void chat(api_call *c) {
 
 const api_route api_routes_openai_chat[] = {
     {"POST", "/v1/chat/completions", &api_dialect_openai, API_INFERENCE, .run = chat,
-     .fields = chat_fields, .model = true, .summary = "an answer to a conversation"},
+     .fields = chat_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "an answer to a conversation"},
     {"POST", "/chat/completions", &api_dialect_openai, API_INFERENCE, .run = chat,
-     .fields = chat_fields, .model = true},
+     .fields = chat_fields, .model = true, .streams = API_STREAM_ASKED},
     {0},
 };

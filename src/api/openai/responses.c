@@ -25,7 +25,7 @@ static void stream_error(api_call *c, const api_error *e) {
     jsonw_key(&w, "param");
     jsonw_null(&w);
     jsonw_key(&w, "sequence_number");
-    jsonw_int(&w, s->n_events++);
+    jsonw_int(&w, s ? s->n_events++ : 0); /* NULL: its model could not be loaded */
     jsonw_end(&w);
     buf_puts(&c->out, "\n\n");
 }
@@ -95,7 +95,7 @@ static const api_field response_fields[] = {
      .types = API_STRING,
      .len_max = 128,
      .doc = "go on from a response that was kept"},
-    {.name = "store", .types = API_BOOL, .doc = "keep the response in memory; default true"},
+    {.name = "store", .types = API_BOOL, .doc = "keep the response for later; default true"},
     {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
     {.name = "max_output_tokens",
      .types = API_INT,
@@ -272,12 +272,16 @@ static void respond(api_call *c) {
 
 /* ---- kept responses ---- */
 
+static bool not_there(const api_call *c, api_error *e) {
+    char shown[140];
+    return api_fail(e, 404, "response_not_found", "response_id", "there is no response \"%s\"",
+                    str_printable(str_of(c->arg[0]), shown, sizeof shown));
+}
+
 static bool kept_of(api_call *c, kept_copy *k) {
     api_error e = {0};
-    char shown[140];
     if (kept_get(c->api->kept, c->key.owner, c->arg[0], k)) return true;
-    api_fail(&e, 404, "response_not_found", "response_id", "there is no response \"%s\"",
-             str_printable(str_of(c->arg[0]), shown, sizeof shown));
+    not_there(c, &e);
     api_reply_error(c, &e);
     return false;
 }
@@ -291,11 +295,15 @@ static void response_get(api_call *c) {
 }
 
 static void response_delete(api_call *c) {
-    kept_copy k;
+    api_error e = {0};
+    err why = {0};
     jsonw w;
-    if (!kept_of(c, &k)) return;
-    kept_copy_deinit(&k);
-    kept_drop(c->api->kept, c->key.owner, c->arg[0]);
+    if (!kept_drop(c->api->kept, c->key.owner, c->arg[0], &why)) {
+        if (why.code == ERR_NOT_FOUND) not_there(c, &e);
+        else api_fail_err(&e, &why);
+        api_reply_error(c, &e);
+        return;
+    }
     jsonw_init(&w, &c->out);
     jsonw_object(&w);
     jsonw_key(&w, "id");
@@ -354,7 +362,7 @@ static void response_inputs(api_call *c) {
 
 const api_route api_routes_openai_responses[] = {
     {"POST", "/v1/responses", &dialect, API_INFERENCE, .run = respond, .fields = response_fields,
-     .model = true, .summary = "an answer, which is kept"},
+     .model = true, .streams = API_STREAM_ASKED, .summary = "an answer, which is kept"},
     {"GET", "/v1/responses/{id}/input_items", &api_dialect_openai, API_INFERENCE,
      .run = response_inputs, .summary = "what a kept response answered"},
     {"GET", "/v1/responses/{id}", &api_dialect_openai, API_INFERENCE, .run = response_get,

@@ -310,6 +310,7 @@ static void complete(api_call *c) {
 
 const api_route api_routes_openai_text[] = {
     {"POST", "/v1/completions", &api_dialect_openai, API_INFERENCE, .run = complete,
-     .fields = text_fields, .model = true, .summary = "a text goes on"},
+     .fields = text_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "a text goes on"},
     {0},
 };
