@@ -23,7 +23,8 @@ const api_route *const api_route_tables[] = {
     api_routes_ollama_pull,      /* /api/pull, /api/push */
     api_routes_ollama_text,      /* /api/generate, /api/chat */
     api_routes_ollama_models,    /* /api/tags, /api/ps, /api/show */
-    api_routes_ollama_store,     /* /api/create, copy, delete, blobs */
+    api_routes_ollama_store,     /* /api/create, copy, delete */
+    api_routes_ollama_blobs,     /* /api/blobs */
     api_routes_ollama_embed,     /* /api/embed, /api/embeddings */
     api_routes_llamacpp,         /* /tokenize, /props, /slots and so on */
     api_routes_llamacpp_text,    /* /completion, /infill */
@@ -77,6 +78,16 @@ static const api_dialect *dialect_near(const char *path) {
         }
     }
     return best && most > 1 ? best->dialect : &api_dialect_openai;
+}
+
+bool api_streams(void *ud, const char *method, const char *path) {
+    (void)ud;
+    const api_route *r;
+    str arg[API_MAX_ARGS];
+    for (size_t i = 0; (r = route_at(i)); i++)
+        if (r->streams && strcmp(r->method, method) == 0 && path_matches(r->path, path, arg))
+            return true;
+    return false;
 }
 
 void route_find(http_exchange *x, route_match *m) {

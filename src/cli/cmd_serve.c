@@ -219,10 +219,12 @@ static int run(const cli_args *a) {
         return cli_fail(&e);
     }
     if (addresses_ok(listen, o.store, &e) && (s.api = api_new(&o, &e)) &&
-        (s.server = http_server_new(
-             &(http_options){
-                 .handle = api_handle, .ud = s.api, .tls_cert = tls.cert, .tls_key = tls.key},
-             &e)) &&
+        (s.server = http_server_new(&(http_options){.handle = api_handle,
+                                                    .streams = api_streams,
+                                                    .ud = s.api,
+                                                    .tls_cert = tls.cert,
+                                                    .tls_key = tls.key},
+                                    &e)) &&
         listen_all(s.server, listen, &e)) {
         say_where(s.server, &tls);
         code = serve_until_signal(&s, &set, &e);

@@ -53,7 +53,7 @@ static void set_deadline(http_conn *c, int ms) {
 
 void http_conn_close(http_conn *c) {
     http_server *s = c->s;
-    if (c->x) http_exchange_detach(c->x, c->state == CONN_BUSY);
+    if (c->x) http_exchange_detach(c->x, c->state == CONN_BUSY || c->state == CONN_BODY);
     evtimer_del(&c->timer);
     SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
     if (ssl && SSL_is_init_finished(ssl)) {
@@ -87,8 +87,7 @@ static void shut_write(http_conn *c) {
 }
 
 static void linger(http_conn *c) {
-    http1_deinit(&c->in);
-    http1_init(&c->in, 0);
+    http1_reset(&c->in);
     atomic_fetch_sub(&c->s->body_bytes, c->counted);
     c->counted = 0;
     c->state = CONN_LINGER;
@@ -110,13 +109,14 @@ static void refuse(http_conn *c, int status, const char *reason) {
 
 static void begin_exchange(http_conn *c) {
     http_server *s = c->s;
+    bool streams = c->in.state == HTTP1_HEAD;
     http_exchange *x = http_exchange_new(c);
     if (!x) {
         refuse(c, 503, "out of memory");
         return;
     }
     c->has_had_request = true;
-    c->state = CONN_BUSY;
+    c->state = streams ? CONN_BODY : CONN_BUSY;
     c->x = x;
     set_deadline(c, 0);
     s->o.handle(s->o.ud, x);
@@ -126,11 +126,47 @@ static void begin_exchange(http_conn *c) {
     if (is_lost) http_reply(x, 500, "text/plain", "nobody answers this request\n", 28);
 }
 
-/* The head is whole and a body follows. */
-static void on_head(http_conn *c) {
-    if (c->in.req.expects_continue && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+static void give_leave(http_conn *c) {
+    if (c->wants_continue && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
         evbuffer_add(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    c->wants_continue = false;
+}
+
+/* The head is whole and a body follows. One that streams is asked for by whoever takes it. */
+static void on_head(http_conn *c) {
+    c->wants_continue = c->in.req.expects_continue;
+    c->has_more = false;
+    if (c->in.req.streams) {
+        begin_exchange(c);
+        return;
+    }
+    give_leave(c);
     set_deadline(c, c->s->o.body_timeout_ms);
+}
+
+/* Nothing more comes of a body that streams; fault NULL: it is whole. */
+static void end_body(http_conn *c, const char *fault) {
+    if (fault) http_exchange_break(c->x, fault);
+    http1_reset(&c->in);
+    c->has_more = fault != NULL;
+    c->state = CONN_BUSY;
+    set_deadline(c, 0);
+}
+
+/* The rest of a body that streams, as far as there is room for it. */
+static void read_body(http_conn *c) {
+    struct evbuffer *in = bufferevent_get_input(c->bev);
+    bool room = false;
+    while (c->state == CONN_BODY && (room = http_exchange_has_room(c->x))) {
+        struct evbuffer_iovec v;
+        give_leave(c);
+        if (evbuffer_peek(in, -1, NULL, &v, 1) < 1 || v.iov_len == 0) break;
+        evbuffer_drain(in, http1_feed(&c->in, v.iov_base, v.iov_len));
+        http_exchange_feed(c->x, &c->in);
+        if (c->in.state != HTTP1_BODY)
+            end_body(c, c->in.state == HTTP1_BAD ? c->in.bad_reason : NULL);
+    }
+    if (c->state == CONN_BODY) set_deadline(c, room ? c->s->o.body_timeout_ms : 0);
 }
 
 static void count_body(http_conn *c) {
@@ -154,10 +190,12 @@ static void on_read(struct bufferevent *bev, void *arg) {
         count_body(c);
         if (c->state != CONN_READ) break;
         if (c->in.state == HTTP1_HEAD) on_head(c);
+        if (c->state != CONN_READ) break;
         if (c->in.state == HTTP1_BODY) set_deadline(c, c->s->o.body_timeout_ms);
         if (c->in.state == HTTP1_DONE) begin_exchange(c);
         if (c->in.state == HTTP1_BAD) refuse(c, c->in.bad_status, c->in.bad_reason);
     }
+    if (c->state == CONN_BODY) read_body(c);
     if (c->state == CONN_LINGER) {
         c->lingered += evbuffer_get_length(in);
         evbuffer_drain(in, evbuffer_get_length(in));
@@ -175,7 +213,7 @@ static void next_request(http_conn *c) {
     pthread_mutex_lock(&c->s->lock);
     bool keep = x->keep_alive && !c->s->wants_drain && !c->has_eof;
     pthread_mutex_unlock(&c->s->lock);
-    bool has_unread = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
+    bool has_unread = c->has_more || evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
     if (!keep && (!has_unread || c->has_eof)) {
         http_conn_close(c);
         return;
@@ -235,7 +273,7 @@ static void send_bytes(http_conn *c, buf *b) {
 bool http_conn_answer(http_conn *c) {
     http_exchange *x = c->x;
     http_server *s = c->s;
-    if (c->state != CONN_BUSY) return true;
+    if (c->state != CONN_BUSY && c->state != CONN_BODY) return true;
     pthread_mutex_lock(&s->lock);
     bool has_ended = x->has_ended, has_begun = x->has_begun;
     bool is_lost = !has_ended && http_exchange_is_abandoned(x, x->is_ready);
@@ -255,7 +293,11 @@ bool http_conn_answer(http_conn *c) {
     if (is_lost) http_reply(x, 500, "text/plain", "nobody answers this request\n", 28);
     if (moved.len > 0) send_bytes(c, &moved);
     if (atomic_load(&x->output_bytes) >= HTTP_BACKLOG_HIGH) x->was_high = true;
-    if (!has_ended) return true;
+    if (!has_ended) {
+        if (c->state == CONN_BODY) read_body(c);
+        return true;
+    }
+    if (c->state == CONN_BODY) c->has_more = true;
     c->state = CONN_FLUSH;
     if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) return true;
     next_request(c);
@@ -271,7 +313,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg) {
     /* An answer that was given in the handler is still delivered to a client that only half-closed:
      * it may be on the ready list. */
     c->has_eof = is_eof;
-    if (is_eof && c->state == CONN_BUSY && !http_conn_answer(c)) return;
+    bool is_busy = c->state == CONN_BUSY || c->state == CONN_BODY;
+    if (is_eof && is_busy && !http_conn_answer(c)) return;
     bool has_output = evbuffer_get_length(bufferevent_get_output(bev)) > 0;
     bool is_leaving = c->state == CONN_FLUSH || c->state == CONN_LINGER;
     if (!is_eof || !has_output || !is_leaving) http_conn_close(c);
@@ -293,6 +336,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
             refuse(c, 408, "the request's header did not come in time");
         else if (c->state == CONN_READ && c->in.state != HTTP1_IDLE)
             refuse(c, 408, "the request's body did not come in time");
+        else if (c->state == CONN_BODY) end_body(c, "the request's body did not come in time");
         else http_conn_close(c);
         return;
     }
@@ -301,6 +345,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
 }
 
 /* ---- the beginning ---- */
+
+static bool does_stream(void *ud, const http1_request *r) {
+    const http_server *s = ((http_conn *)ud)->s;
+    return s->o.streams && s->o.streams(s->o.ud, r->head.data + r->method, r->path);
+}
 
 static void name_peer(http_conn *c, const struct sockaddr *sa) {
     if (sa->sa_family == AF_INET) {
@@ -360,6 +409,8 @@ void http_conn_open(http_server *s, int fd, const struct sockaddr *sa, bool is_r
     if (c->next) c->next->link = &c->next;
     s->conns = c;
     http1_init(&c->in, s->o.max_body_bytes);
+    c->in.streams = does_stream;
+    c->in.ud = c;
     evtimer_assign(&c->timer, s->base, on_timer, c);
     evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c);
     bufferevent_setcb(c->bev, on_read, on_write, on_event, c);

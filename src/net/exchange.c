@@ -15,7 +15,9 @@ http_exchange *http_exchange_new(http_conn *c) {
     x->s = s;
     atomic_init(&x->refs, 1);
     atomic_fetch_add(&s->refs, 1);
-    http1_take(&c->in, &x->req);
+    if (c->in.state == HTTP1_HEAD) http1_take_head(&c->in, &x->req);
+    else http1_take(&c->in, &x->req);
+    x->body = x->req.streams ? HTTP_PIECE_LATER : HTTP_PIECE_END;
     x->body_bytes = c->counted;
     c->counted = 0;
     memcpy(x->peer, c->peer, sizeof x->peer);
@@ -24,6 +26,12 @@ http_exchange *http_exchange_new(http_conn *c) {
     x->is_head = strcmp(http_method(x), "HEAD") == 0;
     buf_init(&x->fields, LIMIT_HTTP_HEAD);
     buf_init(&x->pending, SIZE_MAX);
+    buf_init(&x->incoming, SIZE_MAX);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&x->more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     x->conn = c;
     atomic_fetch_add(&s->requests, 1);
     atomic_fetch_add(&s->exchanges, 1);
@@ -35,6 +43,7 @@ void http_exchange_detach(http_exchange *x, bool is_lost) {
     bool tell = is_lost && (!x->has_ended || x->is_overrun);
     atomic_store(&x->gone, true);
     buf_deinit(&x->pending);
+    pthread_cond_broadcast(&x->more);
     pthread_mutex_unlock(&x->s->lock);
     x->conn = NULL;
     if (x->tick) event_free(x->tick);
@@ -68,6 +77,8 @@ void http_release(http_exchange *x) {
     http1_request_deinit(&x->req);
     buf_deinit(&x->fields);
     buf_deinit(&x->pending);
+    buf_deinit(&x->incoming);
+    pthread_cond_destroy(&x->more);
     free(x);
     http_server_unref(s);
 }
@@ -89,6 +100,9 @@ const char *http_header(const http_exchange *x, const char *name) {
 str http_body(const http_exchange *x) {
     return buf_str(&x->req.body);
 }
+uint64_t http_body_announced(const http_exchange *x) {
+    return x->req.content_length;
+}
 const char *http_peer(const http_exchange *x) {
     return x->peer;
 }
@@ -97,6 +111,82 @@ bool http_peer_is_local(const http_exchange *x) {
 }
 bool http_is_tls(const http_exchange *x) {
     return x->is_tls;
+}
+
+/* ---- a body that streams ---- */
+
+void http_exchange_feed(http_exchange *x, http1 *in) {
+    pthread_mutex_lock(&x->s->lock);
+    buf_append(&x->incoming, in->req.body.data, in->req.body.len);
+    if (x->incoming.failed) {
+        x->body = HTTP_PIECE_BROKEN;
+        x->fault = "out of memory";
+    } else if (in->state == HTTP1_DONE) {
+        x->body = HTTP_PIECE_END;
+    }
+    pthread_cond_broadcast(&x->more);
+    pthread_mutex_unlock(&x->s->lock);
+    buf_clear(&in->req.body);
+}
+
+void http_exchange_break(http_exchange *x, const char *fault) {
+    pthread_mutex_lock(&x->s->lock);
+    x->body = HTTP_PIECE_BROKEN;
+    x->fault = fault;
+    pthread_cond_broadcast(&x->more);
+    pthread_mutex_unlock(&x->s->lock);
+}
+
+bool http_exchange_has_room(http_exchange *x) {
+    pthread_mutex_lock(&x->s->lock);
+    bool room = x->wants_body && x->incoming.len < HTTP_BODY_WINDOW;
+    x->is_held = !room;
+    pthread_mutex_unlock(&x->s->lock);
+    return room;
+}
+
+static void time_from_now(struct timespec *t, int ms) {
+    clock_gettime(CLOCK_MONOTONIC, t);
+    t->tv_sec += ms / 1000;
+    t->tv_nsec += ms % 1000 * 1000000l;
+    t->tv_sec += t->tv_nsec / 1000000000;
+    t->tv_nsec %= 1000000000;
+}
+
+/* Under the lock. */
+static void ask_for_more(http_exchange *x) {
+    if (x->body != HTTP_PIECE_LATER || (x->wants_body && !x->is_held)) return;
+    x->wants_body = true;
+    http_server_make_ready(x->s, x);
+}
+
+http_piece http_body_next(http_exchange *x, buf *b, int wait_ms) {
+    struct timespec until;
+    time_from_now(&until, wait_ms);
+    buf_clear(b);
+    pthread_mutex_lock(&x->s->lock);
+    ask_for_more(x);
+    int waited = 0;
+    while (x->incoming.len == 0 && x->body == HTTP_PIECE_LATER && !atomic_load(&x->gone) &&
+           waited == 0)
+        waited = pthread_cond_timedwait(&x->more, &x->s->lock, &until);
+    http_piece piece = x->body;
+    if (atomic_load(&x->gone)) {
+        piece = HTTP_PIECE_CUT;
+    } else if (x->incoming.len > 0 && x->body != HTTP_PIECE_BROKEN) {
+        buf full = x->incoming;
+        x->incoming = *b;
+        x->incoming.max = full.max;
+        *b = full;
+        piece = HTTP_PIECE;
+        ask_for_more(x);
+    }
+    pthread_mutex_unlock(&x->s->lock);
+    return piece;
+}
+
+const char *http_body_fault(const http_exchange *x) {
+    return x->fault ? x->fault : "the body is broken";
 }
 
 /* ---- the answer's head ---- */
@@ -195,7 +285,7 @@ static void begin(http_exchange *x, buf *b, int status, const char *type, int64_
     /* After a chunked request nothing more is read: the next request's start is the place where
      * this server and a proxy could disagree. */
     x->keep_alive = x->req.keep_alive && !x->req.chunked && !x->s->wants_drain &&
-                    (n_body >= 0 || !x->req.is_http10);
+                    x->body == HTTP_PIECE_END && (n_body >= 0 || !x->req.is_http10);
     put_status(b, status);
     if (type && http1_is_field_value(str_of(type))) buf_printf(b, "Content-Type: %s\r\n", type);
     if (status == 204 || status == 304) x->is_chunked = false;

@@ -10,6 +10,10 @@
  * A client that leaves (FIN, RST, half-close) while its request waits or streams is noticed at
  * once: on_gone is called on the network thread, exactly once, and later writes are dropped.
  *
+ * A body too large to be held streams where the options say so: the handler is called once the head
+ * is known, and a thread that may wait takes the body piece by piece (http_body_next). Nothing is
+ * read before it asks, and at most HTTP_BODY_WINDOW bytes ahead of it.
+ *
  *     static void hello(void *ud, http_exchange *x) {
  *         http_reply(x, 200, "text/plain", "hi\n", 3);
  *     }
@@ -20,8 +24,8 @@
 #ifndef HEARTH_NET_HTTP_H
 #define HEARTH_NET_HTTP_H
 
+#include "base/buf.h"
 #include "base/err.h"
-#include "base/str.h"
 
 typedef struct http_server http_server;
 typedef struct http_exchange http_exchange;
@@ -29,7 +33,9 @@ typedef struct http_exchange http_exchange;
 typedef struct http_options {
     void (*handle)(void *ud, http_exchange *x); /* network thread; must return at once */
     void *ud;
-    size_t max_body_bytes;          /* 413 beyond; 0: LIMIT_HTTP_BODY */
+    /* Whether the body of such a request streams; NULL: none does. Network thread. */
+    bool (*streams)(void *ud, const char *method, const char *path);
+    size_t max_body_bytes;          /* 413 beyond; 0: LIMIT_HTTP_BODY. Not of what streams */
     int header_timeout_ms;          /* absolute, from the first byte (or accept); 0: 10,000 */
     int body_timeout_ms;            /* longest pause between two reads of a body; 0: 30,000 */
     int idle_timeout_ms;            /* keep-alive without a request; 0: 75,000 */
@@ -64,10 +70,27 @@ const char *http_method(const http_exchange *x); /* "GET", ... */
 const char *http_path(const http_exchange *x);   /* percent-decoded, without the query */
 const char *http_query(const http_exchange *x, const char *name);  /* decoded; NULL: absent */
 const char *http_header(const http_exchange *x, const char *name); /* NULL: absent */
-str http_body(const http_exchange *x);           /* lives as long as the exchange */
-const char *http_peer(const http_exchange *x);   /* "127.0.0.1", "::1", "unix" */
-bool http_peer_is_local(const http_exchange *x); /* loopback or unix socket */
+str http_body(const http_exchange *x);                /* lives as long as the exchange */
+uint64_t http_body_announced(const http_exchange *x); /* Content-Length; 0: not said */
+const char *http_peer(const http_exchange *x);        /* "127.0.0.1", "::1", "unix" */
+bool http_peer_is_local(const http_exchange *x);      /* loopback or unix socket */
 bool http_is_tls(const http_exchange *x);
+
+/* ---- a body that streams ---- */
+#define HTTP_BODY_WINDOW (256u << 10) /* bytes of it that are held */
+
+typedef enum http_piece {
+    HTTP_PIECE,        /* there are bytes */
+    HTTP_PIECE_LATER,  /* none came within the time */
+    HTTP_PIECE_END,    /* that was all of it */
+    HTTP_PIECE_BROKEN, /* it cannot be understood, or came too slowly: see http_body_fault */
+    HTTP_PIECE_CUT     /* the client is gone */
+} http_piece;
+
+/* Waits for what follows and moves it into b, whose own bytes are dropped. One thread, and not the
+ * network's. An answer before the end of the body is the connection's last. */
+http_piece http_body_next(http_exchange *x, buf *b, int wait_ms);
+const char *http_body_fault(const http_exchange *x); /* after HTTP_PIECE_BROKEN */
 
 /* ---- the answer ---- */
 /* Further headers, before http_reply or http_stream_begin. A name or value with a control

@@ -75,9 +75,33 @@ void http1_deinit(http1 *p) {
     http1_request_deinit(&p->req);
 }
 
+/* A new request under the same rules. */
+static void begin(http1 *p) {
+    bool (*streams)(void *, const http1_request *) = p->streams;
+    void *ud = p->ud;
+    http1_init(p, p->max_body);
+    p->streams = streams;
+    p->ud = ud;
+}
+
 void http1_take(http1 *p, http1_request *out) {
     *out = p->req;
-    http1_init(p, p->max_body);
+    begin(p);
+}
+
+void http1_take_head(http1 *p, http1_request *out) {
+    *out = p->req;
+    p->req = (http1_request){.content_length = out->content_length,
+                             .chunked = out->chunked,
+                             .streams = out->streams,
+                             .body = out->body};
+    buf_init(&p->req.head, LIMIT_HTTP_HEAD);
+    buf_init(&out->body, 0);
+}
+
+void http1_reset(http1 *p) {
+    http1_request_deinit(&p->req);
+    begin(p);
 }
 
 const char *http1_header(const http1_request *r, const char *name) {
@@ -266,9 +290,7 @@ static bool read_length(http1 *p) {
     if (s.n == 0 || (s.n > 1 && s.p[0] == '0')) return bad(p, 400, "Content-Length is no number");
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] < '0' || s.p[i] > '9') return bad(p, 400, "Content-Length is no number");
-    if (!str_to_u64(s, &p->req.content_length) || p->req.content_length > p->max_body)
-        return bad(p, 413, "the request's body is too large");
-    return true;
+    return str_to_u64(s, &p->req.content_length) || bad(p, 413, "the request's body is too large");
 }
 
 /* How long the body is: the place where two readers must never disagree. */
@@ -305,6 +327,14 @@ static bool check_fields(http1 *p) {
 
 static void end_head(http1 *p) {
     if (!check_host(p) || !check_framing(p) || !check_fields(p) || !read_target(p)) return;
+    http1_request *r = &p->req;
+    r->streams = (r->chunked || r->content_length) && p->streams && p->streams(p->ud, r);
+    if (r->streams) {
+        buf_init(&r->body, SIZE_MAX);
+    } else if (r->content_length > p->max_body) {
+        bad(p, 413, "the request's body is too large");
+        return;
+    }
     p->left = p->req.content_length;
     p->chunk_state = CHUNK_SIZE;
     p->state = p->req.chunked || p->left ? HTTP1_HEAD : HTTP1_DONE;
@@ -413,7 +443,7 @@ static bool chunk_byte(http1 *p, char c) {
     case CHUNK_EXT: return chunk_size_byte(p, c);
     case CHUNK_SIZE_LF:
         if (c != '\n') return bad(p, 400, "a CR without its LF after a chunk's size");
-        if (p->left > p->max_body - p->req.body.len)
+        if (!p->req.streams && p->left > p->max_body - p->req.body.len)
             return bad(p, 413, "the request's body is too large");
         p->chunk_state = p->left ? CHUNK_DATA : CHUNK_END;
         return true;

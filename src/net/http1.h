@@ -19,6 +19,9 @@
  *     if (p.state == HTTP1_HEAD) ...          // once, before the body: p.req is known; feed on
  *     if (p.state == HTTP1_DONE) { http1_request r; http1_take(&p, &r); ... }
  *     if (p.state == HTTP1_BAD) answer(p.bad_status, p.bad_reason), then close
+ *
+ * A request whose body streams (p.streams says so once its head is known) is taken in two steps: its
+ * head at HTTP1_HEAD, then what each feed adds to p.req.body, which the caller clears.
  */
 #ifndef HEARTH_NET_HTTP1_H
 #define HEARTH_NET_HTTP1_H
@@ -49,6 +52,7 @@ typedef struct http1_request {
     buf body;
     uint64_t content_length; /* as announced; 0 when chunked */
     bool is_http10, keep_alive, chunked, expects_continue;
+    bool streams; /* its body comes in pieces, without a limit */
 } http1_request;
 
 typedef struct http1 {
@@ -57,6 +61,9 @@ typedef struct http1 {
     const char *bad_reason; /* static text, one line without its newline */
     http1_request req;
     uint64_t max_body;
+    /* Whether the body of this request streams; NULL: no request's does. */
+    bool (*streams)(void *ud, const http1_request *r);
+    void *ud;
     /* inside */
     size_t n_head;     /* bytes of the head so far, blank line in front included */
     size_t line_start; /* in head */
@@ -71,6 +78,10 @@ void http1_deinit(http1 *p);
 size_t http1_feed(http1 *p, const char *data, size_t n);
 /* Hands a DONE request over and begins the next one. */
 void http1_take(http1 *p, http1_request *out);
+/* Hands over all but the body of a request that streams, at HTTP1_HEAD. */
+void http1_take_head(http1 *p, http1_request *out);
+/* Begins the next request, whatever came of this one. */
+void http1_reset(http1 *p);
 
 void http1_request_deinit(http1_request *r);
 const char *http1_header(const http1_request *r, const char *name); /* NULL: absent; any case */

@@ -105,6 +105,7 @@ int http_accept_room(void);
 
 typedef enum {
     CONN_READ,   /* no exchange: waiting for a request, or inside one */
+    CONN_BODY,   /* an exchange whose body still comes */
     CONN_BUSY,   /* an exchange waits or streams */
     CONN_FLUSH,  /* its answer is complete, but the socket has not taken all of it */
     CONN_LINGER, /* an error was sent; what still comes is thrown away */
@@ -119,7 +120,9 @@ struct http_conn {
     bool is_refusal, is_local, has_had_request, has_eof;
     char peer[INET6_ADDRSTRLEN];
     http1 in;
-    http_exchange *x;     /* in CONN_BUSY and CONN_FLUSH; one reference */
+    http_exchange *x;     /* in CONN_BODY, CONN_BUSY and CONN_FLUSH; one reference */
+    bool has_more;        /* the answer came before the end of the body */
+    bool wants_continue;  /* the client waits for leave to send its body */
     uint64_t counted;     /* bytes of in.req.body that s->body_bytes has */
     uint64_t lingered;    /* bytes thrown away */
     uint64_t deadline_ns; /* 0: none */
@@ -158,6 +161,13 @@ struct http_exchange {
     bool keep_alive;
     buf fields;  /* further header lines */
     buf pending; /* bytes for the network thread to take */
+    /* of a body that streams */
+    buf incoming;        /* what has come and is not taken yet */
+    http_piece body;     /* how it stands once that is empty: LATER, END, BROKEN */
+    const char *fault;   /* of BROKEN; static */
+    bool wants_body;     /* somebody takes it */
+    bool is_held;        /* the network thread waits for room */
+    pthread_cond_t more; /* incoming, body or gone has changed */
 
     /* network thread */
     http_conn *conn; /* NULL once it is over */
@@ -171,6 +181,11 @@ struct http_exchange {
 http_exchange *http_exchange_new(http_conn *c);
 /* It is over: no more events. is_lost: the client left before the answer was complete. */
 void http_exchange_detach(http_exchange *x, bool is_lost);
+/* Bytes of a body that streams, which are taken out of the reader; and how it stands. */
+void http_exchange_feed(http_exchange *x, http1 *in);
+void http_exchange_break(http_exchange *x, const char *fault);
+/* Whether there is room for more; if not, the exchange becomes ready when there is. */
+bool http_exchange_has_room(http_exchange *x);
 /* Nobody is left who could complete the answer. others: references that do not count. */
 bool http_exchange_is_abandoned(http_exchange *x, int others);
 /* A whole plain answer of the server's own, which then closes. */

@@ -4,7 +4,7 @@
  *              [--drain-ms N] [--tls CERT KEY] [--tls-self FOLDER] ADDRESS...
  *
  * Prints "listening ADDRESS" for each listener, "tls FINGERPRINT", then "ready"; SIGTERM ends it.
- * Paths: /hello /echo /stats /park /stream /flood /big /forget /half /tick; see the handlers.
+ * Paths: /hello /echo /stats /park /stream /flood /big /forget /half /tick /take; see the handlers.
  */
 #include "base/clock.h"
 #include "base/jsonw.h"
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static http_server *server;
-static atomic_int gone, parked, drained, ticks, refused_writes;
+static atomic_int gone, parked, drained, ticks, refused_writes, cut;
 
 static int number(const http_exchange *x, const char *name, int otherwise) {
     const char *v = http_query(x, name);
@@ -70,11 +70,11 @@ static void stats(http_exchange *x) {
     buf_printf(&b,
                "{\"accepted\":%llu,\"refused\":%llu,\"requests\":%llu,\"connections\":%d,"
                "\"exchanges\":%d,\"gone\":%d,\"parked\":%d,\"drained\":%d,\"ticks\":%d,"
-               "\"refused_writes\":%d}\n",
+               "\"refused_writes\":%d,\"cut\":%d}\n",
                (unsigned long long)n.accepted, (unsigned long long)n.refused,
                (unsigned long long)n.requests, n.connections, n.exchanges, atomic_load(&gone),
                atomic_load(&parked), atomic_load(&drained), atomic_load(&ticks),
-               atomic_load(&refused_writes));
+               atomic_load(&refused_writes), atomic_load(&cut));
     reply_json(x, &b);
 }
 
@@ -190,6 +190,61 @@ static void stream(http_exchange *x, bool minds_backlog) {
     pthread_attr_destroy(&a);
 }
 
+/* ---- bodies that stream ---- */
+
+typedef struct taking {
+    http_exchange *x;
+    int pause_ms, most; /* bytes after which it answers without the rest; 0: takes all */
+} taking;
+
+/* What came, as a length and a sum, and how it ended. */
+static void *take(void *arg) {
+    static const char *const ends[] = {"", "", "end", "broken", "cut"};
+    taking *t = arg;
+    uint64_t n = 0, sum = 0;
+    http_piece piece = HTTP_PIECE;
+    buf b;
+    buf_init(&b, SIZE_MAX);
+    while (piece == HTTP_PIECE || piece == HTTP_PIECE_LATER) {
+        if (t->pause_ms) usleep((useconds_t)t->pause_ms * 1000);
+        piece = http_body_next(t->x, &b, 50);
+        if (piece == HTTP_PIECE)
+            for (size_t i = 0; i < b.len; i++) sum = sum * 31 + (unsigned char)b.data[i];
+        n += piece == HTTP_PIECE ? b.len : 0;
+        if (t->most && n >= (uint64_t)t->most) break;
+    }
+    if (piece == HTTP_PIECE_CUT) atomic_fetch_add(&cut, 1);
+    buf_clear(&b);
+    buf_printf(&b, "%llu %llu %s %s", (unsigned long long)n, (unsigned long long)sum, ends[piece],
+               piece == HTTP_PIECE_BROKEN ? http_body_fault(t->x) : "");
+    http_reply(t->x, piece == HTTP_PIECE_BROKEN ? 400 : 200, "text/plain", b.data, b.len);
+    buf_deinit(&b);
+    http_release(t->x);
+    free(t);
+    return NULL;
+}
+
+static void take_begin(http_exchange *x) {
+    taking *t = calloc(1, sizeof *t);
+    pthread_t id;
+    if (!t) return;
+    *t = (taking){.x = x, .pause_ms = number(x, "ms", 0), .most = number(x, "most", 0)};
+    http_on_gone(x, on_gone, NULL);
+    http_retain(x);
+    if (pthread_create(&id, NULL, take, t) != 0) {
+        http_release(x);
+        free(t);
+    } else {
+        pthread_detach(id);
+    }
+}
+
+static bool streams(void *ud, const char *method, const char *path) {
+    (void)ud;
+    return strcmp(method, "POST") == 0 &&
+           (strcmp(path, "/take") == 0 || strcmp(path, "/no") == 0);
+}
+
 /* Streams that live on the network thread alone, for measuring what one costs. */
 static void on_tick(void *ud, http_exchange *x) {
     (void)ud;
@@ -223,6 +278,8 @@ static void handle(void *ud, http_exchange *x) {
     else if (strcmp(path, "/flood") == 0) stream(x, false);
     else if (strcmp(path, "/tick") == 0) tick(x);
     else if (strcmp(path, "/big") == 0) big(x);
+    else if (strcmp(path, "/take") == 0) take_begin(x);
+    else if (strcmp(path, "/no") == 0) http_reply(x, 403, "text/plain", "no\n", 3);
     else if (strcmp(path, "/none") == 0) http_reply(x, 204, NULL, NULL, 0);
     else if (strcmp(path, "/half") == 0) { /* begins and is never ended by anyone */
         http_stream_begin(x, 200, "text/plain");
@@ -236,7 +293,7 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    http_options o = {.handle = handle};
+    http_options o = {.handle = handle, .streams = streams};
     char cert[4096], key[4096], print[96];
     err e = {0};
     int drain_ms = 2000, i = 1;

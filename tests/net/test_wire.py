@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -202,6 +203,121 @@ def test_a_refused_upload_hears_why(server):
 
 
 # ---- time -------------------------------------------------------------------------------------------------
+
+# ---- bodies that stream -----------------------------------------------------------------------------------
+
+
+def digest(data):
+    total = 0
+    for byte in data:
+        total = (total * 31 + byte) % 2**64
+    return f"{len(data)} {total} end "
+
+
+def chunked(pieces):
+    return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+
+
+CHUNKED = ("Transfer-Encoding: chunked",)
+
+
+@pytest.mark.parametrize("n", [1, 1000, 200_001, 700_000])
+def test_a_body_streams(server, n):
+    """Larger than --body-max too; the next request on the connection is the next one."""
+    body = bytes(i % 251 for i in range(n))
+    with server.dial() as s:
+        for _ in range(2):
+            s.sendall(request("/take?ms=1", method="POST", body=body) + request("/hello"))
+            assert Answer(s).body.decode() == digest(body)
+            assert Answer(s).body == b"hello\n"
+        s.sendall(request("/take", method="POST"))  # no body at all
+        assert Answer(s).body.decode() == digest(b"")
+    pieces = [body[i:i + 7919] for i in range(0, n, 7919)]
+    a = server.ask(request("/take", *CHUNKED, method="POST") + chunked(pieces))
+    assert a.endswith(digest(body).encode()) and b"\r\nConnection: close" in a
+
+
+def test_a_streaming_body_at_every_byte(server):
+    """However it is cut into packets."""
+    data = request("/take", *CHUNKED, method="POST") + chunked([b"hello", b"there!"])
+    for i in range(1, len(data)) if NIGHTLY else range(1, len(data), 7):
+        with server.dial() as s:
+            s.sendall(data[:i])
+            time.sleep(0.002)
+            s.sendall(data[i:])
+            assert Answer(s).body.decode() == digest(b"hellothere!")
+
+
+def test_leave_comes_from_who_takes_the_body(server):
+    """"Expect: 100-continue" is answered when the body is wanted, and not where it is refused."""
+    for path, want in (("/take?ms=20", 100), ("/no", 403)):
+        with server.dial() as s:
+            s.sendall(request(path, "Expect: 100-continue", "Content-Length: 5", method="POST"))
+            a = Answer(s)
+            assert a.status == want
+            if want == 100:
+                s.sendall(b"hello")
+                assert Answer(s).body.decode() == digest(b"hello")
+            else:
+                assert a.fields["connection"] == "close"
+
+
+def test_a_streaming_body_refused(server):
+    """An answer that does not wait for the body reaches a client that goes on sending for a while."""
+    for path, want in (("/no", b"HTTP/1.1 403"), ("/take?most=1", b"HTTP/1.1 200")):
+        with server.dial() as s:
+            s.sendall(request(path, "Content-Length: 50000000", method="POST") + bytes(300_000))
+            assert rest(s).startswith(want)
+    until(server.has_no_clients)
+
+
+def test_a_streaming_body_that_lies(server):
+    for tail in (b"5\nhello", b"5\r\nhelloX", b"x\r\n", b"0\r\nA: b\r\n\r\n"):
+        a = server.ask(request("/take", *CHUNKED, method="POST") + b"3\r\nabc\r\n" + tail + request("/hello"))
+        assert a.startswith(b"HTTP/1.1 400") and a.count(b"HTTP/1.1") == 1 and b"broken a " in a, a
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "half"])
+def test_a_streaming_body_cut_short(server, end):
+    before = server.stats()
+    with server.dial() as s:
+        s.sendall(request("/take", "Content-Length: 1000", method="POST") + b"x" * 500)
+        if end == "reset":
+            reset(s)
+        elif end == "half":
+            s.shutdown(socket.SHUT_WR)
+            assert rest(s) == b""
+    until(lambda: server.stats()["cut"] == before["cut"] + 1)
+    assert server.stats()["gone"] == before["gone"] + 1
+    until(server.has_no_clients)
+
+
+def test_a_streaming_body_that_stops():
+    with Server("--body-ms", "100") as server, server.dial() as s:
+        s.sendall(request("/take", "Content-Length: 1000", method="POST") + b"x" * 500)
+        a = Answer(s)
+        assert a.status == 400 and b"in time" in a.body and a.fields["connection"] == "close"
+        # while nobody takes it, it is not the client that is late
+        with server.dial() as s2:
+            body = bytes(2_000_000)
+            sender = threading.Thread(target=s2.sendall, args=(request("/take?ms=300", method="POST", body=body),))
+            sender.start()
+            assert Answer(s2).body.decode().startswith("2000000 0 end")
+            sender.join()
+
+
+def test_memory_of_a_streaming_body(server):
+    """A body of any length takes the window and no more, while its taker is slow."""
+    before, n = server.resident(), 24 << 20
+    with server.dial() as s:
+        s.sendall(request("/take?ms=2", f"Content-Length: {n}", method="POST"))
+        most = 0
+        for _ in range(n >> 20):
+            s.sendall(bytes(1 << 20))
+            most = max(most, server.resident())
+        assert Answer(s).body.decode() == f"{n} 0 end "
+    assert most - before < 4 << 20, (before, most)
+
 
 def test_deadlines():
     with Server("--header-ms", 200, "--body-ms", 200, "--idle-ms", 200) as server:

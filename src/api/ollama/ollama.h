@@ -22,6 +22,7 @@ extern const api_route api_routes_ollama_text[];
 extern const api_route api_routes_ollama_models[];
 extern const api_route api_routes_ollama_embed[];
 extern const api_route api_routes_ollama_store[];
+extern const api_route api_routes_ollama_blobs[];
 
 /* What /api/version says: programs look whether Ollama is new enough for them, so this is the
  * version of Ollama whose API this is. */

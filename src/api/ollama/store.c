@@ -1,4 +1,4 @@
-/* /api/create, /api/copy, /api/delete and /api/blobs: making and removing models over HTTP. What
+/* /api/create, /api/copy and /api/delete: making and removing models over HTTP. What
  * needs the disk for long runs where it may wait. A client names models and blobs, never a path. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,50 +288,6 @@ static const api_field delete_fields[] = {
     {0},
 };
 
-/* ---- blobs ---- */
-
-static void blob_look(api_call *c) {
-    api_error e = {0};
-    err why = {0};
-    hub_digest d;
-    if (!hub_digest_parse(&d, str_of(c->arg[0]), &why)) {
-        api_fail(&e, 400, "invalid_value", NULL, "%s", why.msg);
-        api_reply_error(c, &e);
-        return;
-    }
-    hub_store *s = hub_store_open(NULL, HUB_STORE_READ, NULL);
-    bool there = s && hub_store_has(s, &d, UINT64_MAX);
-    hub_store_close(s);
-    if (!there) api_fail(&e, 404, "not_found", NULL, "there is no such blob");
-    if (there) reply_done(c);
-    else api_reply_error(c, &e);
-}
-
-static void blob_work(api_call *c) {
-    store_work *w = c->state;
-    hub_digest want, got;
-    str body = http_body(c->x);
-    if (!hub_digest_parse(&want, str_of(c->arg[0]), &w->why)) return;
-    hub_digest_of(&got, body.p, body.n);
-    if (!hub_digest_eq(&want, &got)) {
-        err_set(&w->why, ERR_USAGE, "the body has the digest sha256:%s", got.hex);
-        return;
-    }
-    hub_store *s = hub_store_open(NULL, HUB_STORE_EDIT, &w->why);
-    if (s) hub_store_add(s, body, &got, &w->why);
-    hub_store_close(s);
-}
-
-static void blob_done(api_call *c) {
-    store_work *w = c->state;
-    if (w->why.code) reply_err(c, &w->why, w->model);
-    else api_reply(c, 201, "application/json", NULL);
-}
-
-static void blob_put(api_call *c) {
-    if (work_new(c, c->arg[0])) api_wait(c, blob_work, blob_done);
-}
-
 const api_route api_routes_ollama_store[] = {
     {"POST", "/api/create", &api_dialect_ollama, API_ADMIN, .run = create, .fields = create_fields,
      .summary = "a model made of another, or of blobs"},
@@ -339,9 +295,5 @@ const api_route api_routes_ollama_store[] = {
      .summary = "a second name for a model"},
     {"DELETE", "/api/delete", &api_dialect_ollama, API_ADMIN, .run = delete,
      .fields = delete_fields, .summary = "removes a model"},
-    {"GET", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = blob_look,
-     .summary = "whether a blob is there (HEAD)"},
-    {"POST", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = blob_put,
-     .summary = "a blob for /api/create; large files: hearth import"},
     {0},
 };
