@@ -61,6 +61,12 @@ static uint32_t *table_slot(const gguf *g, const gguf_table *t, str name,
     return &t->slot[i];
 }
 
+/* Where a name stands; the beginning of the file for one that gguf_forms_apply has changed. */
+static const uint8_t *name_where(const gguf_part *p, str name) {
+    const uint8_t *at = (const uint8_t *)name.p;
+    return at > p->data && at < p->data + p->size ? at - 8 : p->data;
+}
+
 static bool index_keys(gguf *g, err *e) {
     if (!table_init(&g->keys, g->head.n_kv))
         return err_set(e, ERR_NO_FIT, "%s: no memory for its keys", gguf_path(g));
@@ -69,7 +75,7 @@ static bool index_keys(gguf *g, err *e) {
         uint32_t *slot = table_slot(g, &g->keys, name, key_name);
         if (*slot) {
             char text[96];
-            return gguf_damaged(e, &g->parts[0], (const uint8_t *)name.p - 8,
+            return gguf_damaged(e, &g->parts[0], name_where(&g->parts[0], name),
                                 "the key \"%s\" occurs twice",
                                 str_printable(name, text, sizeof text));
         }
@@ -86,8 +92,8 @@ static bool index_tensors(gguf *g, err *e) {
         uint32_t *slot = table_slot(g, &g->names, name, tensor_name);
         if (*slot) {
             char text[96];
-            return gguf_damaged(e, &g->parts[g->head.tensors[i].part], (const uint8_t *)name.p - 8,
-                                "two tensors are named \"%s\"",
+            const gguf_part *p = &g->parts[g->head.tensors[i].part];
+            return gguf_damaged(e, p, name_where(p, name), "two tensors are named \"%s\"",
                                 str_printable(name, text, sizeof text));
         }
         *slot = (uint32_t)i + 1;
@@ -229,7 +235,7 @@ gguf *gguf_open(const char *path, err *e) {
         p = (gguf_part){0};
         h = (gguf_head){0};
     }
-    if (!index_keys(g, e) || !index_tensors(g, e)) goto fail;
+    if (!gguf_forms_apply(g, e) || !index_keys(g, e) || !index_tensors(g, e)) goto fail;
     return g;
 fail:
     gguf_head_deinit(&h);
@@ -257,7 +263,7 @@ gguf *gguf_open_memory(const void *data, size_t n, const char *name, err *e) {
                      "this is one part of a split model, which opens from files only");
         goto fail;
     }
-    if (!index_keys(g, e) || !index_tensors(g, e)) goto fail;
+    if (!gguf_forms_apply(g, e) || !index_keys(g, e) || !index_tensors(g, e)) goto fail;
     return g;
 fail:
     gguf_close(g);
@@ -271,6 +277,7 @@ void gguf_close(gguf *g) {
     gguf_head_deinit(&g->head);
     free(g->keys.slot);
     free(g->names.slot);
+    arena_free(g->own);
     free(g);
 }
 

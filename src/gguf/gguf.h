@@ -6,7 +6,8 @@
  * it. Strings and tensor data are borrowed from the mapping and die with gguf_close.
  *
  * A file that breaks the format gives ERR_DAMAGED with "FILE: byte OFFSET: what is wrong".
- * Format: GGUF specification, versions 2 and 3, little endian.
+ * Format: GGUF specification, versions 2 and 3, little endian. Files of Ollama's library that have
+ * other names for the same things are seen under the plain form's names (gguf_form).
  *
  *     err e = {0};
  *     gguf *g = gguf_open("model.gguf", &e);
@@ -71,6 +72,12 @@ const char *gguf_path(const gguf *g); /* of the first part, or the name given */
 uint32_t gguf_version(const gguf *g);
 uint64_t gguf_file_bytes(const gguf *g); /* over all parts */
 uint32_t gguf_alignment(const gguf *g);
+
+/* What the file calls its architecture where it is in a form of Ollama's own, or one that sees whose
+ * text half is read; NULL: the plain form. */
+const char *gguf_form(const gguf *g);
+/* Whether (some) files that call their architecture so are seen under another name. */
+bool gguf_form_may(str arch);
 
 uint64_t gguf_n_kv(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, uint64_t i);

@@ -3,11 +3,13 @@
  *
  * gguf_read.c   one part's bytes -> gguf_head, everything checked
  * gguf_split.c  names of the parts of a split model
+ * gguf_forms.c  files of Ollama's library under the names of all others
  * gguf.c        opening, joining parts, look-up, getters
  */
 #ifndef HEARTH_GGUF_PRIVATE_H
 #define HEARTH_GGUF_PRIVATE_H
 
+#include "base/arena.h"
 #include "base/file.h"
 #include "gguf/gguf.h"
 
@@ -50,6 +52,8 @@ struct gguf {
     uint32_t n_parts;
     gguf_head head; /* of the first part, with the tensors of all */
     gguf_table keys, names;
+    const char *form; /* see gguf_form */
+    arena *own;       /* names and values that are not in the file; NULL: none */
 };
 
 /* Reads and checks the whole header of p; tensors get `part` as their part number. On failure
@@ -61,6 +65,9 @@ const gguf_kv *gguf_head_find(const gguf_head *h, const char *key); /* by a walk
 /* ERR_DAMAGED, "FILE: byte OFFSET: ...". `where` points into p. Always false. */
 bool gguf_damaged(err *e, const gguf_part *p, const uint8_t *where, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Before the look-up tables are made. */
+bool gguf_forms_apply(gguf *g, err *e);
 
 /* The bytes of a scalar of this type; 0 for strings, arrays and unknown types. */
 uint32_t gguf_scalar_bytes(uint32_t type);

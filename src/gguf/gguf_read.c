@@ -231,7 +231,10 @@ static bool check_shape(cursor *c, gguf_tensor *t, const uint8_t *shape_at,
     const quant_info *q = quant_info_of(t->type);
     if (!q) {
         gguf_damaged(c->e, c->part, type_at,
-                     "tensor \"%s\" has type %u, which Hearth does not read", name, t->type);
+                     "tensor \"%s\" has type %u, which Hearth does not read%s", name, t->type,
+                     t->type == 4 ? ": the MXFP4 of early files of Ollama's library; gpt-oss is "
+                                    "at hf.co/ggml-org/gpt-oss-20b-GGUF in the usual form"
+                                  : "");
         /* A number that the format defines is no damage, only beyond us. */
         if (c->e && t->type < QUANT_TYPE_END) c->e->code = ERR_FAILED;
         return false;

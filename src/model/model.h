@@ -70,6 +70,11 @@ const gguf *model_gguf(const model *m);
 bool model_params_read(const gguf *g, model_params *out, err *e);
 /* Names of the architectures known, NULL-terminated. */
 const char *const *model_arch_names(void);
+/* Whether an architecture is one that others have and Hearth does not run; *instead: a model to
+ * pull in its place, NULL: none. */
+bool model_arch_refused(str kind, const char **instead);
+/* Says so; always false. what: the file or the model that was asked for. */
+bool model_arch_refuse(const char *what, const char *kind, const char *instead, err *e);
 
 /* ---- summing up a text ---- */
 

@@ -270,6 +270,9 @@ static bool arch_read(params *p, err *e) {
         return err_set(e, ERR_DAMAGED, "%s: general.architecture is missing", gguf_path(p->g));
     str_printable(s, p->pub.arch, sizeof p->pub.arch);
     if (arch_find(s)) return true;
+    const char *instead;
+    if (model_arch_refused(s, &instead))
+        return model_arch_refuse(gguf_path(p->g), p->pub.arch, instead, e);
     char list[256];
     size_t n = 0;
     for (const char *const *a = model_arch_names(); *a && n < sizeof list; a++)

@@ -84,6 +84,16 @@ static void end_exceptions(tok *t) {
     if (s >= 0 && s != t->eos && tok_find(t, STR("<|tool_response>")) >= 0) end_drop(t, s);
 }
 
+/* As Ollama's converter lists them. */
+static bool ends_listed(tok *t, const gguf *g, err *e) {
+    enum { MOST = 64 };
+    const gguf_kv *kv = gguf_find(g, "tokenizer.ggml.eos_token_ids");
+    int64_t id;
+    for (uint64_t i = 0; kv && i < kv->n && i < MOST && gguf_item_i64(kv, i, &id); i++)
+        if (id >= 0 && id < t->n && !end_add(t, (int32_t)id, e)) return false;
+    return true;
+}
+
 bool tok_find_ends(tok *t, const gguf *g, err *e) {
     static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
@@ -99,7 +109,7 @@ bool tok_find_ends(tok *t, const gguf *g, err *e) {
             return false;
         }
     }
-    return true;
+    return ends_listed(t, g, e);
 }
 
 /* ---- tokens that swallow white space ---- */
