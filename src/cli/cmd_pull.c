@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "hearth.h"
+#include "hub/catalogue.h"
 #include "hub/pull.h"
 #include "model/memory.h"
 
@@ -46,23 +47,33 @@ static int pull(const cli_args *a) {
     return ERR_NONE;
 }
 
-bool progress_fetch_missing(const char *model, char **name, err *e) {
+/* "0.5 GB, Apache 2.0, " of what the catalogue knows: nothing is asked of the network for it. */
+static void known_of(const char *model, char *dst, size_t cap) {
+    dst[0] = 0;
+    for (const hub_catalogue_row *r = hub_catalogue; r->name; r++)
+        if (strcmp(r->name, model) == 0)
+            snprintf(dst, cap, " (%.1f GB, %s)", r->fetch_gb, r->license);
+}
+
+bool progress_fetch_missing(const char *model, bool insecure, char **name, err *e) {
     hub_name n;
     err why = {0};
-    char answer[16] = "";
+    char answer[16] = "", known[80];
     *name = NULL;
     if (!in_is_terminal() || !err_is_terminal()) return false;
     if (!hub_name_parse(&n, str_of(model), &why) || (n.kind != HUB_NAME && n.kind != HUB_URL))
         return false;
-    fprintf(stderr, "%s is not here. Fetch it%s%s? [Y/n] ", model,
-            n.kind == HUB_NAME ? " from " : "", n.kind == HUB_NAME ? n.host : "");
+    known_of(model, known, sizeof known);
+    fprintf(stderr, "%s is not here. Fetch it%s%s%s? [Y/n] ", model,
+            n.kind == HUB_NAME ? " from " : "", n.kind == HUB_NAME ? n.host : "", known);
     fflush(stderr);
     if (!fgets(answer, sizeof answer, stdin) ||
         (answer[0] != '\n' && answer[0] != 'y' && answer[0] != 'Y'))
         return false;
     progress p;
     hub_pull_report r;
-    hub_pull_options o = {.wire = {.agent = "hearth/" HEARTH_VERSION,
+    hub_pull_options o = {.wire = {.insecure = insecure,
+                                   .agent = "hearth/" HEARTH_VERSION,
                                    .event = progress_event,
                                    .stopped = progress_stopped,
                                    .ud = &p},

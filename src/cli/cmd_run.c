@@ -163,12 +163,12 @@ static int answer(const cli_args *a, chat *c, const buf *prompt) {
 }
 
 /* The model; what is not here is fetched, where somebody can be asked. */
-static bool open_or_fetch(chat *c, const char *name, err *e) {
+static bool open_or_fetch(chat *c, const char *name, bool insecure, err *e) {
     char *fetched;
     err why = {0};
     if (chat_open(c, name, e)) return true;
     if (!e || e->code != ERR_NOT_FOUND) return false;
-    if (!progress_fetch_missing(name, &fetched, &why)) {
+    if (!progress_fetch_missing(name, insecure, &fetched, &why)) {
         if (why.code) *e = why;
         return false;
     }
@@ -211,7 +211,7 @@ static int run(const cli_args *a) {
         ok = err_set(&e, ERR_USAGE, "run: there is no prompt (a chat needs a terminal)");
     if (ok && talk && cli_flag(a, "json"))
         ok = err_set(&e, ERR_USAGE, "run: --json needs a prompt");
-    ok = ok && open_or_fetch(&c, name, &e);
+    ok = ok && open_or_fetch(&c, name, cli_flag(a, "insecure"), &e);
     if (ok && !c.raw && !c.family)
         note("hearth: no chat template is recognised in this model: it completes the text as it "
              "stands");
@@ -244,6 +244,8 @@ static const cli_option options[] = {
     {"stop", 0, CLI_LIST, "TEXT", "end before TEXT is written; may be given several times", 0, 0},
     {"logprobs", 0, CLI_MAYBE, "[N]",
      "tell each token's log-probability and the N likeliest, on stderr", 0, 20},
+    {"insecure", 0, CLI_FLAG, NULL,
+     "where it is fetched first: plain http, and certificates that nobody vouches for", 0, 0},
     {"no-markdown", 0, CLI_FLAG, NULL, "do not render Markdown on a terminal", 0, 0},
     {"verbose", 0, CLI_FLAG, NULL, "tell tokens, seconds and seed on stderr", 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object: text, tokens, finish, usage", 0, 0},
@@ -264,7 +266,8 @@ const cli_command cmd_run = {
         "context is the "
         "model's own; where memory limits it, that is said. On a terminal Markdown is "
         "rendered; into a pipe "
-        "goes the text as it is.\n\n"
+        "goes the text as it is. A model that is not here is fetched, after one question on a "
+        "terminal (hearth help pull tells the names).\n\n"
         "Where a Hearth server answers at HEARTH_HOST (else OLLAMA_HOST, else 127.0.0.1:11434) "
         "and lists the model, it does the work, and the answer is the same; HEARTH_API_KEY is "
         "its key. --local, HEARTH_HOST=off, a path to a file, and options that concern the "

@@ -74,11 +74,12 @@ static bool update_all(hub_store *s, const cli_args *a, progress *p, const hub_w
     for (size_t i = 0; ok && i < n; i++) {
         err why = {0};
         if (update_one(s, &list[i], a, p, o, &why)) continue;
-        if (why.code == ERR_INTERRUPTED) *e = why, ok = false;
-        else note("hearth: %s", why.msg);
+        if (e->code) note("hearth: %s", e->msg); /* the last one is the caller's to say */
+        *e = why;
+        ok = why.code != ERR_INTERRUPTED;
     }
     free(list);
-    return ok;
+    return ok && !e->code;
 }
 
 static bool back(hub_store *s, const cli_args *a, bool forget, err *e) {

@@ -56,7 +56,7 @@ void progress_end(progress *p); /* the line is empty again; Ctrl-C ends the proc
 /* Fetches what is not here, after one question on a terminal; true: it is here now, and *name is
  * what it is called (for an address: another name; by free). False without an error: the answer was
  * no, or nobody can be asked. */
-bool progress_fetch_missing(const char *model, char **name, err *e);
+bool progress_fetch_missing(const char *model, bool insecure, char **name, err *e);
 bool progress_options(const cli_args *a, progress *p, hub_wire_options *o, err *e);
 
 #endif

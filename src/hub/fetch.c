@@ -261,7 +261,7 @@ static outcome renew(job *j, unsigned used, const http_answer *a, err *e) {
     const hub_want *want = j->want;
     const char *challenge = http_answer_header(a, "www-authenticate");
     outcome o = GIVE_UP;
-    hub_wire_refused(a, want->what, e); /* what is said if this was the last try */
+    hub_wire_denied(a, want->what, want->advice, e); /* what is said if this was the last try */
     pthread_mutex_lock(&j->lock);
     if (j->secret_no != used) o = NOT_COUNTED;
     else if (want->renew && challenge && used < 64) {
@@ -313,7 +313,7 @@ static outcome fetch_range(taker *t, http_answer *a, err *e) {
     if (ok && (a->status == 200 || a->status == 206))
         return t->at.first >= t->at.end ? GOT_ALL : AGAIN;
     if (ok && a->status == 401) return renew(j, secret_no, a, e);
-    if (ok) hub_wire_refused(a, j->want->what, e);
+    if (ok) hub_wire_denied(a, j->want->what, j->want->advice, e);
     return hub_wire_passing(a) || a->status == 416 ? AGAIN : GIVE_UP; /* the range is there */
 }
 
@@ -576,7 +576,7 @@ static bool probe(hub_wire *w, const hub_want *want, uint64_t *size, char etag[2
     if (ok && a.partial && a.has_total) *size = a.range_total;
     else if (ok && whole) *size = a.content_length;
     else if (ok && a.status == 416 && a.has_total) *size = a.range_total;
-    else if (ok && a.status >= 300) ok = hub_wire_refused(&a, want->what, e);
+    else if (ok && a.status >= 300) ok = hub_wire_denied(&a, want->what, want->advice, e);
     else if (ok)
         ok = err_set(e, ERR_DAMAGED, "%s: the server does not say how long it is", want->what);
     snprintf(etag, 256, "%s", etag_of(&a));

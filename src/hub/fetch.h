@@ -28,6 +28,7 @@ typedef struct hub_want {
     const char *secret;
     bool (*renew)(void *ud, const char *challenge, char secret[2048], err *e);
     void *ud;
+    const char *advice; /* about a 401 or 403; NULL: none */
 } hub_want;
 
 /* The blob is in the store; *got is its digest. ERR_DAMAGED: what came is not what was promised,

@@ -128,7 +128,7 @@ static bool read_piece(hub_errand *p, hub_errand_item *x, hub_wire *w, int fd, u
                                           "%s: the server gives no ranges: its head cannot be "
                                           "read alone",
                                           x->what)
-                                : hub_wire_refused(&a, x->what, e);
+                                : hub_wire_denied(&a, x->what, p->advice, e);
         } else if (ok) {
             if (a.has_total) x->size = a.range_total;
             more = false;
@@ -189,6 +189,15 @@ static bool list_variants(hub_fit_file *f, const hub_errand *p, err *e) {
     return f->list || err_set(e, ERR_NO_FIT, "out of memory");
 }
 
+void hub_fit_name(const hub_fit_file *f, const char *name, err *e) {
+    char said[sizeof e->msg];
+    const char *at = e && f->folder[0] ? strstr(e->msg, f->folder) : NULL;
+    const char *end = at ? strstr(at, ".gguf") : NULL;
+    if (!end) return;
+    int n = snprintf(said, sizeof said, "%.*s%.200s%s", (int)(at - e->msg), e->msg, name, end + 5);
+    if (n > 0) memcpy(e->msg, said, sizeof said);
+}
+
 bool hub_fit_open(hub_fit_file *f, hub_wire *w, const char *name, err *e) {
     hub_errand p;
     hub_pull_options o = {.wire = w->o};
@@ -215,5 +224,6 @@ bool hub_fit_open(hub_fit_file *f, hub_wire *w, const char *name, err *e) {
     }
     for (size_t i = 0; i < p.n; i++) f->bytes += p.item[i].size;
     hub_errand_deinit(&p);
+    if (!ok) hub_fit_name(f, name, e);
     return ok;
 }

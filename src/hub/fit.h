@@ -47,5 +47,7 @@ typedef struct hub_fit_file {
 /* name: one that hearth pull takes. f is to be closed whatever the result. */
 bool hub_fit_open(hub_fit_file *f, hub_wire *w, const char *name, err *e);
 void hub_fit_close(hub_fit_file *f);
+/* A message about the sparse files says the model's name instead of theirs. */
+void hub_fit_name(const hub_fit_file *f, const char *name, err *e);
 
 #endif

@@ -16,6 +16,7 @@
 #include "hub/find.h"
 #include "hub/places.h"
 #include "hub/requantize.h"
+#include "hub/split.h"
 #include "template/gotmpl.h"
 
 /* ---- the plan ---- */
@@ -177,9 +178,11 @@ static bool add_path(maker *k, const char *path, hub_layer_kind kind, bool check
 
 /* All parts of a split file; they cannot be opened one by one. */
 static bool add_weights_path(maker *k, const char *path, err *e) {
-    const char *first = strstr(path, "-00001-of-");
+    size_t n = strlen(path);
+    const char *first = n > 20 ? path + n - 20 : "";
     unsigned parts = 0;
-    if (!first || sscanf(first, "-00001-of-%5u.gguf", &parts) != 1 || parts < 2 ||
+    int end = 0;
+    if (sscanf(first, "-00001-of-%5u.gguf%n", &parts, &end) != 1 || end != 20 || parts < 2 ||
         parts > LIMIT_GGUF_PARTS)
         return add_path(k, path, HUB_LAYER_MODEL, true, e);
     gguf *g = gguf_open(path, e); /* checks all of them */
@@ -271,6 +274,15 @@ static bool add_named_path(maker *k, const char *text, hub_layer_kind kind, err 
     return ok;
 }
 
+/* Blobs that are to be the parts of one file, in their order. */
+static bool split_check(maker *k, err *e) {
+    char *path = hub_split_path(k->s, &k->m, e);
+    gguf *g = path ? gguf_open(path, e) : NULL;
+    free(path);
+    gguf_close(g);
+    return g != NULL;
+}
+
 static bool weights(maker *k, err *e) {
     hub_name n;
     err why = {0};
@@ -280,11 +292,10 @@ static bool weights(maker *k, err *e) {
         int fd = hub_store_blob(k->s, &k->p->weights[i], &size, e);
         if (fd < 0) return false;
         close(fd);
-        if ((k->p->n_weights == 1 && !gguf_check(k->s, &k->p->weights[i], HUB_LAYER_MODEL, e)) ||
-            !hub_manifest_add(&k->m, HUB_LAYER_MODEL, &k->p->weights[i], size, e))
-            return false;
+        if (!hub_manifest_add(&k->m, HUB_LAYER_MODEL, &k->p->weights[i], size, e)) return false;
     }
-    if (k->p->n_weights) return true;
+    if (k->p->n_weights == 1) return gguf_check(k->s, &k->p->weights[0], HUB_LAYER_MODEL, e);
+    if (k->p->n_weights) return split_check(k, e);
     if (!k->p->from) return err_set(e, ERR_USAGE, "nothing is said to make the model of");
     bool named = hub_name_parse(&n, str_of(k->p->from), &why);
     if (named && n.kind == HUB_BUNDLED) return add_bundled(k, e);
@@ -316,14 +327,11 @@ static bool quantize(maker *k, err *e) {
     hub_layer *w = (hub_layer *)hub_manifest_layer(&k->m, HUB_LAYER_MODEL, 0);
     if (!k->o->quantize) return true;
     if (!m) return err_set(e, ERR_USAGE, "--quantize: there is no type \"%s\"", k->o->quantize);
-    if (!w || hub_manifest_layer(&k->m, HUB_LAYER_MODEL, 1))
-        return err_set(e, ERR_USAGE,
-                       "--quantize: a split model is not taken; quantize its file "
-                       "first (hearth quantize)");
+    if (!w) return err_set(e, ERR_USAGE, "--quantize: it has no weights");
     /* where gc spares what is young */
     snprintf(out, sizeof out, "%s/partial/quantize-%ld.gguf", hub_store_folder(k->s),
              (long)getpid());
-    char *path = hub_store_blob_file(k->s, &w->digest, e);
+    char *path = hub_split_path(k->s, &k->m, e);
     gguf *g = path ? gguf_open(path, e) : NULL;
     int n_threads = k->o->n_threads > 0 ? k->o->n_threads : team_default_size();
     team *t = g ? team_new(n_threads, e) : NULL;
@@ -331,7 +339,8 @@ static bool quantize(maker *k, err *e) {
         .mix = m, .team = t, .replace = true, .progress = go_on, .progress_ud = k};
     requantize_report report;
     k->doing = "quantizing";
-    bool ok = t && hub_store_room(k->s, w->size / 4, e) && requantize(g, out, &ro, &report, e);
+    bool ok = t && hub_store_room(k->s, gguf_file_bytes(g) / 4, e) &&
+              requantize(g, out, &ro, &report, e);
     team_free(t);
     gguf_close(g);
     free(path);
@@ -342,6 +351,11 @@ static bool quantize(maker *k, err *e) {
                  : beneath_fail(e, out, "cannot open", errno);
     if (fd >= 0) close(fd);
     unlink(out);
+    size_t n = 0; /* one file, whatever number of parts it was */
+    for (size_t i = 0; i < k->m.n; i++)
+        if (k->m.layer[i].kind != HUB_LAYER_MODEL || &k->m.layer[i] == w)
+            k->m.layer[n++] = k->m.layer[i];
+    k->m.n = n;
     return ok;
 }
 
@@ -395,9 +409,7 @@ static bool config(maker *k, err *e) {
     hub_digest d;
     buf b;
     jsonw w;
-    const hub_layer *l = hub_manifest_layer(&k->m, HUB_LAYER_MODEL, 0);
-    bool split = hub_manifest_layer(&k->m, HUB_LAYER_MODEL, 1) != NULL;
-    char *path = l && !split ? hub_store_blob_file(k->s, &l->digest, NULL) : NULL;
+    char *path = hub_split_path(k->s, &k->m, NULL);
     gguf *g = path ? gguf_open(path, NULL) : NULL;
     free(path);
     if (g) facts_read(g, &f);

@@ -10,6 +10,7 @@
 
 #include "base/beneath.h"
 #include "base/limits.h"
+#include "hub/split.h"
 
 enum { MOST_STORES = 4 };
 
@@ -111,30 +112,6 @@ hub_store *hub_places_own(hub_places *p) {
 
 /* ---- stores ---- */
 
-/* The parts of a split model have to lie side by side under their numbers: links do. */
-static char *split_view(const hub_store *s, const hub_manifest *m, size_t n, err *e) {
-    char folder[PATH_MAX], name[PATH_MAX + 64], to[HUB_BLOB_PATH_BYTES],
-        up[HUB_BLOB_PATH_BYTES + 8];
-    if (snprintf(folder, sizeof folder, "%s/split/%s", hub_store_folder(s), m->id.hex) >=
-        PATH_MAX) {
-        err_set(e, ERR_FAILED, "the path of the store is too long");
-        return NULL;
-    }
-    int root = beneath_root(folder, true, e);
-    bool ok = root >= 0;
-    for (size_t i = 0; ok && i < n; i++) {
-        snprintf(name, sizeof name, "model-%05zu-of-%05zu.gguf", i + 1, n);
-        snprintf(up, sizeof up, "../../%s",
-                 hub_digest_path(&hub_manifest_layer(m, HUB_LAYER_MODEL, i)->digest, to));
-        ok = symlinkat(up, root, name) == 0 || errno == EEXIST ||
-             beneath_fail(e, name, "cannot link a part", errno);
-    }
-    if (root >= 0) close(root);
-    if (!ok) return NULL;
-    snprintf(name, sizeof name, "%s/model-00001-of-%05zu.gguf", folder, n);
-    return strdup(name);
-}
-
 static bool entry_read(const hub_store *s, hub_place place, const hub_name *n, hub_entry *x,
                        err *e) {
     hub_manifest m;
@@ -143,13 +120,8 @@ static bool entry_read(const hub_store *s, hub_place place, const hub_name *n, h
     x->bytes = m.bytes;
     x->id = m.id;
     x->modified_s = hub_store_when(s, HUB_READY, n);
-    const hub_layer *w = hub_manifest_layer(&m, HUB_LAYER_MODEL, 0);
-    size_t parts = 0;
     while (hub_manifest_layer(&m, HUB_LAYER_ADAPTER, x->n_adapters)) x->n_adapters++;
-    while (hub_manifest_layer(&m, HUB_LAYER_MODEL, parts)) parts++;
-    bool ok = true;
-    if (parts == 1) ok = (x->file = hub_store_blob_file(s, &w->digest, e)) != NULL;
-    else if (parts > 1) ok = (x->file = split_view(s, &m, parts, e)) != NULL;
+    bool ok = hub_split_count(&m) == 0 || (x->file = hub_split_path(s, &m, e)) != NULL;
     hub_manifest_deinit(&m);
     return ok;
 }

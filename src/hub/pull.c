@@ -2,10 +2,13 @@
 #include "hub/pull.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gguf/gguf.h"
 #include "hub/pull_private.h"
+#include "model/model.h"
 
 /* ---- the plan ---- */
 
@@ -68,20 +71,35 @@ static bool plan_registry(hub_errand *p, hub_wire *w, err *e) {
         return err_set(e, ERR_USAGE, "%s has no weights: it is no model that could be run here",
                        p->registry.shown);
     snprintf(p->secret, sizeof p->secret, "%s", p->registry.secret);
+    /* the config says of what kind the weights are: first, before they are fetched in vain */
+    if (p->m.config.digest.hex[0] && !add_layer(p, &p->m.config, e)) return false;
     for (size_t i = 0; i < p->m.n; i++)
         if (!add_layer(p, &p->m.layer[i], e)) return false;
-    return !p->m.config.digest.hex[0] || add_layer(p, &p->m.config, e);
+    return true;
+}
+
+/* What a person can do about a repository that is not open to whoever asks. */
+static void advise(hub_errand *p, const char *base) {
+    const char *ns = p->name.ns, *repo = p->name.model;
+    if (p->secret[0])
+        snprintf(p->advice, sizeof p->advice,
+                 "the token that is set (HF_TOKEN) does not open it; accept its terms at "
+                 "%.120s/%s/%s with the token's account, or set a token that may read it",
+                 base, ns, repo);
+    else
+        snprintf(p->advice, sizeof p->advice,
+                 "%s at %.120s/%s/%s, then set HF_TOKEN to a token from %.120s/settings/tokens",
+                 p->repo.gated ? "its makers want their terms accepted: do that"
+                               : "it is private, gated, or not there: look",
+                 base, ns, repo, base);
 }
 
 static bool refused_face(const hub_errand *p, const http_answer *a, const char *shown, err *e) {
-    if (a->status == 401 || a->status == 403 || a->status == 404) {
-        bool known = p->secret[0] != 0;
-        return err_set(e, a->status == 404 ? ERR_NOT_FOUND : ERR_DENIED,
-                       "%s: there is no such repository, or it is not open to %s", shown,
-                       known ? "the token that is set (HF_TOKEN): accept its terms on its page"
-                             : "everybody (HF_TOKEN gives a token)");
-    }
-    return hub_wire_refused(a, shown, e);
+    if (a->status == 404)
+        return err_set(e, ERR_NOT_FOUND, "%s: there is no such repository%s", shown,
+                       p->secret[0] ? ", or the token that is set (HF_TOKEN) does not see it"
+                                    : " that is open to everybody (HF_TOKEN gives a token)");
+    return hub_wire_denied(a, shown, p->advice, e);
 }
 
 /* The quantisation that the name asks for; NULL: none. */
@@ -104,9 +122,11 @@ static bool plan_face(hub_errand *p, hub_wire *w, uint64_t most, err *e) {
     hub_face_api_url(&b, base, &p->name);
     http_ask q = {.url = b.data, .authorization = p->secret[0] ? p->secret : NULL};
     bool ok = hub_wire_ask(w, &q, &a, e);
+    advise(p, base);
     if (ok && a.status != 200) ok = refused_face(p, &a, shown, e);
     if (ok && !hub_repo_parse(&p->repo, buf_str(&a.body), e)) ok = err_wrap(e, "%s", shown);
     http_answer_deinit(&a);
+    advise(p, base);
     if (ok && !hub_repo_choose(&p->repo, asked(&p->name), most, &p->variant, e))
         ok = err_wrap(e, "%s", shown);
     for (size_t i = 0; ok && i < p->variant.n_parts; i++) {
@@ -278,7 +298,8 @@ static hub_want want_of(hub_errand *p, size_t i) {
                       .size = p->item[i].size,
                       .secret = p->secret,
                       .renew = p->is_registry ? hub_registry_renew : NULL,
-                      .ud = &p->registry};
+                      .ud = &p->registry,
+                      .advice = p->advice};
 }
 
 /* Room for all that is to come, before the first byte does. */
@@ -377,6 +398,24 @@ static bool looks_like_gguf(const hub_errand *p, hub_store *s, err *e) {
     return true;
 }
 
+/* Of a registry's model, once its config is there: whether it is of a kind that is run here. */
+static bool is_run_here(const hub_errand *p, hub_store *s, err *e) {
+    const char *instead = NULL;
+    char family[64];
+    buf b;
+    buf_init(&b, (size_t)1 << 20);
+    json_t *o = hub_store_blob_read(s, &p->m.config.digest, &b, NULL) && !b.failed
+                    ? json_loadb(b.data ? b.data : "", b.len, JSON_REJECT_DUPLICATES, NULL)
+                    : NULL;
+    const char *said = json_string_value(json_object_get(o, "model_family"));
+    bool refused = said && !gguf_form_may(str_of(said)) &&
+                   model_arch_refused(str_of(said), &instead);
+    snprintf(family, sizeof family, "%s", refused ? said : "");
+    json_decref(o);
+    buf_deinit(&b);
+    return !refused || model_arch_refuse(p->registry.shown, family, instead, e);
+}
+
 static bool carry_out(hub_errand *p, hub_wire *w, hub_store *s, hub_pull_report *r, err *e) {
     if (hub_errand_is_known(p)) {
         if (!hub_errand_manifest(p, s, e)) return false;
@@ -387,8 +426,13 @@ static bool carry_out(hub_errand *p, hub_wire *w, hub_store *s, hub_pull_report 
         if (!room(p, s, e) || !hub_store_put(s, HUB_PENDING, &p->name, buf_str(&p->manifest), e))
             return false;
     }
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->n; i++) {
         if (!fetch_one(p, w, s, i, &r->fetched, e)) return false;
+        if (i == 0 && p->is_registry && !is_run_here(p, s, e)) {
+            hub_store_remove(s, HUB_PENDING, &p->name, NULL);
+            return false;
+        }
+    }
     hub_wire_status(w, "verifying sha256 digest"); /* it was, while they came */
     if (!p->is_registry && !looks_like_gguf(p, s, e)) return false;
     if (!hub_errand_manifest(p, s, e)) return false;

@@ -15,12 +15,27 @@
     "Accept: application/vnd.docker.distribution.manifest.v2+json, "                               \
     "application/vnd.oci.image.manifest.v1+json"
 
+/* A host that was named without "http://" may speak nothing else: where that is allowed it is tried
+ * once TLS is not spoken there, as `insecure` means to Ollama's programs. */
+static void find_scheme(hub_registry *r) {
+    char address[HUB_BASE_BYTES + 8];
+    http_answer a;
+    snprintf(address, sizeof address, "%s/v2/", r->base);
+    http_ask q = {.url = address};
+    bool answered = http_client_fetch(r->w->client, &q, &a, NULL);
+    http_answer_deinit(&a);
+    if (answered || hub_wire_stopped(r->w)) return;
+    memmove(r->base + 7, r->base + 8, strlen(r->base + 8) + 1);
+    memcpy(r->base, "http://", 7);
+}
+
 bool hub_registry_open(hub_registry *r, hub_wire *w, const hub_name *n, err *e) {
     *r = (hub_registry){.w = w, .name = *n, .actions = "pull"};
     const hub_source *s = hub_source_of(n);
     if (!hub_source_base(s, n, w->o.insecure, r->base, e)) return false;
     hub_source_secret(s, n, r->basic);
     hub_name_show(n, r->shown);
+    if (w->o.insecure && !s->host && strncmp(r->base, "https://", 8) == 0) find_scheme(r);
     return true;
 }
 

@@ -47,9 +47,11 @@ bool hub_source_base(const hub_source *s, const hub_name *n, bool insecure,
 /* The token that Hugging Face's own programs have stored. */
 static void stored_token(buf *b) {
     const char *path = getenv("HF_TOKEN_PATH"), *home = getenv("HF_HOME"), *user = getenv("HOME");
+    const char *cache = getenv("XDG_CACHE_HOME");
     char at[4096];
     if (path && *path) snprintf(at, sizeof at, "%s", path);
     else if (home && *home) snprintf(at, sizeof at, "%s/token", home);
+    else if (cache && *cache == '/') snprintf(at, sizeof at, "%s/huggingface/token", cache);
     else if (user && *user) snprintf(at, sizeof at, "%s/.cache/huggingface/token", user);
     else return;
     err e = {0};

@@ -10,6 +10,7 @@
 #include "base/beneath.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "hub/split.h"
 #include "hub/store_private.h"
 
 /* ---- what is needed ---- */
@@ -114,6 +115,7 @@ bool hub_store_rm(hub_store *s, const hub_name *n, uint64_t *freed, err *e) {
         for (size_t i = 0; ok && i < m.n; i++)
             if (!hub_refs_has(&refs, &m.layer[i].digest))
                 ok = blob_remove(s, &m.layer[i].digest, &bytes, e);
+        hub_split_drop(s, &m);
     }
     hub_store_unlock(s);
     hub_refs_deinit(&refs);
@@ -311,6 +313,7 @@ bool hub_store_gc(hub_store *s, const hub_gc_options *o, hub_gc_report *r, err *
                                         : hub_refs_collect(&refs, s, e)) &&
               gc_blobs(&g, &refs, e) && gc_leftovers(&g, "tmp", e) &&
               gc_leftovers(&g, "partial", e);
+    if (ok && !o->dry_run) hub_split_sweep(s, g.now - HUB_YOUNG_S);
     hub_store_unlock(s);
     hub_refs_deinit(&refs);
     return ok;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 
 #define WAIT_MAX_S 60.0
+#define NOTED_WAIT_S 2.0 /* a person is told why it takes so long */
 
 http_client *hub_wire_client(const hub_wire *w, err *e) {
     return http_client_new(&(http_client_options){.user_agent = w->o.agent,
@@ -97,7 +98,12 @@ bool hub_wire_ask(hub_wire *w, const http_ask *q, http_answer *a, err *e) {
     for (int n = 0;; n++) {
         bool ok = http_client_fetch(w->client, &asked, a, e);
         if (!hub_wire_passing(a) || n >= w->o.retries) return ok;
-        if (!wait_for(w, hub_wire_pause_s(w, n, a))) return err_set(e, ERR_INTERRUPTED, "stopped");
+        double wait = hub_wire_pause_s(w, n, a);
+        err why = {0};
+        if (ok) hub_wire_refused(a, "it", &why);
+        else if (e) why = *e;
+        if (wait >= NOTED_WAIT_S) hub_wire_note(w, "%s: tried again in %.0f s", why.msg, wait);
+        if (!wait_for(w, wait)) return err_set(e, ERR_INTERRUPTED, "stopped");
         http_answer_deinit(a);
     }
 }
@@ -113,6 +119,12 @@ static void reason(const http_answer *a, char *dst, size_t cap) {
     dst[0] = 0;
     if (text) str_printable(str_of(text), dst, cap);
     json_decref(j);
+}
+
+bool hub_wire_denied(const http_answer *a, const char *what, const char *advice, err *e) {
+    if (!advice || !*advice || (a->status != 401 && a->status != 403))
+        return hub_wire_refused(a, what, e);
+    return err_set(e, ERR_DENIED, "%s: not allowed (%d): %s", what, a->status, advice);
 }
 
 bool hub_wire_refused(const http_answer *a, const char *what, err *e) {

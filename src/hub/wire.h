@@ -63,6 +63,8 @@ bool hub_wire_ask(hub_wire *w, const http_ask *q, http_answer *a, err *e);
 /* Says what a status that is no success means: code and message from it and what the body says.
  * Always false. what: "hf.co/user/repo". */
 bool hub_wire_refused(const http_answer *a, const char *what, err *e);
+/* The same; advice: what a person can do about a 401 or 403, NULL or "": nothing is known. */
+bool hub_wire_denied(const http_answer *a, const char *what, const char *advice, err *e);
 
 void hub_wire_status(const hub_wire *w, const char *text);
 void hub_wire_note(const hub_wire *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

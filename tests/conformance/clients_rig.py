@@ -52,17 +52,18 @@ def ledger_reaches(server, finish, n):
         time.sleep(0.1)
 
 
-def environment(server, model):
-    key = server.command("key", "create", f"slow{next(NAMES)}", "--rate", "1/min").split()[0]
+def environment(server, model, keys=True):
+    """keys False: the server knows none, so that everybody on this machine is its administrator."""
+    key = server.command("key", "create", f"slow{next(NAMES)}", "--rate", "1/min").split()[0] if keys else ""
     return {**os.environ, "HEARTH_URL": f"http://127.0.0.1:{server.port}", "HEARTH_MODEL": model,
             "HEARTH_SLOW_KEY": key, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def run_python(server, check, model, folder="python", env=None):
+def run_python(server, check, model, folder="python", env=None, keys=True):
     """The checks of clients/<check>, with the libraries in that folder and no others beside Debian's."""
     if not (CLIENTS / folder).exists():
         pytest.skip("the libraries from PyPI are not here")
-    env = {**environment(server, model), "PYTHONPATH": str(CLIENTS / folder), **(env or {})}
+    env = {**environment(server, model, keys), "PYTHONPATH": str(CLIENTS / folder), **(env or {})}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:anyio",
                            HERE / "clients" / check], capture_output=True, check=False, env=env, timeout=240)
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
@@ -77,13 +78,13 @@ def node():
     return found
 
 
-def run_node(server, script, model, tmp_path, *args):
+def run_node(server, script, model, tmp_path, *args, env=None, keys=True):
     """clients/<script>, run as: node script URL MODEL KEY args. It says "ok" at its end."""
     program = node()
     (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
     copy = shutil.copy(HERE / "clients" / script, tmp_path)
     shutil.copy(HERE / "clients" / "left.mjs", tmp_path)
-    env = environment(server, model)
+    env = {**environment(server, model, keys), **(env or {})}
     done = subprocess.run([program, copy, env["HEARTH_URL"], model, env["HEARTH_SLOW_KEY"], *map(str, args)],
                           capture_output=True, check=False, env=env, timeout=240)
     assert done.returncode == 0 and done.stdout.startswith(b"ok"), done.stdout.decode() + done.stderr.decode()

@@ -31,13 +31,14 @@ def sha(data):
 
 
 class Model:
-    """Blobs and a manifest as Ollama's registry has them. The weights are noise: nobody runs them."""
+    """Blobs and a manifest as Ollama's registry has them. Without weights of one's own they are noise, that nobody
+    runs."""
 
-    def __init__(self, size=3_000_000, seed=1, **small):
-        weights = b"GGUF" + random.Random(seed).randbytes(size - 4)
+    def __init__(self, size=3_000_000, seed=1, weights=None, family="llama", **small):
+        weights = weights or b"GGUF" + random.Random(seed).randbytes(size - 4)
         layers = [("model", weights), ("license", b"Do as you please."), ("params", b'{"temperature":0.5}'),
                   *((k, v) for k, v in small.items())]
-        config = json.dumps({"model_format": "gguf", "model_family": "llama", "seed": seed}).encode()
+        config = json.dumps({"model_format": "gguf", "model_family": family, "seed": seed}).encode()
         self.weights = weights
         self.blobs = {sha(data): data for _, data in layers} | {sha(config): config}
         self.manifest = json.dumps({
@@ -224,7 +225,7 @@ class Nginx:
         at.parent.mkdir(parents=True, exist_ok=True)
         at.write_bytes(data)
 
-    def face(self, repo, files, commit="0123456789abcdef0123456789abcdef01234567", lfs=True):
+    def face(self, repo, files, commit="0123456789abcdef0123456789abcdef01234567", lfs=True, gated=False):
         """A repository as Hugging Face shows it."""
         siblings = []
         for path, data in files.items():
@@ -233,5 +234,5 @@ class Nginx:
             if lfs:
                 row["lfs"] = {"sha256": sha(data)[7:], "size": len(data), "pointerSize": 134}
             siblings.append(row)
-        self.put(f"api/models/{repo}", json.dumps({"id": repo, "sha": commit, "gated": False,
+        self.put(f"api/models/{repo}", json.dumps({"id": repo, "sha": commit, "gated": gated,
                                                    "siblings": siblings}).encode())

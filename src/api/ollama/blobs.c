@@ -2,7 +2,7 @@
  * on the way; it is a blob of the store once it is whole and has the digest that the address says,
  * and nothing of it stays otherwise. */
 #include "api/api_private.h"
-#include "api/ollama.h"
+#include "api/ollama/ollama.h"
 #include "base/limits.h"
 #include "hub/store.h"
 
