@@ -73,8 +73,8 @@ uint32_t gguf_version(const gguf *g);
 uint64_t gguf_file_bytes(const gguf *g); /* over all parts */
 uint32_t gguf_alignment(const gguf *g);
 
-/* What the file calls its architecture where it is in a form of Ollama's own, or one that sees whose
- * text half is read; NULL: the plain form. */
+/* What the file calls its architecture where it is in a form of Ollama's own, or one that sees
+ * whose text half is read; NULL: the plain form. */
 const char *gguf_form(const gguf *g);
 /* Whether (some) files that call their architecture so are seen under another name. */
 bool gguf_form_may(str arch);

@@ -280,6 +280,7 @@ static bool split_check(maker *k, err *e) {
     gguf *g = path ? gguf_open(path, e) : NULL;
     free(path);
     gguf_close(g);
+    if (!g && e && e->code == ERR_NOT_FOUND) e->code = ERR_DAMAGED; /* the blobs are there */
     return g != NULL;
 }
 

@@ -29,7 +29,7 @@ typedef struct hub_errand {
     hub_registry registry;
     char secret[2048];
     char advice[720]; /* about a 401 or 403; "": none */
-    buf manifest; /* bytes; empty until it is known */
+    buf manifest;     /* bytes; empty until it is known */
     hub_manifest m;
     hub_repo repo;
     hub_variant variant;

@@ -1,7 +1,7 @@
 /* Models of several parts. A store keeps each part as a blob under its digest, and the loader wants
  * them side by side under their numbers: a folder of links, split/<id>/model-0000k-of-0000n.gguf in
- * Hearth's own store, also for parts of another program's. It is made when it is asked for and holds
- * nothing of its own, so it may go at any time. Any thread.
+ * Hearth's own store, also for parts of another program's. It is made when it is asked for and
+ * holds nothing of its own, so it may go at any time. Any thread.
  *
  *     char *path = hub_split_path(store, &manifest, &e);   // of a whole model too
  *     gguf *g = path ? gguf_open(path, &e) : NULL;

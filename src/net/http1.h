@@ -20,8 +20,8 @@
  *     if (p.state == HTTP1_DONE) { http1_request r; http1_take(&p, &r); ... }
  *     if (p.state == HTTP1_BAD) answer(p.bad_status, p.bad_reason), then close
  *
- * A request whose body streams (p.streams says so once its head is known) is taken in two steps: its
- * head at HTTP1_HEAD, then what each feed adds to p.req.body, which the caller clears.
+ * A request whose body streams (p.streams says so once its head is known) is taken in two steps:
+ * its head at HTTP1_HEAD, then what each feed adds to p.req.body, which the caller clears.
  */
 #ifndef HEARTH_NET_HTTP1_H
 #define HEARTH_NET_HTTP1_H

@@ -38,7 +38,7 @@ def test_registry(registry, tmp_path):
     assert done.returncode == 0 and absent_or_whole(tmp_path, model), done.text
     said = [x["text"] for x in done.events if x["event"] == "status"]
     assert said == ["pulling manifest", "verifying sha256 digest", "writing manifest", "success"]
-    assert [x["what"] for x in done.events if x.get("verified")] == ["model", "license", "params", "config"]
+    assert [x["what"] for x in done.events if x.get("verified")] == ["config", "model", "license", "params"]
     # the second time there is nothing to do
     again = pull(tmp_path, registry.name("library/one"), "--insecure")
     assert again.returncode == 0 and not [x for x in again.events if x["event"] == "blob"]
@@ -343,3 +343,53 @@ def test_run_asks_once(nginx, tmp_path):
     t.expect("is a toy")
     t.line("/bye")
     assert t.end() == 0
+
+
+def test_gated(tmp_path):
+    """The message says what to do: accept the terms on that page, and where a token comes from."""
+    name, data = "m-Q8_0.gguf", gguf(300_000, 6)
+    only = ('location /user/gated/resolve/ { if ($http_authorization = "") { return 401 "{}"; } '
+            'if ($http_authorization != "Bearer hf_good") { return 403 "{}"; } }')
+    with Nginx(tmp_path / "nginx", only) as n:
+        n.face("user/gated", {name: data}, gated="manual")
+        env, page = {"HF_ENDPOINT": n.url()}, n.url("/user/gated")
+        done = pull(tmp_path, "hf.co/user/gated", "--insecure", env=env)
+        assert done.returncode == 5 and done.text.count("\n") == 1, done.text
+        assert page in done.text and "HF_TOKEN" in done.text and "/settings/tokens" in done.text
+        done = pull(tmp_path, "hf.co/user/gated", "--insecure", env={**env, "HF_TOKEN": "hf_other"})
+        assert done.returncode == 5 and page in done.text and "accept its terms" in done.text, done.text
+        assert "hf_other" not in done.text and not models(tmp_path)
+        (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
+        (tmp_path / ".cache" / "huggingface" / "token").write_text("hf_good\n")
+        assert pull(tmp_path, "hf.co/user/gated", "--insecure", env=env).returncode == 0
+        assert list(check_store(tmp_path)) == ["hf.co/user/gated/latest"]
+
+
+def test_kinds_that_are_not_run(registry, tmp_path):
+    """Refused before the weights come, with what to pull instead; those that may be read are fetched."""
+    registry.load("library/new", "latest", Model(seed=120, family="gemma4"))
+    done = pull(tmp_path, registry.name("library/new"), "--insecure")
+    assert done.returncode == 1 and "hearth pull gemma3:4b" in done.text and done.text.count("\n") == 1
+    assert "model" not in [x.get("what") for x in done.events] and not models(tmp_path)
+    registry.load("library/may", "latest", Model(seed=121, family="mistral3"))
+    assert pull(tmp_path, registry.name("library/may"), "--insecure").returncode == 0
+
+
+def test_plain_http_without_saying_so(registry, tmp_path):
+    """insecure, and a host that speaks nothing but http: as Ollama's programs name it."""
+    registry.load("library/plain", "latest", Model(seed=122))
+    assert pull(tmp_path, f"127.0.0.1:{registry.port}/library/plain", "--insecure").returncode == 0
+    assert pull(tmp_path / "2", f"127.0.0.1:{registry.port}/library/plain").returncode != 0
+
+
+def test_run_fetches_and_answers(registry, tmp_path):
+    if not BARD.exists():
+        pytest.skip("models/bard/bard-q8_0.gguf is not here")
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "cli"))
+    from hearth_cli import Terminal
+    registry.load("library/run", "latest", Model(weights=BARD.read_bytes()))
+    t = Terminal("run", "--insecure", "-n", "4", registry.name("library/run"), "To be or", home=tmp_path,
+                 env=environment(tmp_path, HEARTH_HOST="off"))
+    t.expect(r"Fetch it.*\[Y/n\]")
+    t.line("y")
+    assert t.end() == 0 and list(models(tmp_path)) == [f"127.0.0.1:{registry.port}/library/run/latest"]

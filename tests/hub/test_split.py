@@ -84,14 +84,14 @@ def test_import_and_life(store, folder, parts):
     row, = store.json("list")["models"]
     assert row["bytes"] >= sum(map(len, parts.values()))
     store.ok("cp", "Tiny-Bard:Q8_0", "copy")
-    store.create("mine", "FROM copy\nSYSTEM x")
+    store.create("mine", "FROM copy\nLICENSE x")
     assert answer(store, "mine") == answer(store, "bard")
     store.ok("export", "mine", "mine.tar")
     for name in ("Tiny-Bard:Q8_0", "copy"):
         store.ok("rm", name)
     assert answer(store, "mine") == answer(store, "bard")
     text = store.ok("show", "mine", "--modelfile")
-    assert "SYSTEM x" in text
+    assert "LICENSE x" in text
     store.ok("rm", "mine")
     assert store.blobs() == [] and views(store) == []
     assert store.ok("import", "mine.tar") == "mine:latest\n"

@@ -1,6 +1,7 @@
-/* Files in the form of Ollama's converter. A tiny model's file is written anew as that has it: other
- * names, values left out, the tensors of a half that sees, tokens for pictures. Its logits are
- * those of the plain file, bit for bit; what it writes under plain names it is asked for by them. */
+/* Files in the form of Ollama's converter. A tiny model's file is written anew as that has it:
+ * other names, values left out, the tensors of a half that sees, tokens for pictures. Its logits
+ * are those of the plain file, bit for bit; what it writes under plain names it is asked for by
+ * them. */
 #include "rig.h"
 
 #include <stdio.h>

@@ -241,8 +241,7 @@ static void take_begin(http_exchange *x) {
 
 static bool streams(void *ud, const char *method, const char *path) {
     (void)ud;
-    return strcmp(method, "POST") == 0 &&
-           (strcmp(path, "/take") == 0 || strcmp(path, "/no") == 0);
+    return strcmp(method, "POST") == 0 && (strcmp(path, "/take") == 0 || strcmp(path, "/no") == 0);
 }
 
 /* Streams that live on the network thread alone, for measuring what one costs. */

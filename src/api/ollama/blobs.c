@@ -1,6 +1,6 @@
-/* /api/blobs: files for /api/create, of any length. A body goes to the disk as it comes and is hashed
- * on the way; it is a blob of the store once it is whole and has the digest that the address says,
- * and nothing of it stays otherwise. */
+/* /api/blobs: files for /api/create, of any length. A body goes to the disk as it comes and is
+ * hashed on the way; it is a blob of the store once it is whole and has the digest that the address
+ * says, and nothing of it stays otherwise. */
 #include "api/api_private.h"
 #include "api/ollama/ollama.h"
 #include "base/limits.h"

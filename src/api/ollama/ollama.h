@@ -7,7 +7,8 @@
  *   pull.c      /api/pull, /api/push
  *   template.c  a template that the request brings
  *   models.c    /api/tags, /api/ps, /api/show
- *   store.c     /api/create, copy, delete, blobs
+ *   store.c     /api/create, copy, delete
+ *   blobs.c     /api/blobs
  *   embed.c     /api/embed, /api/embeddings
  */
 #ifndef HEARTH_API_OLLAMA_OLLAMA_H

@@ -77,7 +77,7 @@ def test_create_from_another():
     steps = list(CLIENT.create("mine", from_=NAME, stream=True, **parts))
     assert steps[-1].status == "success" and len(steps) > 1
     shown = CLIENT.show("mine")
-    assert shown.template == parts["template"] and shown.license == "one\ntwo"
+    assert shown.template == parts["template"] and shown.license.endswith("one\ntwo")
     lines = [line.split() for line in shown.parameters.splitlines()]
     assert ["temperature", "0.25"] in lines and ["num_predict", "5"] in lines
     assert sorted(line[1].strip('"') for line in lines if line[0] == "stop") == ["END", "FIN"]
