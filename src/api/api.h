@@ -42,7 +42,7 @@ typedef struct api_options {
 api *api_new(const api_options *o, err *e);
 void api_handle(void *ud, http_exchange *x); /* ud: the api; network thread */
 /* For http_options.streams: uploads of files. */
-bool api_streams(void *ud, const char *method, const char *path);
+bool api_uploads(void *ud, const char *method, const char *path);
 /* Loads the models that were given by name; blocks. Until then inference answers 503. */
 bool api_load(api *a, err *e);
 /* Takes no new calls, waits up to drain_ms for those in flight, then ends each with an error that

@@ -84,7 +84,7 @@ typedef struct api_route {
     bool model; /* wait for the model that "model" names, in the body or the query; see c->model */
     api_streams streams;   /* what clients hear while they wait for the model */
     const char *if_header; /* only requests that have this header; such rows go first */
-    bool streams;          /* the body is taken by http_body_next, where waiting is allowed */
+    bool upload;           /* the body is taken by http_body_next, where waiting is allowed */
     const char *summary;   /* one line, for the OpenAPI document; NULL: not in it */
 } api_route;
 

@@ -80,12 +80,12 @@ static const api_dialect *dialect_near(const char *path) {
     return best && most > 1 ? best->dialect : &api_dialect_openai;
 }
 
-bool api_streams(void *ud, const char *method, const char *path) {
+bool api_uploads(void *ud, const char *method, const char *path) {
     (void)ud;
     const api_route *r;
     str arg[API_MAX_ARGS];
     for (size_t i = 0; (r = route_at(i)); i++)
-        if (r->streams && strcmp(r->method, method) == 0 && path_matches(r->path, path, arg))
+        if (r->upload && strcmp(r->method, method) == 0 && path_matches(r->path, path, arg))
             return true;
     return false;
 }

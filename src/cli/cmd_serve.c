@@ -220,7 +220,7 @@ static int run(const cli_args *a) {
     }
     if (addresses_ok(listen, o.store, &e) && (s.api = api_new(&o, &e)) &&
         (s.server = http_server_new(&(http_options){.handle = api_handle,
-                                                    .streams = api_streams,
+                                                    .streams = api_uploads,
                                                     .ud = s.api,
                                                     .tls_cert = tls.cert,
                                                     .tls_key = tls.key},

@@ -111,7 +111,7 @@ static void blob_put(api_call *c) {
 const api_route api_routes_ollama_blobs[] = {
     {"GET", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = blob_look,
      .summary = "whether a blob is there (HEAD)"},
-    {"POST", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = blob_put,
-     .streams = true, .summary = "a blob for /api/create, of any length"},
+    {"POST", "/api/blobs/{digest}", &api_dialect_ollama, API_ADMIN, .run = blob_put, .upload = true,
+     .summary = "a blob for /api/create, of any length"},
     {0},
 };
