@@ -29,6 +29,8 @@
 #define LIMIT_SCORES 64         /* outputs of a classifier */
 #define LIMIT_VOCAB (4 << 20)   /* tokens */
 #define LIMIT_TOKEN_BYTES 65536 /* one vocabulary entry */
+#define LIMIT_LORA_RANK 4096    /* of one pair of an adapter; real ones have 4 to 256 */
+#define LIMIT_LORAS 64          /* adapters of one model, and of one request */
 
 /* Requests */
 #define LIMIT_TEXT_BYTES (256u << 20) /* one text to tokenise */

@@ -185,6 +185,7 @@ no_memory:
 void model_exec_free(model_exec *x) {
     if (!x) return;
     memory_unmap(x->map, x->map_bytes);
+    exec_lora_free(x);
     free(x->local);
     free(x->watch_row);
     free(x);
@@ -286,7 +287,7 @@ static bool run_begin(model_exec *x, const model_batch *b, float *logits, float 
     x->n_seg_want = segments(x, x->want, x->n_want, x->seg_want);
     x->stop[0] = x->stop[1] = false;
     atomic_store_explicit(&x->bad, 0, memory_order_relaxed);
-    return true;
+    return exec_lora_begin(x, e);
 }
 
 /* ---- the walk ---- */
@@ -314,6 +315,7 @@ static void embed(const exec_walk *w, int r, float *dst) {
     const model_exec *x = w->x;
     const model_row *row = &x->b->rows[r];
     model_embd_row(x->m, row->token, dst);
+    if (w->n_lora > 0) exec_lora_embed(w, r, row->token, dst);
     if (x->m->pl.encoder) model_embd_add(x->m, row->pos, row->type, w->l->tmp, dst);
     if (x->m->pl.embd_scale != 1) x->k->scale(dst, x->m->pl.embd_scale, x->m->p.pub.n_embd);
 }
@@ -353,6 +355,7 @@ static void walk_trim(exec_walk *w) {
     w->n = x->n_want;
     w->seg = x->seg_want;
     w->n_seg = x->n_seg_want;
+    w->lora = x->lora_want;
     w->small = w->n <= EXEC_SMALL;
     for (int i = 0; i < w->n && w->small; i++) {
         if (was_small) {
@@ -409,6 +412,8 @@ static void walk_steps(model_exec *x, int me) {
                    .n = x->b->n_rows,
                    .seg = x->seg_all,
                    .n_seg = x->n_seg_all,
+                   .lora = x->lora_all,
+                   .n_lora = x->n_loras,
                    .small = x->b->n_rows <= EXEC_SMALL};
     if (!walk_begin(&w)) return;
     lap(&w, EXEC_EMBED);
@@ -419,6 +424,10 @@ static void walk_steps(model_exec *x, int me) {
             if (w.n == 0) return;
         }
         if (me == 0 && x->watch) exec_watch(&w, s);
+        if (w.n_lora > 0) {
+            if (!exec_lora_in(&w, s)) return;
+            lap(&w, EXEC_LORA);
+        }
         if (!step_run(&w, s)) return;
         bool alone = w.small && (s->op == PLAN_NORM || s->op == PLAN_ROUTE);
         if (!alone && s->op != PLAN_HEAD && s->op != PLAN_END && !exec_sync(&w)) return;
@@ -463,11 +472,11 @@ bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *h
 
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset) {
     static const char *const kinds[EXEC_KINDS] = {
-        [PLAN_NORM] = "norm",   [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
-        [PLAN_OUT] = "output",  [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
-        [PLAN_ROUTE] = "route", [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
-        [PLAN_HEAD] = "head",   [PLAN_END] = "end",           [EXEC_EMBED] = "embedding",
-        [EXEC_WAIT] = "wait"};
+        [PLAN_NORM] = "norm",     [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
+        [PLAN_OUT] = "output",    [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
+        [PLAN_ROUTE] = "route",   [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
+        [PLAN_HEAD] = "head",     [PLAN_END] = "end",           [EXEC_EMBED] = "embedding",
+        [EXEC_LORA] = "adapters", [EXEC_WAIT] = "wait"};
     for (int i = 0; i < EXEC_KINDS && i < cap; i++) {
         names[i] = kinds[i];
         seconds[i] = x->seconds[i];

@@ -14,7 +14,7 @@
 
 #include <stdatomic.h>
 
-#include "model/model_private.h"
+#include "model/lora.h"
 
 /* Rows up to which every member norms for itself. */
 #define EXEC_SMALL 4
@@ -23,12 +23,21 @@
 #define EXEC_ATTN_ROWS 64 /* query rows of one attention item */
 
 /* What time is spent on: steps, the embedding, and waiting for the others. */
-enum { EXEC_EMBED = PLAN_OPS, EXEC_WAIT, EXEC_KINDS };
+enum { EXEC_EMBED = PLAN_OPS, EXEC_LORA, EXEC_WAIT, EXEC_KINDS };
 
 /* Rows of one sequence, among those alive. */
 typedef struct exec_seg {
     int32_t seq, i0, n;
 } exec_seg;
+
+/* An adapter in force, and the rows alive that use it. */
+typedef struct exec_lora {
+    const model_lora *l;
+    int n, cap;
+    int32_t *row; /* [n] ascending */
+    float *scale; /* [n] */
+    float *part;  /* [panel][span][n][KERN_ROWS] A x of the step in hand */
+} exec_lora;
 
 /* What one member needs for itself. */
 typedef struct exec_local {
@@ -52,6 +61,7 @@ typedef struct exec_local {
     float *pair_w;       /* its weight */
     int32_t *active;     /* [n_expert] experts that have pairs */
     int32_t n_active;
+    float *lora_in, *lora_out; /* a tile of rows: A x scaled, and B times that */
 } exec_local;
 
 struct model_exec {
@@ -90,6 +100,10 @@ struct model_exec {
     int n_want, n_out;
     exec_seg *seg_all, *seg_want;
     int n_seg_all, n_seg_want;
+    exec_lora *lora_all, *lora_want; /* [n_loras] by hash, with the rows of either */
+    int n_loras, cap_loras;
+    void *lora_map; /* their lists and results; grows with what batches need */
+    size_t lora_map_bytes;
     bool stop[2];        /* see exec_sync */
     _Atomic int64_t bad; /* a logit that is not finite: place + 1, or 0 */
 
@@ -109,6 +123,8 @@ typedef struct exec_walk {
     int n;                  /* rows alive */
     const exec_seg *seg;
     int n_seg;
+    const exec_lora *lora; /* [n_lora] in force, with the rows alive */
+    int n_lora;
     bool small;
     float *xrow[EXEC_SMALL]; /* small: this member's residual rows */
 } exec_walk;
@@ -154,6 +170,16 @@ bool exec_route(exec_walk *w, const plan_step *s);
 void exec_experts_up(exec_walk *w, const plan_step *s, const plan_step *down);
 void exec_experts_down(exec_walk *w, const plan_step *s);
 
+/* Adapters (step_lora.c). The lists of a run, or nothing where it has none. */
+bool exec_lora_begin(model_exec *x, err *e);
+void exec_lora_free(model_exec *x);
+/* Before a step that any adapter in force changes: A x of its input; false: cancelled. */
+bool exec_lora_in(exec_walk *w, const plan_step *s);
+/* Adds to c, panel p of the product of a step's matrix, B (A x) of the rows (as matmul has them). */
+void exec_lora_out(const exec_walk *w, const plan_step *s, plan_ref ref, int64_t p,
+                   const int32_t *rows, int t0, int n, float *c);
+void exec_lora_embed(const exec_walk *w, int32_t row, int32_t token, float *dst);
+
 /* Member 0, before a step: shows what its matrices will read. */
 void exec_watch(exec_walk *w, const plan_step *s);
 
@@ -162,7 +188,8 @@ void exec_glu(const model_exec *x, plan_glu glu, float *gate, const float *up, i
 /* Rounds n floats that belong at element `at` of a, counted over all rows. */
 void exec_act_round(const model_exec *x, kern_act *a, int64_t at, const float *src, int64_t n,
                     int limit);
-/* Writes n rows of 64 (the first `width` count) to rows row0.. of an activation at column col. */
+/* Writes n rows of 64 (the first `width` count) to rows row0.. of an activation at column col, in
+ * the form that is read; where there are adapters, as floats too. */
 void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, int width,
                   const float *c, int n, bool reads_q);
 

@@ -142,8 +142,7 @@ const model_kv_group *model_kv_group_at(const model *m, int g) {
     return g >= 0 && g < m->pl.n_groups ? &m->pl.group[g] : NULL;
 }
 
-/* Row i of a tensor that stays in the file. */
-static void row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst) {
+void model_row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst) {
     const quant_info *q = quant_info_of(t->type);
     size_t row = (size_t)k / q->block * q->block_bytes;
     q->dequantize((const uint8_t *)t->data + (size_t)i * row, dst, k);
@@ -152,11 +151,11 @@ static void row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst) {
 void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float *dst) {
     int64_t k = m->p.pub.n_embd;
     if (m->pl.type_embd) {
-        row_read(m->pl.type_embd, type, k, tmp);
+        model_row_read(m->pl.type_embd, type, k, tmp);
         kern_get()->add(dst, tmp, k);
     }
     if (m->pl.pos_embd) {
-        row_read(m->pl.pos_embd, pos, k, tmp);
+        model_row_read(m->pl.pos_embd, pos, k, tmp);
         kern_get()->add(dst, tmp, k);
     }
 }
@@ -168,5 +167,5 @@ void model_embd_row(const model *m, int32_t token, float *dst) {
         kern_panel_row(w->f, weight_panel(w, token / KERN_ROWS, NULL), k, token % KERN_ROWS, dst);
         return;
     }
-    row_read(m->pl.embd, token, k, dst);
+    model_row_read(m->pl.embd, token, k, dst);
 }

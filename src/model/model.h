@@ -119,11 +119,48 @@ size_t model_kv_page_bytes(const model_kv_group *g, kern_kv_type type); /* multi
 uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type,
                            err *e); /* 0 on error */
 
+/* ---- adapters ----
+ * A low-rank adapter (LoRA): for some matrices W of a model a pair A [rank][k], B [n_out][rank].
+ * For the sequences that it is in force for, y = W x + scale * alpha / rank * B (A x): computed
+ * beside the model's own product, never put into its weights. Immutable once open, made for one
+ * model, outlives the batches that name it. */
+typedef struct model_lora model_lora;
+
+typedef struct model_lora_info {
+    char name[256];  /* general.name or the file's stem */
+    char task[256];  /* adapter.lora.task_name, or empty */
+    int32_t n_pairs; /* matrices that it changes */
+    int32_t rank;    /* the largest */
+    float alpha;     /* 0: the file names none, and pairs are taken as they are */
+    uint64_t memory_bytes;
+} model_lora_info;
+
+/* Errors, each in one line that names the file: ERR_NOT_FOUND, ERR_DAMAGED (format, a pair that is
+ * missing its half, no numbers), ERR_USAGE (no adapter, or one of another model: architecture,
+ * tensors, shapes), ERR_FAILED (what is not applied: experts, whole vectors, other kinds of
+ * adapters), ERR_NO_FIT. The file must stay there while the adapter is open. */
+model_lora *model_lora_open(const model *m, const char *path, err *e);
+/* The bytes stay the caller's and must outlive the adapter. */
+model_lora *model_lora_open_memory(const model *m, const void *data, size_t n, const char *name,
+                                   err *e);
+void model_lora_close(model_lora *l); /* NULL is fine */
+const model_lora_info *model_lora_info_of(const model_lora *l);
+/* Hash of all that its results follow from. */
+#define MODEL_LORA_PRINT 32
+const uint8_t *model_lora_print(const model_lora *l);
+
+typedef struct model_lora_use {
+    const model_lora *lora;
+    float scale; /* finite */
+} model_lora_use;
+
 /* ---- running ---- */
 typedef struct model_seq {
     /* page[g][i] holds positions 64i .. 64i+63 of group g, 64-byte aligned; may be NULL where every
      * row of this batch is past the group's window. */
     void *const *page[MODEL_MAX_KV_GROUPS];
+    const model_lora_use *lora; /* [n_lora] each of them once; NULL when there is none */
+    int n_lora;
 } model_seq;
 
 typedef struct model_row {

@@ -26,6 +26,8 @@ struct model {
     classifier cls;
 };
 
+/* Row i, of k numbers, of a tensor that stays in its file. */
+void model_row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst);
 /* Row `token` of the embedding as floats, [n_embd], before any scale. */
 void model_embd_row(const model *m, int32_t token, float *dst);
 /* Adds what an encoder adds to it for the position and the type. tmp: [n_embd]. */

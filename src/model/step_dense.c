@@ -33,7 +33,7 @@ void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, i
     for (int i = 0; i < n; i++, c += KERN_ROWS) {
         int64_t at = (row0 + i) * a->k + col;
         if (reads_q) exec_act_round(x, a, at, c, width, KERN_TWICE_GLU);
-        else memcpy(a->x + at, c, (size_t)width * sizeof(float));
+        if (!reads_q || x->n_loras > 0) memcpy(a->x + at, c, (size_t)width * sizeof(float));
     }
 }
 
@@ -139,9 +139,10 @@ static int heads_matmul(const exec_walk *w, const qkv_job *j, plan_ref ref, int 
     const model_exec *x = w->x;
     const weight_matrix *m = exec_mat(x, ref);
     int p0 = head0 * dim / KERN_ROWS, n_panels = (heads * dim + KERN_ROWS - 1) / KERN_ROWS;
-    for (int p = 0; p < n_panels; p++)
-        x->k->matmul(m->f, weight_panel(m, p0 + p, w->l->panel), exec_h(w), NULL, t0, n,
-                     c + (int64_t)p * j->rows * KERN_ROWS);
+    for (int p = 0; p < n_panels; p++, c += (int64_t)j->rows * KERN_ROWS) {
+        x->k->matmul(m->f, weight_panel(m, p0 + p, w->l->panel), exec_h(w), NULL, t0, n, c);
+        if (w->n_lora > 0) exec_lora_out(w, j->s, ref, p0 + p, NULL, t0, n, c);
+    }
     return n_panels;
 }
 
@@ -227,6 +228,7 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
         for (int t0 = 0; t0 < w->n; t0 += rows) {
             int n = w->n - t0 < rows ? w->n - t0 : rows;
             x->k->matmul(m->f, weight_panel(m, p, w->l->panel), &a, NULL, t0, n, w->l->c);
+            if (w->n_lora > 0) exec_lora_out(w, s, s->w, p, NULL, t0, n, w->l->c);
             for (int i = 0; i < n; i++) {
                 float *c = w->l->c + i * KERN_ROWS;
                 if (b) bias_add(c, b + col, width);
@@ -257,6 +259,8 @@ void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
             x->k->matmul(gate->f, weight_panel(gate, p, w->l->panel), exec_h(w), NULL, t0, n, cg);
             if (up)
                 x->k->matmul(up->f, weight_panel(up, p, w->l->panel), exec_h(w), NULL, t0, n, cu);
+            if (w->n_lora > 0) exec_lora_out(w, s, s->w, p, NULL, t0, n, cg);
+            if (w->n_lora > 0 && up) exec_lora_out(w, s, s->w2, p, NULL, t0, n, cu);
             for (int i = 0; i < n && (bg || bu); i++) {
                 if (bg) bias_add(cg + i * KERN_ROWS, bg + col, width);
                 if (bu) bias_add(cu + i * KERN_ROWS, bu + col, width);
@@ -297,6 +301,7 @@ void exec_head(exec_walk *w, const plan_step *s) {
             float *c = w->l->c;
             x->k->matmul(m->f, weight_panel(m, p, w->l->panel), exec_h(w), x->out_row + t0, 0, n,
                          c);
+            if (w->n_lora > 0) exec_lora_out(w, s, s->w, p, x->out_row + t0, 0, n, c);
             for (int i = 0; i < n && b; i++) bias_add(c + i * KERN_ROWS, b + col, width);
             if (s->scale != 1) x->k->scale(c, s->scale, (int64_t)n * KERN_ROWS);
             if (s->cap > 0) x->k->softcap(c, s->cap, (int64_t)n * KERN_ROWS);

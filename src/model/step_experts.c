@@ -32,6 +32,7 @@ static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, in
     int64_t col = (int64_t)p * KERN_ROWS;
     int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
     x->k->matmul(m->f, weight_panel(m, p, w->l->panel), exec_h(w), NULL, t0, n, w->l->c);
+    if (w->n_lora > 0) exec_lora_out(w, s, s->w, p, NULL, t0, n, w->l->c);
     for (int i = 0; i < n; i++) {
         float *dst = scores + (t0 + i) * m->n_out + col;
         for (int r = 0; r < width; r++) dst[r] = w->l->c[i * KERN_ROWS + r] + (b ? b[col + r] : 0);

@@ -9,6 +9,7 @@
 #include "model/memory.h"
 #include "quant/quant.h"
 #include "rig.h"
+#include "small.h"
 #include "support/cmocka_all.h"
 
 static void refused(const buf *file, err_code code, const char *message) {
@@ -203,84 +204,6 @@ static void address_space(void **state) {
 
 /* ---- damage ---- */
 
-static void put_u32(buf *b, uint32_t v) {
-    buf_append(b, &v, 4);
-}
-
-static void put_u64(buf *b, uint64_t v) {
-    buf_append(b, &v, 8);
-}
-
-static void put_str(buf *b, const char *s) {
-    put_u64(b, strlen(s));
-    buf_puts(b, s);
-}
-
-static void put_tensor(buf *b, const char *name, uint64_t ne0, uint64_t ne1, uint64_t *offset) {
-    put_str(b, name);
-    put_u32(b, ne1 ? 2 : 1);
-    put_u64(b, ne0);
-    if (ne1) put_u64(b, ne1);
-    put_u32(b, QUANT_F32);
-    put_u64(b, *offset);
-    *offset += ne0 * (ne1 ? ne1 : 1) * 4;
-}
-
-/* One layer of 32 x 32, a vocabulary of 40, no tokenizer: a whole model with a short header. */
-static size_t smallest_model(buf *b) {
-    static const char *const names[] = {"attn_q.weight",      "attn_k.weight",   "attn_v.weight",
-                                        "attn_output.weight", "ffn_gate.weight", "ffn_up.weight",
-                                        "ffn_down.weight"};
-    static const struct {
-        const char *key;
-        uint32_t v;
-    } ints[] = {{"llama.context_length", 64},
-                {"llama.embedding_length", 32},
-                {"llama.block_count", 1},
-                {"llama.feed_forward_length", 32},
-                {"llama.attention.head_count", 2},
-                {"llama.attention.head_count_kv", 2},
-                {"llama.attention.sliding_window", 8},
-                {"llama.rope.dimension_count", 16}};
-    uint64_t offset = 0;
-    buf_init(b, 1 << 20);
-    buf_puts(b, "GGUF");
-    put_u32(b, 3);
-    put_u64(b, 11);
-    put_u64(b, 11);
-    put_str(b, "general.architecture");
-    put_u32(b, GGUF_STRING);
-    put_str(b, "llama");
-    for (size_t i = 0; i < 8; i++) {
-        put_str(b, ints[i].key);
-        put_u32(b, GGUF_U32);
-        put_u32(b, ints[i].v);
-    }
-    put_str(b, "llama.attention.layer_norm_rms_epsilon");
-    put_u32(b, GGUF_F32);
-    put_u32(b, 0x3727c5ac); /* 1e-5 */
-    put_str(b, "llama.rope.scaling.type");
-    put_u32(b, GGUF_STRING);
-    put_str(b, "none");
-    put_tensor(b, "token_embd.weight", 32, 40, &offset);
-    put_tensor(b, "output_norm.weight", 32, 0, &offset);
-    for (size_t i = 0; i < 7; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.0.%s", names[i]);
-        put_tensor(b, name, 32, 32, &offset);
-    }
-    put_tensor(b, "blk.0.attn_norm.weight", 32, 0, &offset);
-    put_tensor(b, "blk.0.ffn_norm.weight", 32, 0, &offset);
-    size_t header = b->len;
-    while (b->len % 32) buf_putc(b, 0);
-    for (uint64_t i = 0; i < offset / 4; i++) {
-        float v = (float)((int)(i * 37 % 101) - 50) / 64;
-        buf_append(b, &v, 4);
-    }
-    assert_false(b->failed);
-    return header;
-}
-
 typedef struct tally {
     size_t refused, opened, ran;
 } tally;
@@ -332,7 +255,7 @@ static void load(const uint8_t *file, size_t n, void *ud) {
 static void damaged_headers(void **state) {
     (void)state;
     buf b;
-    size_t header = smallest_model(&b);
+    size_t header = small_model(&b);
     assert_true(header < 4096);
     tally good = {0}, broken = {0};
     load((const uint8_t *)b.data, b.len, &good);

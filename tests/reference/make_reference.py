@@ -14,6 +14,10 @@ Weights are in neither: both sides draw them from the seed. Element i of tensor 
 where philox is word i % 4 of Philox 4x32-10 with key = seed, counter = (i / 4, FNV-1a 64 of T's name), all in
 single precision. tests/support/tiny.c does the same in C and builds the GGUF file in memory.
 
+Adapters (LoRA) are described and drawn in the same way: MODEL-lora1.json and MODEL-lora2.json. MODEL-lora.f32 has
+the logits with both in force, by transformers with W + scale * alpha / rank * B A in the place of W; the scales are
+in the adapters' descriptions.
+
 --check compares with the files that are there instead of writing. Needs torch, transformers, numpy (see
 requirements.txt beside this file). Nothing is fetched: the models are made here.
 """
@@ -65,7 +69,7 @@ def draw(t):
     if "values" in t:
         return np.array(t["values"], np.float32).reshape(t["ne"][::-1])
     n = math.prod(t["ne"])
-    w = philox(SEED, fnv1a(t["name"]), (n + 3) // 4).reshape(-1)[:n]
+    w = philox(SEED, fnv1a(t.get("stream", t["name"])), (n + 3) // 4).reshape(-1)[:n]
     u = (w >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)
     x = np.float32(t["centre"]) + np.float32(t["spread"]) * u
     return x.reshape(t["ne"][::-1])
@@ -306,6 +310,66 @@ def specs():
     return out
 
 
+# ---------------------------------------------------------------- adapters
+
+
+ADAPTED = ["llama-untied", "gemma2", "phi3"]
+
+
+class Adapter:
+    """Low-rank pairs for matrices of a model. One A is for an embedding transposed, as files have it."""
+
+    def __init__(self, base, number, rank, alpha, scale, wanted):
+        self.name, self.base, self.rank, self.alpha, self.scale = f"{base.name}-lora{number}", base, rank, alpha, scale
+        self.tensors = []
+        heads = [dict(t, name="output.weight") for t in base.tensors if t["name"] == "token_embd.weight"]
+        for t in base.tensors + (heads if base.p["tied"] else []):
+            name, ne = t["name"], t["ne"]
+            if not name.endswith(".weight") or len(ne) != 2 or not wanted(name):
+                continue
+            k, n = ne
+            a = [rank, n] if name == "token_embd.weight" else [k, rank]
+            b = [rank, k] if name == "token_embd.weight" else [rank, n]
+            self.tensors.append(self.half(f"{name}.lora_a", a, math.sqrt(3.0 / k)))
+            self.tensors.append(self.half(f"{name}.lora_b", b, 0.3 * math.sqrt(3.0 / rank)))
+
+    def half(self, name, ne, spread):
+        return {"name": name, "ne": ne, "centre": 0.0, "spread": float(np.float32(spread)),
+                "stream": f"{self.name} {name}"}
+
+    def as_json(self):
+        key = lambda k, t, v: {"key": k, "type": t, "value": v}
+        kv = [key("general.type", "str", "adapter"), key("adapter.type", "str", "lora")]
+        kv += [key("adapter.lora.alpha", "f32", self.alpha)] if self.alpha else []
+        return {"name": self.name, "arch": self.base.arch, "adapter": True, "scale": self.scale, "seed": SEED, "kv": kv,
+                "tensors": self.tensors}
+
+    def merge(self, g):
+        t = {x["name"]: draw(x).astype(np.float64) for x in self.tensors}
+        gain = self.scale * (self.alpha / self.rank if self.alpha else 1.0)
+        for name in (n[:-7] for n in t if n.endswith(".lora_a")):
+            a, b = t[name + ".lora_a"], t[name + ".lora_b"]
+            g[name] = g[name] + gain * (a @ b.T if name == "token_embd.weight" else b @ a)
+
+
+def adapters_of(s):
+    """The first changes everything, with more lanes than a panel has; the second a part, and names no alpha."""
+    return [Adapter(s, 1, 24, 36.0, 0.5, lambda name: True),
+            Adapter(s, 2, 3, 0.0, -0.75, lambda name: "attn_" in name or "ffn_down" in name)]
+
+
+def adapted_logits(s):
+    """An adapter of the embedding changes what is read of it, not a head that is tied to it."""
+    g = {t["name"]: draw(t).astype(np.float64) for t in s.tensors}
+    if s.p["tied"]:
+        g["output.weight"] = g["token_embd.weight"]
+    for a in adapters_of(s):
+        a.merge(g)
+    loose = Spec(s.name, s.arch, **{**s.p, "tied": False})
+    loose.tensors = s.tensors
+    return logits_of(loose, {k: v.astype(np.float32) for k, v in g.items()})
+
+
 # ---------------------------------------------------------------- the same model in transformers
 
 
@@ -373,9 +437,9 @@ def unpermute(w, n_head):
     return w.reshape(n_head, rows // n_head // 2, 2, k).swapaxes(1, 2).reshape(rows, k)
 
 
-def hf_weights(s):
+def hf_weights(s, g=None):
     """Names and values as transformers wants them, from the drawn GGUF tensors."""
-    p, g = s.p, {t["name"]: draw(t) for t in s.tensors}
+    p, g = s.p, g or {t["name"]: draw(t) for t in s.tensors}
     gemma = s.arch.startswith("gemma")
     norm = (lambda w: w - np.float32(1)) if gemma else (lambda w: w)
     out = {"model.embed_tokens.weight": g["token_embd.weight"], "model.norm.weight": norm(g["output_norm.weight"])}
@@ -514,7 +578,7 @@ def state_of(s):
     return np.concatenate([hidden.numpy().reshape(-1), scores.numpy().reshape(-1)]).astype("<f4")[None]
 
 
-def logits_of(s):
+def logits_of(s, g=None):
     if "n_embd" in s.p:
         return state_of(s)
     import torch
@@ -522,7 +586,7 @@ def logits_of(s):
     torch.set_num_threads(1)
     model = build_hf(s).float().eval()
     model.set_attn_implementation("eager")
-    state, want = model.state_dict(), hf_weights(s)
+    state, want = model.state_dict(), hf_weights(s, g)
     missing = [k for k in state if k not in want and not k.endswith("inv_freq") and
                not (k == "lm_head.weight" and s.p["tied"])]
     unknown = [k for k in want if k not in state]
@@ -544,12 +608,14 @@ def main():
     ap.add_argument("--check", action="store_true")
     a = ap.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
-    known = {s.name: s for s in specs()}
+    known = {s.name: (s, logits_of) for s in specs()}
+    known |= {f"{n}-lora": (known[n][0], adapted_logits) for n in ADAPTED}
     bad = 0
     for name in a.names or known:
         if name not in known:
             sys.exit(f"no model {name}; known: {' '.join(known)}")
-        s, logits = known[name], logits_of(known[name])
+        s, compute = known[name]
+        logits = compute(s)
         span = float(logits.max() - logits.min())
         if a.check:
             have = np.fromfile(a.out / f"{name}.f32", "<f4").reshape(logits.shape)
@@ -557,7 +623,8 @@ def main():
             bad += diff > 1e-5
             print(f"{name}: largest difference {diff:.2e} of the range")
         else:
-            (a.out / f"{name}.json").write_text(json.dumps(s.as_json(), separators=(",", ":")) + "\n")
+            for x in [s] if compute is logits_of else adapters_of(s):
+                (a.out / f"{x.name}.json").write_text(json.dumps(x.as_json(), separators=(",", ":")) + "\n")
             logits.tofile(a.out / f"{name}.f32")
             top = np.sort(logits, 1)
             print(f"{name}: range {span:.2f}, smallest top-two gap {float((top[:, -1] - top[:, -2]).min()):.4f}")

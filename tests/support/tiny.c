@@ -19,6 +19,8 @@ const char *const tiny_names[] = {
 
 const char *const tiny_embedders[] = {"bert", "nomic-bert", "qwen3-rank", NULL};
 
+const char *const tiny_adapted[] = {"llama-untied", "gemma2", "phi3", NULL};
+
 /* After the 256 bytes: eight merges, then control tokens. */
 static const char *const merged[] = {"\xC4\xA0t", "he", "in", "re", "an", "er", "ou", "on"};
 static const char *const merges[] = {"\xC4\xA0 t", "h e", "i n", "r e", "a n", "e r", "o u", "o n"};
@@ -117,7 +119,7 @@ static bool put_metadata(buf *b, json_t *spec, uint64_t *n) {
             return false;
         }
     }
-    put_tokenizer(b, n);
+    if (!json_is_true(json_object_get(spec, "adapter"))) put_tokenizer(b, n);
     return true;
 }
 
@@ -131,7 +133,8 @@ static float *draw(json_t *tensor, uint64_t seed, uint64_t n) {
             x[i] = (float)json_number_value(json_array_get(values, (size_t)i));
         return x;
     }
-    uint64_t stream = fnv1a(json_string_value(json_object_get(tensor, "name")));
+    json_t *named = json_object_get(tensor, "stream");
+    uint64_t stream = fnv1a(json_string_value(named ? named : json_object_get(tensor, "name")));
     float centre = (float)json_number_value(json_object_get(tensor, "centre"));
     float spread = (float)json_number_value(json_object_get(tensor, "spread"));
     for (uint64_t i = 0; i < n; i += 4) {
@@ -156,7 +159,9 @@ typedef struct tensor {
 static uint32_t type_of(json_t *json, uint32_t wanted) {
     const char *name = json_string_value(json_object_get(json, "name"));
     json_t *ne = json_object_get(json, "ne");
-    bool matrix = json_array_size(ne) >= 2 && str_ends(str_of(name), STR(".weight"));
+    bool matrix = json_array_size(ne) >= 2 && (str_ends(str_of(name), STR(".weight")) ||
+                                               str_ends(str_of(name), STR(".lora_a")) ||
+                                               str_ends(str_of(name), STR(".lora_b")));
     if (!matrix || strstr(name, "ffn_gate_inp")) return QUANT_F32;
     uint64_t row = (uint64_t)json_integer_value(json_array_get(ne, 0));
     return row % quant_info_of(wanted)->block ? QUANT_F32 : wanted;
@@ -247,24 +252,45 @@ bool tiny_model_build(const char *name, uint32_t weight_type, buf *out, err *e) 
     return ok;
 }
 
-static bool read_logits(tiny_model *t, err *e) {
+bool tiny_lora_build(const char *name, int number, uint32_t type, buf *out, float *scale, err *e) {
+    char full[96];
+    snprintf(full, sizeof full, "%s-lora%d", name, number);
+    json_t *spec = read_spec(full, e);
+    bool ok = spec && build(spec, type, out, e);
+    if (ok && scale) *scale = (float)json_number_value(json_object_get(spec, "scale"));
+    json_decref(spec);
+    return ok;
+}
+
+/* A file of n floats; the caller's. */
+static float *read_floats(const char *name, size_t n, err *e) {
     char path[4096];
     buf b;
-    if (!vector_path(path, sizeof path, t->name, "f32", e)) return false;
+    if (!vector_path(path, sizeof path, name, "f32", e)) return NULL;
     buf_init(&b, 64u << 20);
     bool ok = file_read(&b, path, e);
-    size_t n = (size_t)t->n_prompt * (size_t)t->n_vocab;
-    if (t->n_embd) n = (size_t)t->n_prompt * (size_t)t->n_embd + (size_t)t->n_scores;
     if (ok && b.len != n * sizeof(float))
         ok = err_set(e, ERR_FAILED, "%s: %zu bytes do not fit the prompt", path, b.len);
-    if (ok && t->n_embd) {
-        t->state = (float *)(void *)buf_take(&b, NULL);
-        t->score = t->state + (size_t)t->n_prompt * (size_t)t->n_embd;
-    } else if (ok) {
-        t->logits = (float *)(void *)buf_take(&b, NULL);
-    }
+    float *floats = ok ? (float *)(void *)buf_take(&b, NULL) : NULL;
     buf_deinit(&b);
-    return ok;
+    return floats;
+}
+
+float *tiny_adapted_logits(const char *name, int n_prompt, int n_vocab, err *e) {
+    char full[96];
+    snprintf(full, sizeof full, "%s-lora", name);
+    return read_floats(full, (size_t)n_prompt * (size_t)n_vocab, e);
+}
+
+static bool read_logits(tiny_model *t, err *e) {
+    size_t states = (size_t)t->n_prompt * (size_t)t->n_embd;
+    if (!t->n_embd) {
+        t->logits = read_floats(t->name, (size_t)t->n_prompt * (size_t)t->n_vocab, e);
+        return t->logits != NULL;
+    }
+    t->state = read_floats(t->name, states + (size_t)t->n_scores, e);
+    if (t->state) t->score = t->state + states;
+    return t->state != NULL;
 }
 
 bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e) {

@@ -39,6 +39,14 @@ extern const char *const tiny_embedders[];
  * quantiser. */
 bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e);
 void tiny_close(tiny_model *t);
+/* Models that have adapters (LoRA), NULL-terminated: NAME-lora1, which changes every matrix, and
+ * NAME-lora2. */
+extern const char *const tiny_adapted[];
+#define TINY_LORAS 2
+/* An adapter's file, and the scale it was used with for tiny_adapted_logits. */
+bool tiny_lora_build(const char *name, int number, uint32_t type, buf *out, float *scale, err *e);
+/* [n_prompt][n_vocab] by transformers with both adapters in force. NULL: *e says why. */
+float *tiny_adapted_logits(const char *name, int n_prompt, int n_vocab, err *e);
 /* Only the file's bytes, appended to out. */
 bool tiny_model_build(const char *name, uint32_t weight_type, buf *out, err *e);
 
