@@ -143,6 +143,15 @@ static void pass_over(turns_item *items, int32_t n, const turns_item *chosen, in
             i->passed += (uint64_t)rows;
 }
 
+/* What prefill may make a step take whatever the limit: the time of `least` rows at the beginning
+ * of a text, beside the decodes. Rows far back in a long one are fewer for it: what they look back
+ * on is work of each, and nothing is gained by doing more of it at once. */
+static double least_seconds(const cost *c, const cost_shape *decodes, int32_t least) {
+    cost_shape with = *decodes;
+    cost_add_rows(&with, 0, least);
+    return cost_of(c, &with);
+}
+
 void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const turns_limits *l) {
     cost_shape s = {0};
     for (int32_t i = 0; i < n; i++) items[i].rows = 0;
@@ -151,12 +160,18 @@ void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const tur
     int32_t room = l->rows - n_decode, dealt = 0;
     double limit_s = n_decode ? l->decode_s : l->idle_s;
     int32_t least = n_decode ? TURNS_LEAST_BESIDE : TURNS_LEAST_IDLE;
+    double least_s = least_seconds(c, &s, least);
     turns_item *i;
     while (dealt < room && (i = prefill_next(items, n))) {
         int32_t want = quantum(i, l->page), pos = i->pos + i->rows;
         if (want > room - dealt) want = room - dealt;
         int32_t rows = cost_rows_within(c, &s, pos, want, limit_s);
-        if (rows < want && dealt + rows < least) rows = want < least - dealt ? want : least - dealt;
+        if (rows < want && dealt + rows < least) {
+            int32_t most = want < least - dealt ? want : least - dealt;
+            int32_t more = cost_rows_within(c, &s, pos, most, least_s);
+            if (more > rows) rows = more;
+            if (rows == 0 && dealt == 0) rows = 1;
+        }
         if (rows <= 0) break;
         i->rows += rows;
         dealt += rows;

@@ -65,8 +65,9 @@ typedef struct turns_limits {
     bool odd;        /* of two steps that have one row, one is for prefill */
 } turns_limits;
 
-/* Rows of prefill that a step has whatever it costs: beside decodes, where they are hardly felt,
- * and without, where fewer would be a waste of reading the weights. */
+/* Rows of prefill that a step has whatever they cost: beside decodes, where they are hardly felt,
+ * and without, where fewer would be a waste of reading the weights. Far back in a long text, as
+ * many as take the same time: at least one. */
 #define TURNS_LEAST_BESIDE 8
 #define TURNS_LEAST_IDLE 128
 
