@@ -42,7 +42,7 @@ assert.equal((await client.generate({ model: 'js-mine', prompt: 'To be', options
 const sent = createHash('sha256').update(readFileSync(f16)).digest('hex')
 const blob = `${host}/api/blobs/sha256:${sent}`
 const upload = () => fetch(blob, { method: 'POST', body: createReadStream(f16), duplex: 'half' })
-assert.equal((await upload()).status, 201)
+assert([200, 201].includes((await upload()).status)) // 200: the library for Python has sent it before
 assert.equal((await fetch(blob, { method: 'HEAD' })).status, 200)
 assert.equal((await upload()).status, 200)
 const small = { model: 'js-small', files: { 'f16.gguf': `sha256:${sent}` }, quantize: 'q4_K_M' }
