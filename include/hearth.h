@@ -96,6 +96,27 @@ void hearth_model_info_get(const hearth_model *m, hearth_model_info *out);
  * NUL-terminated. */
 const char *hearth_model_meta(const hearth_model *m, const char *key, size_t *n);
 
+/* ---- adapters ---- */
+/* A low-rank adapter (LoRA) for a model, from a GGUF file. It changes what requests that name it
+ * say, beside others that do not, and leaves the model as it is. The model must outlive it. */
+typedef struct hearth_lora hearth_lora;
+/* Errors in one line that names the file: no adapter, one of another model, damaged. */
+hearth_lora *hearth_lora_open(hearth_model *m, const char *path, hearth_err *e);
+void hearth_lora_close(hearth_lora *l); /* also while requests still use it; NULL is fine */
+
+typedef struct hearth_lora_info {
+    const char *name, *task;
+    int32_t n_matrices, rank; /* matrices that it changes; the largest rank */
+    float alpha;
+    uint64_t memory_bytes;
+} hearth_lora_info;
+void hearth_lora_info_get(const hearth_lora *l, hearth_lora_info *out);
+
+typedef struct hearth_lora_use {
+    hearth_lora *lora;
+    float scale; /* finite; 0: not used at all */
+} hearth_lora_use;
+
 /* ---- text and tokens ---- */
 enum {
     HEARTH_TOK_SPECIAL = 1, /* control tokens written in the text become their ids */
@@ -363,6 +384,10 @@ typedef struct hearth_params {
     /* What the answer must obey, or NULL: nothing else is drawn, and the answer ends only where it
      * may. Held by the request as long as it needs it. */
     const hearth_grammar *grammar;
+    /* Adapters in force, each at most once; held by the request as long as it needs them. Requests
+     * with others, or none, run in the same steps; prefixes are shared with the same ones only. */
+    const hearth_lora_use *lora;
+    size_t n_lora;
 
     /* A thought longer than so many tokens is closed: thought_close is put in, and the answer goes
      * on. -1: no limit, nothing of this is looked at. The texts are those of control tokens too. */

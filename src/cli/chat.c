@@ -17,8 +17,16 @@ void chat_init(chat *c) {
     *c = (chat){.params = hearth_params_default(), .markdown = true};
 }
 
+static void loras_close(hearth_lora_use *l, size_t n) {
+    for (size_t i = 0; i < n; i++) hearth_lora_close(l[i].lora);
+    free(l);
+}
+
 static void close_model(chat *c) {
     hearth_engine_free(c->g);
+    loras_close(c->lora, c->n_lora);
+    c->lora = NULL;
+    c->n_lora = 0;
     hearth_model_close(c->m);
     far_close(c->server);
     free(c->model_name);
@@ -74,17 +82,64 @@ static bool open_draft(chat *c, err *e) {
     return c->draft_m != NULL;
 }
 
+/* FILE, or FILE=SCALE. */
+static bool lora_open(hearth_lora_use *u, hearth_model *m, const char *text, err *e) {
+    const char *eq = strrchr(text, '=');
+    double scale = 1;
+    hearth_err he = {0};
+    bool split = eq && str_to_f64(str_of(eq + 1), &scale);
+    char *path = split ? strndup(text, (size_t)(eq - text)) : strdup(text);
+    if (!path) return err_set(e, ERR_FAILED, "out of memory");
+    u->scale = (float)scale;
+    u->lora = hearth_lora_open(m, path, &he);
+    free(path);
+    if (!u->lora) err_from_hearth(e, &he);
+    return u->lora != NULL;
+}
+
+/* The model's own adapters (ADAPTER in its Modelfile), then those of the command line. */
+static bool loras_open(const chat *c, hearth_model *m, hearth_lora_use **out, size_t *n, err *e) {
+    size_t own = c->recipe.n_adapter, all = own + (size_t)c->n_lora_arg;
+    hearth_lora_use *l = calloc(all + 1, sizeof *l);
+    *n = 0;
+    if (!l) return err_set(e, ERR_FAILED, "out of memory");
+    for (size_t i = 0; i < all; i++, ++*n) {
+        /* a path of the store is taken as it is, whatever it has in its name */
+        hearth_err he = {0};
+        if (i >= own) {
+            if (!lora_open(&l[i], m, c->lora_arg[i - own], e)) break;
+            continue;
+        }
+        l[i] = (hearth_lora_use){hearth_lora_open(m, c->recipe.adapter[i], &he), 1};
+        if (l[i].lora) continue;
+        err_from_hearth(e, &he);
+        break;
+    }
+    if (*n == all) {
+        *out = l;
+        return true;
+    }
+    loras_close(l, *n);
+    return false;
+}
+
 static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     models_ref r;
     hearth_err he = {0};
+    hearth_lora_use *lora = NULL;
+    size_t n_lora = 0;
     if (!models_find(&r, model_name, e) || !open_draft(c, e)) return false;
+    r.n_adapters = 0; /* they are applied below */
     hearth_model *m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
     if (!m) return err_from_hearth(e, &he), false;
+    if (!loras_open(c, m, &lora, &n_lora, e)) return hearth_model_close(m), false;
     hearth_engine *g = make_engine(c, m, e);
-    if (!g) return hearth_model_close(m), false;
+    if (!g) return loras_close(lora, n_lora), hearth_model_close(m), false;
     close_model(c);
     c->m = m;
     c->g = g;
+    c->lora = lora;
+    c->n_lora = n_lora;
     c->model_name = name;
     hearth_model_info_get(m, &c->info);
     c->family = hearth_chat_family(m);
@@ -160,7 +215,9 @@ static bool is_file(const char *name) {
 bool chat_open(chat *c, const char *model_name, err *e) {
     far *server = NULL;
     if (!recipe_take(c, model_name, e)) return false;
-    if (!c->local && !is_file(model_name) && !far_open(&server, model_name, e)) return false;
+    if (!c->local && c->recipe.n_adapter == 0 && !is_file(model_name) &&
+        !far_open(&server, model_name, e))
+        return false;
     char *name = strdup(model_name);
     if (!name) {
         far_close(server);
@@ -432,6 +489,8 @@ static bool answer_here(writing *w, const hearth_params *params, err *e) {
     hearth_params p = *params;
     p.prompt = ids;
     p.n_prompt = n;
+    p.lora = c->lora;
+    p.n_lora = c->n_lora;
     w->a->n_prompt = n;
     hearth_request *r = hearth_submit(c->g, &p, &he);
     hearth_free(ids);

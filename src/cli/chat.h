@@ -36,6 +36,10 @@ typedef struct chat {
     bool no_speculation;
     const char *draft; /* name of a model that guesses ahead, or NULL; borrowed */
     hearth_model *draft_m;
+    const char *const *lora_arg; /* [n_lora_arg] FILE[=SCALE]; borrowed */
+    int n_lora_arg;
+    hearth_lora_use *lora; /* [n_lora] of the model that is open; owned */
+    size_t n_lora;
     bool local;    /* no server is asked */
     bool no_pack;  /* weights stay in the file */
     bool raw;      /* no template: the messages' text as it is */

@@ -40,8 +40,8 @@ static bool gather(const cli_args *a, const char **name, buf *prompt, err *e) {
 
 /* What only an engine of our own can be told. */
 static bool concerns_engine(const cli_args *a) {
-    static const char *const names[] = {"ctx",     "threads",        "kv",
-                                        "no-pack", "no-speculation", "draft"};
+    static const char *const names[] = {"ctx",   "threads", "kv", "no-pack", "no-speculation",
+                                        "draft", "lora"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (cli_get(a, names[i])->source == CLI_FROM_ARGS) return true;
     return false;
@@ -60,6 +60,8 @@ static bool settings(const cli_args *a, chat *c, err *e) {
     c->kv = kv == KERN_KV_Q8 ? HEARTH_KV_Q8 : kv == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
     c->no_speculation = cli_flag(a, "no-speculation");
     c->draft = cli_text(a, "draft", NULL);
+    c->lora_arg = cli_get(a, "lora")->list;
+    c->n_lora_arg = cli_get(a, "lora")->n_list;
     c->no_pack = cli_flag(a, "no-pack");
     c->local = cli_flag(a, "local") || concerns_engine(a);
     c->raw = cli_flag(a, "raw");
@@ -237,6 +239,8 @@ static const cli_option options[] = {
      "one token at a time: the same answer, and slower where it repeats what was said", 0, 0},
     {"draft", 0, CLI_FILE, "MODEL",
      "a smaller model with the same vocabulary that guesses ahead: the same answer, sooner", 0, 0},
+    {"lora", 0, CLI_LIST, "FILE[=SCALE]",
+     "an adapter (LoRA, GGUF) put beside the model's weights; may be given several times", 0, 0},
     {"local", 0, CLI_FLAG, NULL, "run the model in this process, whatever server there is", 0, 0},
     {"raw", 0, CLI_FLAG, NULL, "complete the text as it stands: no chat template", 0, 0},
     {"echo", 0, CLI_FLAG, NULL, "print the prompt in front of the answer", 0, 0},
@@ -271,7 +275,8 @@ const cli_command cmd_run = {
         "Where a Hearth server answers at HEARTH_HOST (else OLLAMA_HOST, else 127.0.0.1:11434) "
         "and lists the model, it does the work, and the answer is the same; HEARTH_API_KEY is "
         "its key. --local, HEARTH_HOST=off, a path to a file, and options that concern the "
-        "engine (--ctx, --threads, --kv, --no-pack, --no-speculation, --draft) run the model here.",
+        "engine (--ctx, --threads, --kv, --no-pack, --no-speculation, --draft, --lora) run the "
+        "model here.",
     .examples = "  hearth run\n  hearth run model.gguf \"Why is the sky blue?\"\n"
                 "  hearth run -m model.gguf Summarise this. <letter.txt\n"
                 "  hearth run --raw -n 100 --seed 1 \"Now is the winter of our discontent\"",

@@ -237,7 +237,7 @@ static bool request_fits(hearth_engine *g, hearth_request *r) {
 static bool request_admit(hearth_engine *g, hearth_request *r) {
     if (g->encoder) {
         r->computed = 0; /* it has no state that others could have */
-    } else if (!r->seq && !(r->seq = kv_seq_new(g->kv, r->owner))) {
+    } else if (!r->seq && !(r->seq = kv_seq_new(g->kv, r->space))) {
         err e;
         err_set(&e, ERR_FAILED, "out of memory");
         request_fail(r, &e);

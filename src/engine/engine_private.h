@@ -13,6 +13,7 @@
  *              that either puts in
  *   shift.c    answers that go on when the context is full
  *   draft.c    guesses at the next tokens, which a step may try
+ *   adapt.c    adapters: open, and the requests that use them
  *   stats.c    what it counts
  *
  * Threads. The engine's thread owns everything that is not marked otherwise, and is member 0 of the
@@ -60,6 +61,12 @@ struct hearth_model {
     grammar_vocab *vocab; /* for grammars; NULL until one is used. Lock: vocab_lock */
 };
 
+struct hearth_lora {
+    model_lora *inner;
+    const hearth_model *model;
+    _Atomic int holders; /* who opened it, and requests */
+};
+
 /* hearth_err and err are one thing to those inside. Both return false. */
 bool engine_err_out(hearth_err *to, const err *from);
 
@@ -99,6 +106,10 @@ struct hearth_request {
     /* set at submit, constant afterwards */
     hearth_engine *g;
     char *owner;
+    char *space;           /* whose prefixes it shares: the owner's, with the same adapters */
+    hearth_lora_use *lora; /* [n_lora] held */
+    model_lora_use *lora_inner;
+    int32_t n_lora;
     int32_t weight;
     void *tag;
     int32_t n_prompt, max_tokens; /* max_tokens -1: no limit of its own */
@@ -243,6 +254,10 @@ void request_usage_publish(hearth_request *r);
 void request_end(hearth_request *r);
 void request_ready(hearth_request *r); /* tells its client of what came since it was last told */
 void request_fail(hearth_request *r, const err *e);
+
+/* adapt.c */
+bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_params *p, err *e);
+void adapt_end(hearth_request *r);
 
 /* engine.c */
 void engine_poke(hearth_engine *g);

@@ -35,7 +35,7 @@ static const engine_pin *pin_with(const hearth_engine *g, const int32_t *tokens,
 static bool on_disk(hearth_engine *g, hearth_request *r, int32_t block) {
     if (!g->disk) return false;
     if (r->disk_blocks == 0 || r->disk_blocks > block + 1) {
-        disk_first(g->disk, r->owner, &r->disk_at);
+        disk_first(g->disk, r->space, &r->disk_at);
         r->disk_blocks = 0;
     }
     for (; r->disk_blocks <= block; r->disk_blocks++)
@@ -63,7 +63,8 @@ static bool page_fill(hearth_engine *g, hearth_request *r, const engine_pin *pin
 static bool fill_one(hearth_engine *g, hearth_request *r) {
     int32_t at = r->computed, block = at / KV_PAGE;
     if (at % KV_PAGE != 0 || at + KV_PAGE > r->n_tokens - 1) return false;
-    const engine_pin *pin = pin_with(g, r->tokens, block);
+    /* what is published was computed without adapters */
+    const engine_pin *pin = r->n_lora ? NULL : pin_with(g, r->tokens, block);
     if (!pin && !on_disk(g, r, block)) return false;
     if (!kv_seq_extend(g->kv, r->seq, at + KV_PAGE) || !page_fill(g, r, pin, block)) return false;
     kv_seq_commit(g->kv, r->seq, r->tokens, at + KV_PAGE);
@@ -110,10 +111,10 @@ static void pin_keep(hearth_engine *g, hearth_request *r) {
     *p = (engine_pin){.seq = r->seq, .tokens = r->tokens, .n_pages = r->n_prompt / KV_PAGE};
     g->n_pins++;
     kv_seq_keep(p->seq, true);
-    kv_seq *twin = g->disk ? kv_seq_new(g->kv, r->owner) : NULL;
+    kv_seq *twin = g->disk ? kv_seq_new(g->kv, r->space) : NULL;
     if (twin) {
         kv_seq_reuse_full(g->kv, twin, r->tokens, r->n_prompt);
-        if (!lend(g, twin, r->owner, r->tokens, r->n_prompt)) kv_seq_free(g->kv, twin, r->tokens);
+        if (!lend(g, twin, r->space, r->tokens, r->n_prompt)) kv_seq_free(g->kv, twin, r->tokens);
     }
     r->seq = NULL;
     r->tokens = NULL;
@@ -122,7 +123,7 @@ static void pin_keep(hearth_engine *g, hearth_request *r) {
 void fill_part(hearth_engine *g, hearth_request *r) {
     drafter_leave(g->drafter, &r->drafted);
     if (r->pin && r->finish == HEARTH_FINISH_LENGTH && g->n_pins < ENGINE_PINS) pin_keep(g, r);
-    else if (r->seq && !lend(g, r->seq, r->owner, r->tokens, r->n_tokens))
+    else if (r->seq && !lend(g, r->seq, r->space, r->tokens, r->n_tokens))
         kv_seq_free(g->kv, r->seq, r->tokens);
     r->seq = NULL;
 }

@@ -69,7 +69,8 @@ hearth_request *request_blank(hearth_engine *g, const char *owner, const int32_t
     r->account.n_prompt = r->usage.n_prompt = r->n_prompt;
     r->owner = strdup(owner ? owner : "");
     r->tokens = malloc((size_t)r->cap_tokens * sizeof *r->tokens);
-    if (r->owner && r->tokens) {
+    r->space = r->owner ? strdup(r->owner) : NULL;
+    if (r->owner && r->space && r->tokens) {
         memcpy(r->tokens, ids, n * sizeof *r->tokens);
         return r;
     }
@@ -100,7 +101,7 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     if (drafts)
         r->drafted.sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
     if (!r->sampler || (drafts && !r->drafted.sampler) ||
-        !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
+        !text_init(&r->text, g->tok, p->special_text, p->stop, e) || !adapt_begin(g, r, p, e) ||
         !thought_init(&r->thought, p, e) || (p->grammar && !constrain_begin(g, r, p->grammar, e)) ||
         !force_begin(g, r, e)) {
         request_release(r);
@@ -123,7 +124,9 @@ void request_release(hearth_request *r) {
     text_deinit(&r->text);
     thought_deinit(&r->thought);
     tok_ids_deinit(&r->forced);
+    adapt_end(r);
     free(r->owner);
+    free(r->space);
     free(r->tokens);
     free(r->raw);
     free(r->sum);

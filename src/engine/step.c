@@ -184,6 +184,8 @@ static int32_t batch_build(hearth_engine *g) {
         g->batch[s] = r;
         r->served = g->stats.n_steps;
         for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
+        g->seqs[s].lora = r->lora_inner;
+        g->seqs[s].n_lora = r->n_lora;
         r->logits = draws ? g->logits + (size_t)n_logits * (size_t)g->n_vocab : NULL;
         if (draws) n_logits += 1 + r->n_draft;
         for (int32_t pos = r->computed; pos < end; pos++)

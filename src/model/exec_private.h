@@ -175,7 +175,8 @@ bool exec_lora_begin(model_exec *x, err *e);
 void exec_lora_free(model_exec *x);
 /* Before a step that any adapter in force changes: A x of its input; false: cancelled. */
 bool exec_lora_in(exec_walk *w, const plan_step *s);
-/* Adds to c, panel p of the product of a step's matrix, B (A x) of the rows (as matmul has them). */
+/* Adds to c, panel p of the product of a step's matrix, B (A x) of the rows (as matmul has them).
+ * */
 void exec_lora_out(const exec_walk *w, const plan_step *s, plan_ref ref, int64_t p,
                    const int32_t *rows, int t0, int n, float *c);
 void exec_lora_embed(const exec_walk *w, int32_t row, int32_t token, float *dst);

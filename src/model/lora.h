@@ -5,8 +5,8 @@
  *
  * The A of all matrices that read the same input stand one below the other, as one group a step of
  * the plan: 64 lanes of a panel serve several pairs. A panel is cut along k into spans of equal
- * length, so that several threads share the product of a single row; what the spans give is added in
- * their order. Neither depends on who else is in the batch.
+ * length, so that several threads share the product of a single row; what the spans give is added
+ * in their order. Neither depends on who else is in the batch.
  */
 #ifndef HEARTH_MODEL_LORA_H
 #define HEARTH_MODEL_LORA_H
