@@ -17,7 +17,6 @@ from script_server import ScriptServer
 MODEL = Model(size=2_000_000, seed=3)
 CHUNK = 256 << 10  # of hub_rig.QUICK
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
-TOKEN = "Bearer good"
 
 
 class Stranger:
@@ -84,8 +83,8 @@ class Hostile:
                  stranger=None):
         self.wrong, self.at, self.model, self.guarded, self.stranger = wrong, at, model, guarded, stranger
         self.manifest = model.manifest if manifest is None else manifest
-        self.served, self.asked = 0, 0
-        self.lock, self.random = threading.Lock(), random.Random(7)
+        self.served, self.asked, self.turn = 0, 0, 1
+        self.lock, self.random, self.mine = threading.Lock(), random.Random(7), threading.local()
         self.server = ScriptServer(self.answer, host, cert)
 
     def __enter__(self):
@@ -101,6 +100,15 @@ class Hostile:
     def secret(self):
         return {"HEARTH_REGISTRY_AUTH": f"{self.server.host}:{self.server.port}=me:secret"}
 
+    def begin(self):
+        """Counts from 0 again. What still is on its way to a client that has left counts no more, and a request
+        of its that is read only now has a token that holds no longer."""
+        with self.lock:
+            self.served, self.asked, self.turn = 0, 0, self.turn + 1
+
+    def token(self):
+        return "good" if self.turn == 1 else f"good{self.turn}"
+
     def kind(self, q):
         if q.path == "/token":
             return "token"
@@ -112,7 +120,7 @@ class Hostile:
         return "config" if digest in self.model.blobs else None
 
     def answer(self, q, w):
-        kind = self.kind(q)
+        kind, self.mine.turn = self.kind(q), self.turn
         if kind and kind == self.at:
             with self.lock:
                 self.asked += 1
@@ -123,8 +131,9 @@ class Hostile:
 
     def right(self, kind, q, w):
         if kind == "token":
-            w.send(200, b'{"token":"good"}') if q.fields.get("authorization") == BASIC else w.send(401)
-        elif self.guarded and q.fields.get("authorization") != TOKEN:
+            text = json.dumps({"token": self.token()}).encode()
+            w.send(200, text) if q.fields.get("authorization") == BASIC else w.send(401)
+        elif self.guarded and q.fields.get("authorization") != "Bearer " + self.token():
             self.challenge(w, self.server.url("/token"))
         elif kind == "manifest":
             w.send(200, self.manifest, Content_Type="application/json")
@@ -138,7 +147,8 @@ class Hostile:
 
     def count(self, n):
         with self.lock:
-            self.served += n
+            if self.mine.turn == self.turn:
+                self.served += n
 
     def give(self, q, w, data, **kw):
         give(q, w, data, sent=self.count if self.kind(q) == "model" else None, **kw)

@@ -32,7 +32,8 @@ def test_script(name, tmp_path):
         assert not [p for p in tmp_path.rglob("*") if "passwd" in p.name]
 
         stranger.wrong = s.wrong = None  # all is well again
-        s.manifest, s.served = MODEL.manifest, 0
+        s.manifest = MODEL.manifest
+        s.begin()
         again = pull(tmp_path, s.name(), "--insecure", env=s.secret())
         assert again.returncode == 0 and absent_or_whole(tmp_path, MODEL), again.text
         assert not stranger.heard()
