@@ -37,6 +37,71 @@ bool dfa_live_between(const dfa *d, int32_t s, uint32_t lo, uint32_t hi) {
     return false;
 }
 
+/* ---- counting ---- */
+
+static uint32_t add_up(uint32_t sum, uint64_t width, uint32_t count) {
+    uint64_t n = sum + width * count; /* at most 2^32 + 2^21 * 2^32 */
+    return count == DFA_MANY && width ? DFA_MANY : n < DFA_MANY ? (uint32_t)n : DFA_MANY;
+}
+
+/* Code points in [lo, hi] that a text can have. */
+static uint32_t width_of(uint32_t lo, uint32_t hi) {
+    uint32_t n = hi - lo + 1, from = lo > 0xD800 ? lo : 0xD800, to = hi < 0xDFFF ? hi : 0xDFFF;
+    return from <= to ? n - (to - from + 1) : n;
+}
+
+uint32_t dfa_count_between(const dfa *d, const uint32_t *count, int32_t s, uint32_t lo,
+                           uint32_t hi) {
+    const int32_t *row = d->next + (size_t)s * (size_t)d->n_classes;
+    uint32_t n = 0;
+    for (int32_t i = 0; i < d->n_ranges && d->lo[i] <= hi; i++) {
+        uint32_t end = i + 1 < d->n_ranges ? d->lo[i + 1] - 1 : DFA_MAX_CP;
+        uint32_t from = d->lo[i] > lo ? d->lo[i] : lo, to = end < hi ? end : hi;
+        int32_t next = row[d->class_of[i]];
+        if (from <= to && next) n = add_up(n, width_of(from, to), count[next]);
+    }
+    return n;
+}
+
+bool dfa_count(const dfa *d, uint32_t *out) {
+    enum { UNKNOWN, OPEN, KNOWN };
+    typedef struct step {
+        int32_t state, cls;
+    } step;
+    uint8_t *is = calloc((size_t)d->n_states, 1);
+    step *stack = malloc(((size_t)d->n_states + 1) * sizeof *stack);
+    uint32_t *width = calloc((size_t)d->n_classes, sizeof *width);
+    bool ok = is && stack && width;
+    for (int32_t i = 0; ok && i < d->n_ranges; i++)
+        width[d->class_of[i]] += width_of(d->lo[i],
+                                          i + 1 < d->n_ranges ? d->lo[i + 1] - 1 : DFA_MAX_CP);
+    if (ok) memset(out, 0, (size_t)d->n_states * sizeof *out);
+    for (int32_t root = 1; ok && root < d->n_states; root++) {
+        size_t n = 0;
+        if (is[root] == UNKNOWN) stack[n++] = (step){root, 0}, is[root] = OPEN;
+        while (n > 0) {
+            step *top = &stack[n - 1];
+            if (top->cls == d->n_classes) {
+                out[top->state] = add_up(out[top->state], 1, d->accept[top->state]);
+                is[top->state] = KNOWN;
+                n--;
+                continue;
+            }
+            int32_t next = d->next[top->state * d->n_classes + top->cls];
+            if (next && is[next] == UNKNOWN) {
+                stack[n++] = (step){next, 0}, is[next] = OPEN;
+                continue; /* the class is looked at again when that is known */
+            }
+            if (next) /* what leads back to itself has no end of texts */
+                out[top->state] = add_up(out[top->state], width[top->cls],
+                                         is[next] == OPEN ? DFA_MANY : out[next]);
+            top->cls++;
+        }
+    }
+    free(is), free(stack), free(width);
+    return ok;
+}
+
 bool dfa_accepts(const dfa *d, str text) {
     int32_t s = d->start;
     for (size_t at = 0; s && at < text.n;) {

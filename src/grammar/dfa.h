@@ -51,6 +51,14 @@ typedef enum dfa_op { DFA_AND, DFA_OR, DFA_AND_NOT } dfa_op;
 dfa *dfa_combine(const dfa *a, const dfa *b, dfa_op op, err *e);
 bool dfa_equal(const dfa *a, const dfa *b); /* same table: the same language */
 
+/* How many texts lead from each state to an accepting one; DFA_MANY: that many or more. out has
+ * n_states. False: memory. */
+#define DFA_MANY UINT32_MAX
+bool dfa_count(const dfa *d, uint32_t *out);
+/* How many of the texts from state s begin with a code point in [lo, hi], by these counts. */
+uint32_t dfa_count_between(const dfa *d, const uint32_t *count, int32_t s, uint32_t lo,
+                           uint32_t hi);
+
 size_t dfa_bytes(const dfa *d); /* memory held, about */
 int dfa_class(const dfa *d, uint32_t cp);
 static inline int32_t dfa_step(const dfa *d, int32_t s, uint32_t cp) {

@@ -198,6 +198,34 @@ static const gbnf_frame *move_rules(mover *m, const gbnf_frame *f) {
     return head;
 }
 
+static const written *move_text(mover *m, const written *t) {
+    written *to = t ? known(m, t) : NULL;
+    if (!t || to) return to;
+    written *all = pool_alloc(m->p, t->n * sizeof *all);
+    if (!all) m->failed = true;
+    for (const written *at = t; all && at; at = at->before) {
+        to = &all[at->n - 1];
+        *to = *at;
+        to->before = at->n > 1 ? to - 1 : NULL;
+    }
+    if (all) remember(m, t, &all[t->n - 1]);
+    return all ? &all[t->n - 1] : NULL;
+}
+
+static const written_set *move_texts(mover *m, const written_set *s) {
+    written_set *to = NULL, *head = NULL, **link = &head;
+    for (; s && !m->failed && !(to = known(m, s)); s = s->older) {
+        if (!(to = copy(m, s, sizeof *s + s->n * sizeof *s->v))) return NULL;
+        for (uint32_t i = 0; i < s->n; i++) to->v[i] = move_text(m, s->v[i]);
+        to->older = NULL;
+        remember(m, s, to);
+        *link = to;
+        link = (written_set **)(uintptr_t)&to->older;
+    }
+    if (s) *link = to;
+    return head;
+}
+
 /* What a frame stands on goes first; depth costs no stack. */
 static const json_frame *move_json(mover *m, const json_frame *f) {
     size_t n = 0;
@@ -216,6 +244,7 @@ static const json_frame *move_json(mover *m, const json_frame *f) {
             to->other = known(m, top->other);
             to->back = move_rules(m, top->back);
             if (top->seen) to->seen = copy(m, top->seen, top->o->n_words * sizeof *top->seen);
+            if (top->used) to->used = move_texts(m, top->used);
             if (top->counted && top->a->n_some)
                 to->counted = copy(m, top->counted, top->a->n_some * sizeof *top->counted);
             remember(m, top, to);
@@ -234,6 +263,7 @@ static bool move_set(const spot_set *from, pool *p, spot_set *to) {
         place *c = &to->v[i];
         c->up = move_json(&m, c->up);
         c->rule = move_rules(&m, c->rule);
+        c->text = move_text(&m, c->text);
         if (c->number) c->number = copy(&m, c->number, sizeof *c->number);
     }
     free(m.v), free(m.todo);

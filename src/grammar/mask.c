@@ -320,13 +320,43 @@ typedef struct key_work {
     spot_set all;     /* with all of them */
 } key_work;
 
+/* Whether a token may lead to where every key is there already: there are few beyond some text. */
+static bool keys_run_out(pool *p, const place *c) {
+    const object *o = c->up->o;
+    uint32_t total = written_set_count(c->up->used) + o->named[o->n_names];
+    if (o->fewest > total) return false;
+    for (int32_t i = 0; i < (int32_t)o->n_names && c->node >= 0; i++)
+        if (i >= o->node[c->node].lo && i < o->node[c->node].hi && o->named[i] < o->named[i + 1])
+            return true;
+    for (const written_set *s = c->up->used; s; s = s->older)
+        for (uint32_t i = 0; i < s->n; i++) {
+            if (!written_starts(s->v[i], c->text)) continue;
+            uint32_t n = written_length(s->v[i]), *cp = pool_alloc(p, (n + 1) * sizeof *cp);
+            if (!cp) return true;
+            written_copy(s->v[i], cp);
+            int32_t state = c->extra;
+            for (uint32_t k = written_length(c->text); k < n; k++) {
+                state = dfa_step(o->extra, state, cp[k]);
+                if (o->texts[state] <= total) return true;
+            }
+        }
+    return false;
+}
+
 static bool open_key(grammar *g, pool *p, const grammar_vocab *v, const place *c, uint64_t *bits,
                      key_work *work) {
     const dfa *extra = c->up->o->extra;
     if (!extra) {
         or_words(bits, v->inside + VOCAB_LEFT * v->words, v->words);
-        if (c->node < 0) json_close(p, c, &work->closed);
-        else spot_add(p, &work->leaving, c);
+        if (c->node < 0 && !written_set_below(c->up->used, c->text)) {
+            place any = *c; /* no token can end in a key that there was */
+            any.text = &written_unknown;
+            json_close(p, &any, &work->closed);
+        } else spot_add(p, &work->leaving, c);
+        return true;
+    }
+    if (keys_run_out(p, c)) {
+        spot_add(p, &work->all, c);
         return true;
     }
     const lex_mask *m = lex_find(g, p, v, extra, c->extra, false);

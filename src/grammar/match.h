@@ -13,24 +13,7 @@
 #include "grammar/grammar.h"
 #include "grammar/object.h"
 #include "grammar/schema.h"
-
-/* ---- the pool ---- */
-
-typedef struct pool_block pool_block;
-typedef struct pool {
-    pool_block *first, *now;
-    size_t used, total; /* of the present block; of all blocks */
-    bool failed;
-} pool;
-typedef struct pool_mark {
-    pool_block *now;
-    size_t used;
-} pool_mark;
-
-void *pool_alloc(pool *p, size_t n); /* zeroed; NULL and `failed` past LIMIT_MATCH_BYTES */
-pool_mark pool_now(const pool *p);
-void pool_back(pool *p, pool_mark m);
-void pool_deinit(pool *p);
+#include "grammar/written.h"
 
 /* ---- places ---- */
 
@@ -57,6 +40,7 @@ typedef struct json_frame {
     uint32_t last;           /* rank of the last name, when the order counts */
     uint32_t some;           /* object: clauses of o->some that are served */
     const uint64_t *seen;    /* object: names */
+    const written_set *used; /* object: keys that it does not name */
     const uint32_t *counted; /* array: for each contains */
 } json_frame;
 
@@ -95,6 +79,7 @@ typedef struct place {
     int32_t state;  /* STRING, FREE, TEXT: the automaton's */
     uint32_t count; /* STRING: code points; RULE, FREE: the element */
     int32_t node, extra, lang[LIMIT_SCHEMA_KEY_PATTERNS]; /* KEY */
+    const written *text; /* KEY: what of it is read, while extra lives */
     const num_spec *num;
     const json_number *number;
     const gbnf_frame *rule;

@@ -234,14 +234,22 @@ static bool is_required(const object *o, int32_t name) {
     return o->required[name / 64] >> (name % 64) & 1;
 }
 
-/* Keys that no name matches: as far as counts and the order go. */
-static bool extras_open(schema *s, const json_frame *f, uint32_t n_missing) {
-    if (f->count >= f->o->spec->max || f->o->spec->max - f->count <= n_missing) return false;
-    return !schema_is_ordered(s) || n_missing == 0;
+/* Keys that no name matches, and that the object does not have yet. */
+static uint32_t extras_left(const json_frame *f) {
+    const object *o = f->o;
+    if (!o->extra) return o->extra_any ? DFA_MANY : 0;
+    uint32_t all = o->texts[o->extra->start], taken = written_set_count(f->used);
+    if (all == DFA_MANY) return DFA_MANY;
+    taken += o->named[o->n_names];
+    return all > taken ? all - taken : 0;
 }
 
-static bool extras_exist(const object *o) {
-    return o->extra ? o->extra->start != 0 : o->extra_any;
+/* Whether one of them may come: as far as counts and the order go. */
+static bool extras_open(schema *s, const json_frame *f, uint32_t n_missing) {
+    uint32_t left = extras_left(f);
+    if (f->count >= f->o->spec->max || f->o->spec->max - f->count <= n_missing) return false;
+    if (!left || !schema_is_ordered(s)) return left > 0;
+    return n_missing == 0 && (left == DFA_MANY || f->count + left >= f->o->spec->min);
 }
 
 static bool name_open(schema *s, const json_frame *f, int32_t name, uint32_t n_missing) {
@@ -257,7 +265,8 @@ static bool name_open(schema *s, const json_frame *f, int32_t name, uint32_t n_m
             return false;
         after += o->alive[i] && o->rank[i] > o->rank[name];
     }
-    return extras_exist(o) || f->count + 1 + after >= o->spec->min;
+    uint32_t extras = extras_left(f);
+    return extras == DFA_MANY || f->count + 1 + after + extras >= o->spec->min;
 }
 
 static bool any_name_open(schema *s, const json_frame *f, int32_t lo, int32_t hi) {
@@ -268,8 +277,7 @@ static bool any_name_open(schema *s, const json_frame *f, int32_t lo, int32_t hi
 }
 
 static bool may_add_key(schema *s, const json_frame *f) {
-    return (extras_exist(f->o) && extras_open(s, f, missing(f))) ||
-           any_name_open(s, f, 0, (int32_t)f->o->n_names);
+    return extras_open(s, f, missing(f)) || any_name_open(s, f, 0, (int32_t)f->o->n_names);
 }
 
 static bool may_close_object(const json_frame *f) {
@@ -281,8 +289,7 @@ static void key_start(schema *s, pool *p, const json_frame *f, spot_set *to) {
     const object *o = f->o;
     place *v = put(p, to, f, AT_KEY);
     if (!v) return;
-    bool open = extras_exist(o) && extras_open(s, f, missing(f));
-    v->extra = !open ? 0 : o->extra ? o->extra->start : 1;
+    v->extra = !extras_open(s, f, missing(f)) ? 0 : o->extra ? o->extra->start : 1;
     for (uint32_t i = 0; i < o->n_langs; i++) v->lang[i] = o->lang[i]->start;
 }
 
@@ -291,9 +298,33 @@ static bool node_lives(schema *s, const place *c, int32_t node) {
     return node >= 0 && any_name_open(s, c->up, o->node[node].lo, o->node[node].hi);
 }
 
+/* Whether what is read of a key can become one that is not named and not there yet. */
+static bool extra_lives(const place *c) {
+    const json_frame *f = c->up;
+    const object *o = f->o;
+    if (!c->extra || !o->extra) return c->extra != 0;
+    uint32_t n = o->texts[c->extra];
+    if (n == DFA_MANY || n > written_set_count(f->used) + o->named[o->n_names]) return n > 0;
+    if (c->node >= 0) n -= o->named[o->node[c->node].hi] - o->named[o->node[c->node].lo];
+    return n > written_set_below(f->used, c->text);
+}
+
+/* The same when its next code point is in [lo, hi]. */
+static bool extra_lives_between(const place *c, uint32_t lo, uint32_t hi) {
+    const json_frame *f = c->up;
+    const object *o = f->o;
+    if (!c->extra || !o->extra) return c->extra != 0;
+    uint32_t n = dfa_count_between(o->extra, o->texts, c->extra, lo, hi);
+    if (n == DFA_MANY || n > written_set_count(f->used) + o->named[o->n_names]) return n > 0;
+    for (int32_t k = c->node >= 0 ? o->node[c->node].child : -1; k >= 0; k = o->node[k].sibling)
+        if (o->node[k].cp >= lo && o->node[k].cp <= hi)
+            n -= o->named[o->node[k].hi] - o->named[o->node[k].lo];
+    return n > written_set_between(f->used, c->text, lo, hi);
+}
+
 static bool key_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
     const object *o = c->up->o;
-    if (c->extra && (!o->extra || dfa_live_between(o->extra, c->extra, lo, hi))) return true;
+    if (extra_lives_between(c, lo, hi)) return true;
     for (int32_t n = c->node >= 0 ? o->node[c->node].child : -1; n >= 0; n = o->node[n].sibling)
         if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(s, c, n)) return true;
     return false;
@@ -305,6 +336,7 @@ static void property(schema *s, pool *p, const place *c, int32_t name, expr valu
                      spot_set *to) {
     const json_frame *f = c->up;
     const object *o = f->o;
+    const written_set *used = NULL;
     may &= ~f->some;
     for (uint32_t serve = may;; serve = (serve - 1) & may) {
         expr x = value;
@@ -313,8 +345,10 @@ static void property(schema *s, pool *p, const place *c, int32_t name, expr valu
         if (!schema_empty(s, x)) {
             json_frame *n = pool_alloc(p, sizeof *n);
             uint64_t *seen = name >= 0 ? pool_alloc(p, o->n_words * sizeof *seen) : NULL;
-            if (!n || (name >= 0 && !seen)) return;
+            if (name < 0 && !used) used = written_set_add(p, f->used, c->text);
+            if (!n || (name >= 0 ? !seen : !used)) return;
             *n = *f;
+            if (used) n->used = used;
             n->count++;
             n->some |= serve;
             n->last = name >= 0 ? o->rank[name] : UINT32_MAX;
@@ -339,6 +373,7 @@ static void key_close(schema *s, pool *p, const place *c, spot_set *to) {
         return;
     }
     if (!c->extra || (o->extra && !o->extra->accept[c->extra])) return;
+    if (written_set_has(c->up->used, c->text)) return;
     uint32_t mask = 0;
     for (uint32_t i = 0; i < o->n_langs; i++)
         if (o->lang[i]->accept[c->lang[i]]) mask |= 1u << i;
@@ -360,6 +395,8 @@ static void key_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to
     v.node = object_child(o, v.node, v.cp);
     if (o->extra && v.extra) v.extra = dfa_step(o->extra, v.extra, v.cp);
     for (uint32_t i = 0; i < o->n_langs; i++) v.lang[i] = dfa_step(o->lang[i], v.lang[i], v.cp);
+    if (v.extra && !(v.text = written_add(p, v.text, v.cp))) return;
+    if (!extra_lives(&v)) v.extra = 0, v.text = NULL;
     v.cp = 0;
     if (v.extra || node_lives(s, &v, v.node)) spot_add(p, to, &v);
 }

@@ -228,6 +228,20 @@ static bool build_extra(schema *s, object *o, err *e) {
     return o->extra || err_wrap(e, "patternProperties or propertyNames");
 }
 
+/* There may be few of them, and each comes once. */
+static bool count_extra(schema *s, object *o, err *e) {
+    if (!o->extra) return true;
+    o->texts = arena_calloc(schema_arena(s), (size_t)o->extra->n_states, sizeof *o->texts);
+    o->named = arena_calloc(schema_arena(s), o->n_names + 1u, sizeof *o->named);
+    if (!o->texts || !o->named || !dfa_count(o->extra, o->texts)) return memory(e);
+    o->fewest = DFA_MANY;
+    for (int32_t i = 1; i < o->extra->n_states; i++)
+        if (o->texts[i] < o->fewest) o->fewest = o->texts[i];
+    for (uint32_t i = 0; i < o->n_names; i++)
+        o->named[i + 1] = o->named[i] + dfa_accepts(o->extra, o->name[i]);
+    return true;
+}
+
 /* ---- all of it ---- */
 
 static bool rank_names(schema *s, object *o, err *e) {
@@ -300,7 +314,7 @@ bool object_prepare(schema *s, obj_spec *spec, err *e) {
     if (!ok) return false;
     for (uint32_t i = 0; i < o->n_names; i++) o->value[i] = schema_obj_value(s, spec, o->name[i]);
     if (!build_trie(s, o, e) || !rank_names(s, o, e) || !read_some(s, o, e) ||
-        !build_extra(s, o, e))
+        !build_extra(s, o, e) || !count_extra(s, o, e))
         return false;
     for (uint32_t i = 0; i < o->n_names; i++) {
         o->alive[i] = !schema_empty(s, o->value[i]);

@@ -3,8 +3,8 @@
  *
  * Named keys form a trie over code points; a node knows which run of the sorted names lies below
  * it. Keys that no name matches are told apart by the languages (patternProperties, propertyNames)
- * that contain them: one automaton runs over all of these at once and knows, in each state, whether
- * a key that is let in can still be reached.
+ * that contain them: one automaton runs over all of these at once and knows, in each state, how
+ * many keys that are let in can still be reached.
  */
 #ifndef HEARTH_GRAMMAR_OBJECT_H
 #define HEARTH_GRAMMAR_OBJECT_H
@@ -40,6 +40,9 @@ typedef struct object {
     const dfa *lang[LIMIT_SCHEMA_KEY_PATTERNS];
     uint32_t n_langs;
     const dfa *extra; /* keys let in by languages; NULL: see extra_any */
+    uint32_t *texts;  /* how many each of its states leads to; see dfa_count */
+    uint32_t fewest;  /* the least of these */
+    uint32_t *named;  /* [n_names + 1] how many of the names before it extra holds as well */
     bool extra_any;   /* without languages: whether other keys are let in */
     key_label *label;
     uint32_t n_labels, cap_labels;

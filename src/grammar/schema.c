@@ -213,21 +213,39 @@ expr schema_obj_value(schema *s, const obj_spec *o, str name) {
     return v;
 }
 
-/* At most how many properties: UINT32_MAX unless only named ones are let in. */
+/* How many texts a language has; DFA_MANY when that cannot be said. */
+static uint32_t lang_count(schema *s, const dfa *lang) {
+    size_t i = 0;
+    while (i < s->n_dfas && s->dfas[i].d != lang) i++;
+    if (i == s->n_dfas) return DFA_MANY;
+    if (!s->dfas[i].counted) {
+        uint32_t *count = malloc((size_t)lang->n_states * sizeof *count);
+        s->dfas[i].n_texts = count && dfa_count(lang, count) ? count[lang->start] : DFA_MANY;
+        s->dfas[i].counted = true;
+        free(count);
+    }
+    return s->dfas[i].n_texts;
+}
+
+/* At most how many keys a set has that o lets in. */
+static uint32_t keys_most(schema *s, const obj_spec *o, const key_set *k) {
+    if (k->kind == KEY_NAME) return !schema_empty(s, schema_obj_value(s, o, k->name));
+    return k->kind == KEY_LANG ? lang_count(s, k->lang) : DFA_MANY;
+}
+
+/* At most how many properties. */
 static uint32_t obj_most(schema *s, const obj_spec *o) {
     uint32_t most = o->max;
     for (uint32_t i = 0; i < o->n_all; i++) {
         const key_set *k = o->all[i].keys;
         if (!schema_empty(s, o->all[i].value)) continue;
         if (k->kind == KEY_EVERY) return 0;
-        if (k->kind != KEY_REST) continue;
-        uint32_t names = 0;
-        bool only_names = true;
-        for (uint32_t n = 0; n < k->n_other && only_names; n++) {
-            only_names = k->other[n]->kind == KEY_NAME;
-            if (only_names) names += !schema_empty(s, schema_obj_value(s, o, k->other[n]->name));
-        }
-        if (only_names && names < most) most = names;
+        uint64_t n = k->kind == KEY_NOT_LANG ? lang_count(s, k->lang)
+                     : k->kind == KEY_REST   ? 0
+                                             : DFA_MANY;
+        for (uint32_t x = 0; k->kind == KEY_REST && x < k->n_other && n < most; x++)
+            n += keys_most(s, o, k->other[x]);
+        if (n < most) most = (uint32_t)n;
     }
     return most;
 }

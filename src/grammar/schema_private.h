@@ -23,6 +23,8 @@ typedef struct kept_dfa {
     dfa *d;
     str pattern;        /* when it is exactly this pattern's */
     const char *format; /* or this format's */
+    bool counted;
+    uint32_t n_texts; /* see dfa_count */
 } kept_dfa;
 
 typedef struct named_place {

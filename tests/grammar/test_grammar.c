@@ -226,6 +226,109 @@ static void lengths_are_counted(void **state) {
     }
 }
 
+/* A key comes once, however it is spelled and whichever rule lets it in. */
+static void keys_come_once(void **state) {
+    (void)state;
+    static const char
+        some[] = "{\"additionalProperties\":{\"type\":\"integer\"},\"minProperties\":2}",
+        wide[] = "{\"patternProperties\":{\"^x\":true},\"maxProperties\":3}",
+        few[] = "{\"patternProperties\":{\"^[ab\u00e9]$\":true},\"properties\":{\"a\":"
+                "{\"type\":\"null\"}},\"additionalProperties\":false}",
+        names[] = "{\"propertyNames\":{\"enum\":[\"p\",\"pq\",\"\u00e9\"]},"
+                  "\"minProperties\":3}";
+    static const struct {
+        const char *schema, *text;
+        bool taken;
+    } rows[] = {
+        {"true", "{\"a\":1,\"a\":2}", false},
+        {"true", "{\"a\":1,\"b\":{\"a\":1},\"ab\":2,\"\":3}", true},
+        {"true", "{\"\":1,\"a\":0,\"\":2}", false},
+        {"true", "[{\"a\":{\"b\":1},\"c\":[{\"b\":2,\"b\":2}]}]", false},
+        {"true", "{\"\\u00e9\":1,\"\xC3\xA9\":2}", false},
+        {"true", "{\"\\ud83d\\ude00\":1,\"b\":0,\"\xF0\x9F\x98\x80\":2}", false},
+        {"true", "{\"\\ud83d\\ude00\":1,\"\xF0\x9F\x98\x81\":2}", true},
+        {"true", "{\"a/b\":1,\"a\\/b\":2}", false},
+        {"true", "{\"\\n\":1,\"\\u000a\":2}", false},
+        {some, "{\"a\":1,\"a\":2}", false},
+        {some, "{\"a\":1,\"a\":2,\"b\":3}", false},
+        {some, "{\"a\":1,\"b\":2,\"c\":3}", true},
+        {wide, "{\"x\":1,\"xy\":2,\"x\":3}", false},
+        {wide, "{\"y\":1,\"x\":2,\"y\":3}", false},
+        {wide, "{\"y\":1,\"x\":2,\"z\":3}", true},
+        {wide, "{\"y\":1,\"x\":2,\"z\":3,\"x1\":4}", false},
+        {few, "{\"a\":null,\"b\":1,\"\\u00e9\":2}", true},
+        {few, "{\"\xC3\xA9\":2,\"b\":1,\"\\u00E9\":1}", false},
+        {few, "{\"a\":null,\"b\":1,\"a\":null}", false},
+        {names, "{\"p\":1,\"pq\":2,\"\\u00e9\":3}", true},
+        {names, "{\"p\":1,\"pq\":2,\"pq\":3}", false},
+        {names, "{\"p\":1,\"pq\":2}", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        grammar *g = schema_of(rows[i].schema);
+        if (takes(g, rows[i].text) != rows[i].taken)
+            fail_msg("%s takes %s: %d", rows[i].schema, rows[i].text, !rows[i].taken);
+        grammar_free(g);
+    }
+    err e = {0};
+    assert_null(
+        grammar_json_schema(STR("{\"type\":\"object\",\"minProperties\":3,\"propertyNames\":"
+                                "{\"enum\":[\"p\",\"q\"]}}"),
+                            GRAMMAR_ORDERED, &e));
+}
+
+/* Where every key is there, nothing leads to one of them: the place before it goes on elsewhere. */
+static void keys_run_out(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *no;
+    } rows[] = {
+        {"{\"ab\":0,\"", "b"},
+        {"{\"ab\":0,\"ac\":0,\"", "a"},
+        {"{\"ab\":0,\"ac\":0,\"\xC3\xA9\":0", ","},
+        {"{\"\\u00e9\":0,\"", "\xC3"},
+        {"{\"\xC3\xA9\":0,\"", "\\"},
+        {"{\"ab\":0,\"\\u00e9\":0,\"ac\":0", ","},
+    };
+    err e = {0};
+    grammar *g = grammar_json_schema(
+        STR("{\"type\":\"object\",\"properties\":{\"ac\":{\"const\":0}},\"additionalProperties\":"
+            "false,\"patternProperties\":{\"^(ab|ac|\u00e9)$\":{\"const\":0}}}"),
+        0, &e);
+    if (!g) fail_msg("%s", e.msg);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        grammar_state *s = grammar_state_new(g, NULL, &e);
+        if (!grammar_state_accept_bytes(s, str_of(rows[i].text))) fail_msg("%s", rows[i].text);
+        if (grammar_state_accept_bytes(s, str_of(rows[i].no)))
+            fail_msg("%s goes on with %s", rows[i].text, rows[i].no);
+        grammar_state_free(s);
+    }
+    grammar_free(g);
+}
+
+/* Thousands of keys: what is remembered of them stays when the state is tidied and copied. */
+static void many_keys_are_remembered(void **state) {
+    (void)state;
+    enum { KEYS = 6000 };
+    err e = {0};
+    grammar *g = schema_of("true");
+    grammar_state *s = grammar_state_new(g, NULL, &e);
+    char key[60];
+    assert_true(grammar_state_accept_bytes(s, STR("{")));
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof key, "%s\"a key with a number, %d\":0", i ? "," : "", i);
+        assert_true(grammar_state_accept_bytes(s, str_of(key)));
+    }
+    grammar_state *c = grammar_state_copy(s, &e);
+    assert_non_null(c);
+    for (int i = 0; i < KEYS + 2; i += i < 40 || i > KEYS - 40 ? 1 : 61) {
+        grammar_state *at = grammar_state_copy(c, &e);
+        snprintf(key, sizeof key, ",\"a key with a number, %d\"", i);
+        if (grammar_state_accept_bytes(at, str_of(key)) != (i >= KEYS)) fail_msg("%s", key);
+        grammar_state_free(at);
+    }
+    grammar_state_free(c), grammar_state_free(s), grammar_free(g);
+}
+
 /* `controls`: they take part by their text. */
 static void compare_mask(grammar_state *s, const tok *t, uint64_t *bits, bool controls,
                          const char *what, size_t at) {
@@ -268,6 +371,10 @@ static void masks_equal_acceptance(void **state) {
         {"{\"type\":\"object\",\"properties\":{\"ab\":{\"maxLength\":3,\"type\":\"string\"}},"
          "\"additionalProperties\":{\"type\":\"array\",\"contains\":{\"const\":1}}}",
          "{\"q\":[0,1],\"ab\":\"\\u00e9\xC3\xA9z\"}"},
+        {"true", "{\"the\":1,\"th\":2,\"\\u00e9\":{\"the\":0}, \"th\xC3\xA9\":0}"},
+        {"{\"patternProperties\":{\"^(the|then|a|\u00e9.?)$\":true},\"properties\":{\"a\":true},"
+         "\"additionalProperties\":false}",
+         "{\"the\":1,\"then\":2, \"\xC3\xA9\":0,\"a\":true,\"\\u00e9e\":1}"},
         {"{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^[a-e]+$\"},{\"type\":\"string\","
          "\"minLength\":3,\"maxLength\":6},{\"type\":\"string\",\"format\":\"date\"}]}",
          "\"2024-1\""},
@@ -310,6 +417,9 @@ int main(void) {
         cmocka_unit_test(bombs_are_errors),
         cmocka_unit_test(overlapping_alternatives),
         cmocka_unit_test(lengths_are_counted),
+        cmocka_unit_test(keys_come_once),
+        cmocka_unit_test(keys_run_out),
+        cmocka_unit_test(many_keys_are_remembered),
         cmocka_unit_test(masks_equal_acceptance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

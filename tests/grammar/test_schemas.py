@@ -61,6 +61,12 @@ def test_the_official_suite(tmp_path):
     assert got["refused"] < 0.35 * got["schemas"]
 
 
+def once_each(pairs):
+    keys = [key for key, _ in pairs]
+    assert len(keys) == len(set(keys)), f"a key comes twice: {keys}"
+    return dict(pairs)
+
+
 @needs_bard
 @needs_sets
 def test_written_documents_validate():
@@ -80,9 +86,29 @@ def test_written_documents_validate():
         if row["line"] not in checkers:
             kind = jsonschema.validators.validator_for(schemas[row["line"] - 1], jsonschema.Draft202012Validator)
             checkers[row["line"]] = kind(schemas[row["line"] - 1])
-        checkers[row["line"]].validate(json.loads(row["text"]))
+        checkers[row["line"]].validate(json.loads(row["text"], object_pairs_hook=once_each))
         n += 1
     assert n > (2500 if NIGHTLY else 20), f"{n} documents were completed"
+
+
+FREE_KEYS = [{"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 3, "maxProperties": 6},
+             {"type": "object", "patternProperties": {"^[abé]$": {"type": "boolean"}}, "additionalProperties": False,
+              "minProperties": 3},
+             {"type": "object", "properties": {"a": {"const": 0}}, "propertyNames": {"maxLength": 1}, "minProperties": 4,
+              "maxProperties": 5}]
+
+
+@needs_bard
+def test_keys_that_are_not_named_come_once(tmp_path):
+    lines = tmp_path / "s.jsonl"
+    lines.write_text("".join(json.dumps({"schema": s}) + "\n" for s in FREE_KEYS))
+    done = subprocess.run([WRITE, BARD, lines, "20", "200", "1"], capture_output=True, check=True)
+    written = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    texts = [(FREE_KEYS[row["line"] - 1], row["text"]) for row in written if "text" in row]
+    assert len(texts) > 20
+    for by, text in texts:
+        got = json.loads(text, object_pairs_hook=once_each)
+        assert by["minProperties"] <= len(got) <= by.get("maxProperties", 3), text
 
 
 # ---- hearth schema ----
