@@ -290,10 +290,12 @@ int32_t hearth_engine_ctx(const hearth_engine *g); /* the context in force, toke
 int hearth_engine_threads(const hearth_engine *g);
 
 /* Publishes a prefix to all owners: they find its full pages of 64 tokens as if they had computed
- * them, and it is never given up while the engine lives. Waits until it is computed. HEARTH_NO_FIT
+ * them, and it is never given up while the engine lives. It serves requests with these adapters
+ * (lora, [n_lora], or none) and no others. Waits until it is computed. HEARTH_NO_FIT
  * when a request of full length would not fit beside all that is published; HEARTH_USAGE below 64
  * tokens. */
-bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n, hearth_err *e);
+bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n,
+                       const hearth_lora_use *lora, size_t n_lora, hearth_err *e);
 
 /* Upper bounds of the step times' classes, in seconds; the last class has none. */
 #define HEARTH_STEP_CLASSES 12
@@ -443,12 +445,14 @@ typedef struct hearth_input {
 } hearth_input;
 
 typedef struct hearth_embed_params {
-    const char *owner;      /* as in hearth_params */
-    int32_t weight;         /* likewise */
-    void *tag;              /* for the hooks: one opened and one settled for the whole call */
-    hearth_pooling pooling; /* NONE: the model's own */
-    bool raw;               /* vectors as they come; else of length 1 */
-    bool truncate;          /* too long a text loses its end; else it is an error */
+    const char *owner;           /* as in hearth_params */
+    int32_t weight;              /* likewise */
+    void *tag;                   /* for the hooks: one opened and one settled for the whole call */
+    hearth_pooling pooling;      /* NONE: the model's own */
+    bool raw;                    /* vectors as they come; else of length 1 */
+    bool truncate;               /* too long a text loses its end; else it is an error */
+    const hearth_lora_use *lora; /* [n_lora] adapters in force, as in hearth_params */
+    size_t n_lora;
     /* Asked some ten times a second while the call waits; true gives up. May be NULL. */
     bool (*stop)(void *ud);
     void *stop_ud;

@@ -191,6 +191,9 @@ void api_reply_error(api_call *c, const api_error *why) {
 
 static bool body_parse(api_call *c, api_error *e) {
     c->body = api_json_read(http_body(c->x), e);
+    if (c->route->list && json_is_array(c->body))
+        c->body = json_pack("{so}", c->route->list, c->body);
+    if (!c->body && !e->status) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
     return c->body && api_fields_check(c->route->fields, c->body, e);
 }
 
@@ -240,7 +243,8 @@ static void on_model(void *ud, resident *r, const err *e) {
 
 /* False: answered, or coming. */
 static bool model_get(api_call *c, api_error *e) {
-    const char *asked = c->body ? api_get_text(c->body, "model", NULL) : http_query(c->x, "model");
+    const char *asked = c->body ? api_get_text(c->body, "model", NULL) : NULL;
+    if (!asked) asked = http_query(c->x, "model");
     char shown[120];
     c->keep_alive_s = RESIDENT_KEEP;
     if (c->body && api_get(c->body, "keep_alive") &&

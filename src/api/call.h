@@ -81,6 +81,7 @@ typedef struct api_route {
     bool (*early)(api_call *c);
     void (*run)(api_call *c); /* on a worker */
     const api_field *fields;  /* of the JSON body; NULL: the body is not read */
+    const char *list;         /* the field that a body which is an array stands for; NULL: none */
     bool model; /* wait for the model that "model" names, in the body or the query; see c->model */
     api_streams streams;   /* what clients hear while they wait for the model */
     const char *if_header; /* only requests that have this header; such rows go first */

@@ -56,28 +56,31 @@ static bool render(hearth_model *m, const json_t *conversation, const char *says
     return ok;
 }
 
-static bool pin_conversation(hearth_model *m, hearth_engine *g, const json_t *c, size_t *n_tokens,
-                             err *e) {
+static bool pin_conversation(hearth_model *m, hearth_engine *g, const json_t *c,
+                             const hearth_lora_use *lora, size_t n_lora, size_t *n_tokens, err *e) {
     hearth_chat_prompt a = {0}, b = {0};
     hearth_err he = {0};
     size_t n = 0;
     bool ok = render(m, c, "1", &a, e) && render(m, c, "Why?", &b, e);
     while (ok && n < a.n_ids && n < b.n_ids && a.ids[n] == b.ids[n]) n++;
-    if (ok && !hearth_engine_pin(g, a.ids, n, &he)) ok = err_set(e, he.code, "%s", he.msg);
+    if (ok && !hearth_engine_pin(g, a.ids, n, lora, n_lora, &he))
+        ok = err_set(e, he.code, "%s", he.msg);
     *n_tokens = n;
     hearth_chat_prompt_free(&a);
     hearth_chat_prompt_free(&b);
     return ok;
 }
 
-bool pin_file(hearth_model *m, hearth_engine *g, const char *path, size_t *n_tokens, err *e) {
+bool pin_file(hearth_model *m, hearth_engine *g, const char *path, const hearth_lora_use *lora,
+              size_t n_lora, size_t *n_tokens, err *e) {
     buf text;
     buf_init(&text, LIMIT_JSON_BYTES);
     json_t *c = NULL;
     bool ok = file_read(&text, path, e);
     if (ok && !hearth_chat_family(m))
         ok = err_set(e, ERR_USAGE, "the model has no chat template, so no prompt that all share");
-    ok = ok && (c = conversation_of(buf_str(&text), e)) && pin_conversation(m, g, c, n_tokens, e);
+    ok = ok && (c = conversation_of(buf_str(&text), e)) &&
+         pin_conversation(m, g, c, lora, n_lora, n_tokens, e);
     if (!ok) err_wrap(e, "%s cannot be published", path);
     json_decref(c);
     buf_deinit(&text);

@@ -11,7 +11,9 @@
 #include "base/err.h"
 #include "hearth.h"
 
-/* Waits until it is computed. *n_tokens: how many are in common. */
-bool pin_file(hearth_model *m, hearth_engine *g, const char *path, size_t *n_tokens, err *e);
+/* For requests with these adapters. Waits until it is computed. *n_tokens: how many are in common.
+ */
+bool pin_file(hearth_model *m, hearth_engine *g, const char *path, const hearth_lora_use *lora,
+              size_t n_lora, size_t *n_tokens, err *e);
 
 #endif

@@ -22,6 +22,7 @@ typedef struct waiter {
 struct resident {
     char *name, *path; /* constant; path as hub_find wants it */
     bool given;        /* at start */
+    bool first;        /* the first of these: the adapters of the command line are for it */
     bool stored;       /* in the store, or found beside it: constant, as id */
     hub_digest id;     /* of the manifest */
     uint64_t bytes;    /* of all that it is made of; of a stored one */
@@ -38,8 +39,11 @@ struct resident {
     double idle_since_s;  /* by clock_now_s */
     waiter *waiters;
     bool bare;
-    bool gone;         /* removed from the store, or replaced: another resident has the name */
-    hub_recipe recipe; /* constant while loaded */
+    bool gone;             /* removed from the store, or replaced: another resident has the name */
+    hub_recipe recipe;     /* constant while loaded */
+    hearth_lora_use *lora; /* [n_lora] as well; NULL: not in memory. Not the scales in it: */
+    size_t n_lora;
+    float *scale; /* [n_lora] in force; stays when the model goes */
     double load_s;
 };
 
@@ -144,6 +148,8 @@ static void stored_take(residents *rs, const hub_entry *x) {
     r->modified_s = x->modified_s;
     if (!old) return;
     r->given = old->given;
+    r->first = old->first;
+    old->first = false;
     r->keep_alive_s = old->given ? -1 : r->keep_alive_s;
     old->given = false;
     old->keep_alive_s = 0;
@@ -231,6 +237,7 @@ static bool names_init(residents *rs, err *e) {
         r->keep_alive_s = -1;
     }
     rs->n_given = rs->n;
+    rs->entry[0]->first = true;
     if (hub_have_bundled()) entry_add(rs, STR("bard"), "bard");
     folder_scan(rs);
     return true;
@@ -256,7 +263,7 @@ const char *residents_find(residents *rs, const char *name) {
 /* ---- room ---- */
 
 /* About what a model needs beside the pages of its engine, which takes what it finds. */
-static uint64_t bytes_needed(const resident *r) {
+static uint64_t bytes_needed(const residents *rs, const resident *r) {
     struct stat st;
     hub_model m;
     if (!hub_find(&m, r->path, NULL)) return 0;
@@ -268,6 +275,8 @@ static uint64_t bytes_needed(const resident *r) {
     const char *of = m.data || r->stored ? NULL : strstr(r->path, "-00001-of-");
     if (of && sscanf(of, "-00001-of-%5d", &parts) != 1) parts = 1;
     size *= (uint64_t)(parts > 0 ? parts : 1);
+    for (size_t i = 0; r->first && rs->o.lora && i < rs->o.lora->n; i++)
+        if (stat(rs->o.lora->item[i].path, &st) == 0) size += (uint64_t)st.st_size;
     return size + size / 4 + (128u << 20);
 }
 
@@ -292,9 +301,12 @@ static int n_loaded(const residents *rs) {
 static void unload(residents *rs, resident *r) {
     hearth_engine *g = r->engine;
     hearth_model *m = r->model;
+    hearth_lora_use *lora = r->lora;
+    r->lora = NULL;
     r->leaving = true;
     pthread_mutex_unlock(&rs->lock);
     hearth_engine_free(g);
+    hub_loras_close(lora, r->n_lora);
     hearth_model_close(m);
     log_msg(LOG_INFO, "unloaded %s", r->name);
     pthread_mutex_lock(&rs->lock);
@@ -308,7 +320,7 @@ static void unload(residents *rs, resident *r) {
 static bool room_make(residents *rs, const resident *r) {
     for (;;) {
         bool many = rs->o.max_models > 0 && n_loaded(rs) >= rs->o.max_models;
-        if (!many && (n_loaded(rs) == 0 || memory_available() > bytes_needed(r))) return true;
+        if (!many && (n_loaded(rs) == 0 || memory_available() > bytes_needed(rs, r))) return true;
         resident *old = oldest_idle(rs);
         if (!old) return !many && n_loaded(rs) == 0;
         unload(rs, old);
@@ -344,26 +356,39 @@ static hearth_engine *engine_make(const residents *rs, const resident *r, hearth
     return hearth_engine_new(m, &o, e);
 }
 
-static bool open_both(residents *rs, const resident *r, hearth_model **m, hearth_engine **g,
-                      hub_recipe *recipe, err *e) {
+/* What loading a model gives. */
+typedef struct opened {
+    hearth_model *m;
+    hearth_engine *g;
+    hub_recipe recipe;
+    hearth_lora_use *lora;
+    size_t n_lora;
+} opened;
+
+static void opened_deinit(opened *o) {
+    hearth_engine_free(o->g);
+    hub_loras_close(o->lora, o->n_lora);
+    hearth_model_close(o->m);
+    hub_recipe_deinit(&o->recipe);
+}
+
+static bool open_all(residents *rs, const resident *r, opened *x, err *e) {
     hub_model ref;
     if (!hub_find(&ref, r->path, e) || !open_draft(rs, e)) return false;
-    if (r->stored && !hub_recipe_of(recipe, r->name, e)) return false;
+    if (r->stored && !hub_recipe_of(&x->recipe, r->name, e)) return false;
     hearth_err he = {0};
     hearth_engine_options eo = rs->o.engine;
-    int64_t ctx = json_integer_value(json_object_get(recipe->params, "num_ctx"));
+    int64_t ctx = json_integer_value(json_object_get(x->recipe.params, "num_ctx"));
     if (eo.n_ctx == 0 && ctx > 0) eo.n_ctx = (int32_t)ctx;
     hearth_model_options o = {
         .n_threads = eo.n_threads, .n_ctx = eo.n_ctx, .no_pack = rs->o.no_pack};
-    ref.n_adapters = recipe->n_adapter;
-    *m = hub_open(&ref, &o, &he);
-    *g = *m ? engine_make(rs, r, *m, eo.n_ctx, &he) : NULL;
-    if (*g) return true;
-    hearth_model_close(*m);
-    hub_recipe_deinit(recipe);
-    e->code = (err_code)he.code;
-    snprintf(e->msg, sizeof e->msg, "%s", he.msg);
-    return false;
+    ref.n_adapters = 0; /* they are opened here */
+    x->m = hub_open(&ref, &o, &he);
+    if (x->m &&
+        !hub_loras_open(x->m, &x->recipe, r->first ? rs->o.lora : NULL, &x->lora, &x->n_lora, e))
+        return false;
+    x->g = x->m ? engine_make(rs, r, x->m, eo.n_ctx, &he) : NULL;
+    return x->g || err_set(e, (err_code)he.code, "%s", he.msg);
 }
 
 /* With the lock held: the model is there, or *why says why not. */
@@ -391,28 +416,41 @@ static void waiters_tell(residents *rs, resident *r, const err *why) {
     pthread_mutex_lock(&rs->lock);
 }
 
+/* With the lock held. The scales are those that were in force when it was last here. */
+static bool scales_keep(resident *r, const opened *x, err *e) {
+    if (r->scale && r->n_lora == x->n_lora) return true;
+    float *scale = calloc(x->n_lora + 1, sizeof *scale);
+    if (!scale) return err_set(e, ERR_NO_FIT, "out of memory");
+    for (size_t i = 0; i < x->n_lora; i++) scale[i] = x->lora[i].scale;
+    free(r->scale);
+    r->scale = scale;
+    return true;
+}
+
 static void load(residents *rs, resident *r) {
-    hearth_model *m = NULL;
-    hearth_engine *g = NULL;
-    hub_recipe recipe = {0};
+    opened x = {0};
     err why = {0};
     pthread_mutex_unlock(&rs->lock);
     double began = clock_now_s();
-    bool ok = open_both(rs, r, &m, &g, &recipe, &why);
-    bool bare = ok && !hearth_chat_family(m);
+    bool ok = open_all(rs, r, &x, &why);
+    bool bare = ok && !hearth_chat_family(x.m);
     if (bare)
         log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
-    const char *problem = ok ? hearth_chat_problem(m) : NULL;
+    const char *problem = ok ? hearth_chat_problem(x.m) : NULL;
     if (problem) log_once(r->path, "%s: its own chat template is not used: %s", r->path, problem);
     pthread_mutex_lock(&rs->lock);
+    ok = ok && scales_keep(r, &x, &why);
     if (ok) {
-        r->model = m;
-        r->engine = g;
+        r->model = x.m;
+        r->engine = x.g;
         r->bare = bare;
-        r->recipe = recipe;
+        r->recipe = x.recipe;
+        r->lora = x.lora;
+        r->n_lora = x.n_lora;
         r->load_s = clock_now_s() - began;
         log_msg(LOG_INFO, "loaded %s in %.1f s", r->name, r->load_s);
     } else {
+        opened_deinit(&x);
         log_msg(LOG_WARN, "%s cannot be loaded: %s", r->name, why.msg);
     }
     waiters_tell(rs, r, ok ? NULL : &why);
@@ -573,6 +611,23 @@ double resident_load_s(const resident *r) {
     return r->load_s;
 }
 
+size_t resident_loras(residents *rs, const resident *r, hearth_lora_use *use) {
+    pthread_mutex_lock(&rs->lock);
+    for (size_t i = 0; i < r->n_lora; i++) use[i] = (hearth_lora_use){r->lora[i].lora, r->scale[i]};
+    pthread_mutex_unlock(&rs->lock);
+    return r->n_lora;
+}
+
+const char *resident_lora_file(const residents *rs, const resident *r, size_t i) {
+    return hub_lora_file(&r->recipe, rs->o.lora, i);
+}
+
+void residents_lora_scale(residents *rs, resident *r, const float *scale) {
+    pthread_mutex_lock(&rs->lock);
+    memcpy(r->scale, scale, r->n_lora * sizeof *scale);
+    pthread_mutex_unlock(&rs->lock);
+}
+
 static void row_fill(const resident *r, resident_row *row) {
     struct stat st;
     hub_model m;
@@ -655,8 +710,10 @@ void residents_free(residents *rs) {
     for (size_t i = 0; i < rs->n; i++) {
         resident *r = rs->entry[i];
         hearth_engine_free(r->engine);
+        hub_loras_close(r->lora, r->lora ? r->n_lora : 0);
         hearth_model_close(r->model);
         hub_recipe_deinit(&r->recipe);
+        free(r->scale);
         free(r->name);
         free(r->path);
         free(r);

@@ -20,7 +20,7 @@
 
 #include "base/err.h"
 #include "hearth.h"
-#include "hub/recipe.h"
+#include "hub/beside.h"
 
 typedef struct residents residents;
 typedef struct resident resident;
@@ -29,11 +29,12 @@ typedef struct residents_options {
     const char *const *models; /* names or paths, NULL-terminated, or NULL */
     const char *folder;        /* every .gguf file in it is a model by its stem; NULL: none */
     hearth_engine_options engine;
-    const char *draft; /* name or path of a model that guesses ahead for those with the same
+    const char *draft;        /* name or path of a model that guesses ahead for those with the same
                         * vocabulary, or NULL; engine.draft is set from it */
-    int keep_alive_s;  /* of models that a request brought in; -1: for ever */
-    bool no_pack;      /* weights stay in their files */
-    int max_models;    /* in memory at the same time; 0: as many as memory allows */
+    const hub_adapters *lora; /* beside those of the first model's Modelfile; NULL: none */
+    int keep_alive_s;         /* of models that a request brought in; -1: for ever */
+    bool no_pack;             /* weights stay in their files */
+    int max_models;           /* in memory at the same time; 0: as many as memory allows */
 } residents_options;
 
 residents *residents_new(const residents_options *o, err *e);
@@ -64,6 +65,14 @@ hearth_engine *resident_engine(const resident *r);
 const hub_recipe *resident_recipe(const resident *r); /* never NULL */
 bool resident_is_bare(const resident *r);             /* no chat template: served as chatml */
 double resident_load_s(const resident *r);            /* how long loading took */
+
+/* Adapters of a model that the caller holds, in their order, with the scales in force now for
+ * requests that name none; use: [LIMIT_LORAS]. Gives how many there are. */
+size_t resident_loras(residents *rs, const resident *r, hearth_lora_use *use);
+/* The file of one, without its folders. */
+const char *resident_lora_file(const residents *rs, const resident *r, size_t i);
+/* Other scales, one for each; they outlive its stay in memory. */
+void residents_lora_scale(residents *rs, resident *r, const float *scale);
 
 /* For lists: one row a name, in order. */
 typedef struct resident_row {

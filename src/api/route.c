@@ -10,24 +10,25 @@
 #include "api/pages/usage_page.h"
 
 const api_route *const api_route_tables[] = {
-    api_routes_core,             /* /health, /metrics, /openapi.json */
-    api_routes_usage,            /* /usage */
-    api_routes_anthropic,        /* /v1/models, to programs that speak Anthropic's */
-    api_routes_anthropic_text,   /* /v1/messages */
-    api_routes_openai,           /* /v1/models */
-    api_routes_openai_chat,      /* /v1/chat/completions */
-    api_routes_openai_text,      /* /v1/completions */
-    api_routes_openai_responses, /* /v1/responses */
-    api_routes_openai_embed,     /* /v1/embeddings, /v1/rerank */
-    api_routes_ollama,           /* /api/version and the store's routes */
-    api_routes_ollama_pull,      /* /api/pull, /api/push */
-    api_routes_ollama_text,      /* /api/generate, /api/chat */
-    api_routes_ollama_models,    /* /api/tags, /api/ps, /api/show */
-    api_routes_ollama_store,     /* /api/create, copy, delete */
-    api_routes_ollama_blobs,     /* /api/blobs */
-    api_routes_ollama_embed,     /* /api/embed, /api/embeddings */
-    api_routes_llamacpp,         /* /tokenize, /props, /slots and so on */
-    api_routes_llamacpp_text,    /* /completion, /infill */
+    api_routes_core,              /* /health, /metrics, /openapi.json */
+    api_routes_usage,             /* /usage */
+    api_routes_anthropic,         /* /v1/models, to programs that speak Anthropic's */
+    api_routes_anthropic_text,    /* /v1/messages */
+    api_routes_openai,            /* /v1/models */
+    api_routes_openai_chat,       /* /v1/chat/completions */
+    api_routes_openai_text,       /* /v1/completions */
+    api_routes_openai_responses,  /* /v1/responses */
+    api_routes_openai_embed,      /* /v1/embeddings, /v1/rerank */
+    api_routes_ollama,            /* /api/version and the store's routes */
+    api_routes_ollama_pull,       /* /api/pull, /api/push */
+    api_routes_ollama_text,       /* /api/generate, /api/chat */
+    api_routes_ollama_models,     /* /api/tags, /api/ps, /api/show */
+    api_routes_ollama_store,      /* /api/create, copy, delete */
+    api_routes_ollama_blobs,      /* /api/blobs */
+    api_routes_ollama_embed,      /* /api/embed, /api/embeddings */
+    api_routes_llamacpp,          /* /tokenize, /props, /slots and so on */
+    api_routes_llamacpp_text,     /* /completion, /infill */
+    api_routes_llamacpp_adapters, /* /lora-adapters */
     NULL,
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "api/adapters.h"
 #include "api/api_private.h"
 #include "base/limits.h"
 #include "hub/talk.h"
@@ -107,6 +108,13 @@ const api_field api_sampler_fields[] = {
     {.name = "mirostat", .types = API_INT, .max = 2, .doc = "2: Mirostat 2.0; 0: off"},
     {.name = "mirostat_tau", .types = API_NUMBER, .max = 100, .doc = "default 5"},
     {.name = "mirostat_eta", .types = API_NUMBER, .max = 1, .doc = "default 0.1"},
+    {.name = "lora",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = api_adapter_fields,
+     .len_max = LIMIT_LORAS,
+     .doc = "adapters (/lora-adapters) with their scales for this answer; those not named have no "
+            "part in it; none or []: as they are set for everybody"},
     {0},
 };
 
@@ -239,6 +247,7 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
     p->n_keep = (int32_t)api_get_int(o, "n_keep", p->n_keep);
     if (p->mirostat == 1)
         return api_fail(e, 400, "invalid_value", "mirostat", "mirostat must be 0 or 2");
+    if (!api_adapters_read(c, o, "lora", &p->lora, &p->n_lora, e)) return false;
     const json_t *v;
     if ((v = api_get(o, "stop")) && !strings_read(c, v, "stop", &p->stop, e)) return false;
     if ((v = api_get(o, "dry_sequence_breakers")) &&

@@ -135,10 +135,12 @@ static bool prefixes_publish(api *a, err *e) {
     resident *r = NULL;
     const char *name = residents_find(a->models, NULL);
     if (residents_want(a->models, name, NULL, NULL, &r, e) != RESIDENT_READY) return false;
+    hearth_lora_use use[LIMIT_LORAS];
+    size_t n_use = resident_loras(a->models, r, use);
     bool ok = true;
     for (const char *const *file = a->pin; ok && *file; file++) {
         size_t n = 0;
-        ok = pin_file(resident_model(r), resident_engine(r), *file, &n, e);
+        ok = pin_file(resident_model(r), resident_engine(r), *file, use, n_use, &n, e);
         if (ok) log_msg(LOG_INFO, "%s: %zu tokens are published to all", *file, n);
     }
     residents_release(a->models, r, RESIDENT_KEEP);

@@ -31,6 +31,7 @@
 #define LIMIT_TOKEN_BYTES 65536 /* one vocabulary entry */
 #define LIMIT_LORA_RANK 4096    /* of one pair of an adapter; real ones have 4 to 256 */
 #define LIMIT_LORAS 64          /* adapters of one model, and of one request */
+#define LIMIT_LORA_SCALE 1000   /* by which a person makes one stronger; most have 0 to 2 */
 
 /* Requests */
 #define LIMIT_TEXT_BYTES (256u << 20) /* one text to tokenise */

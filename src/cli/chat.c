@@ -17,14 +17,9 @@ void chat_init(chat *c) {
     *c = (chat){.params = hearth_params_default(), .markdown = true};
 }
 
-static void loras_close(hearth_lora_use *l, size_t n) {
-    for (size_t i = 0; i < n; i++) hearth_lora_close(l[i].lora);
-    free(l);
-}
-
 static void close_model(chat *c) {
     hearth_engine_free(c->g);
-    loras_close(c->lora, c->n_lora);
+    hub_loras_close(c->lora, c->n_lora);
     c->lora = NULL;
     c->n_lora = 0;
     hearth_model_close(c->m);
@@ -42,6 +37,7 @@ void chat_deinit(chat *c) {
     close_model(c);
     hearth_model_close(c->draft_m);
     hub_recipe_deinit(&c->recipe);
+    hub_adapters_deinit(&c->lora_arg);
     free(c->message);
     free(c->system);
     *c = (chat){0};
@@ -82,47 +78,6 @@ static bool open_draft(chat *c, err *e) {
     return c->draft_m != NULL;
 }
 
-/* FILE, or FILE=SCALE. */
-static bool lora_open(hearth_lora_use *u, hearth_model *m, const char *text, err *e) {
-    const char *eq = strrchr(text, '=');
-    double scale = 1;
-    hearth_err he = {0};
-    bool split = eq && str_to_f64(str_of(eq + 1), &scale);
-    char *path = split ? strndup(text, (size_t)(eq - text)) : strdup(text);
-    if (!path) return err_set(e, ERR_FAILED, "out of memory");
-    u->scale = (float)scale;
-    u->lora = hearth_lora_open(m, path, &he);
-    free(path);
-    if (!u->lora) err_from_hearth(e, &he);
-    return u->lora != NULL;
-}
-
-/* The model's own adapters (ADAPTER in its Modelfile), then those of the command line. */
-static bool loras_open(const chat *c, hearth_model *m, hearth_lora_use **out, size_t *n, err *e) {
-    size_t own = c->recipe.n_adapter, all = own + (size_t)c->n_lora_arg;
-    hearth_lora_use *l = calloc(all + 1, sizeof *l);
-    *n = 0;
-    if (!l) return err_set(e, ERR_FAILED, "out of memory");
-    for (size_t i = 0; i < all; i++, ++*n) {
-        /* a path of the store is taken as it is, whatever it has in its name */
-        hearth_err he = {0};
-        if (i >= own) {
-            if (!lora_open(&l[i], m, c->lora_arg[i - own], e)) break;
-            continue;
-        }
-        l[i] = (hearth_lora_use){hearth_lora_open(m, c->recipe.adapter[i], &he), 1};
-        if (l[i].lora) continue;
-        err_from_hearth(e, &he);
-        break;
-    }
-    if (*n == all) {
-        *out = l;
-        return true;
-    }
-    loras_close(l, *n);
-    return false;
-}
-
 static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     models_ref r;
     hearth_err he = {0};
@@ -132,9 +87,10 @@ static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     r.n_adapters = 0; /* they are applied below */
     hearth_model *m = models_open(&r, c->threads, c->ctx, c->no_pack, &he);
     if (!m) return err_from_hearth(e, &he), false;
-    if (!loras_open(c, m, &lora, &n_lora, e)) return hearth_model_close(m), false;
+    if (!hub_loras_open(m, &c->recipe, &c->lora_arg, &lora, &n_lora, e))
+        return hearth_model_close(m), false;
     hearth_engine *g = make_engine(c, m, e);
-    if (!g) return loras_close(lora, n_lora), hearth_model_close(m), false;
+    if (!g) return hub_loras_close(lora, n_lora), hearth_model_close(m), false;
     close_model(c);
     c->m = m;
     c->g = g;
@@ -215,9 +171,7 @@ static bool is_file(const char *name) {
 bool chat_open(chat *c, const char *model_name, err *e) {
     far *server = NULL;
     if (!recipe_take(c, model_name, e)) return false;
-    if (!c->local && c->recipe.n_adapter == 0 && !is_file(model_name) &&
-        !far_open(&server, model_name, e))
-        return false;
+    if (!c->local && !is_file(model_name) && !far_open(&server, model_name, e)) return false;
     char *name = strdup(model_name);
     if (!name) {
         far_close(server);

@@ -9,7 +9,7 @@
 #include "cli/far.h"
 #include "cli/models.h"
 #include "hearth.h"
-#include "hub/recipe.h"
+#include "hub/beside.h"
 
 typedef struct chat_message {
     char *role, *text; /* owned, NUL-terminated */
@@ -36,8 +36,7 @@ typedef struct chat {
     bool no_speculation;
     const char *draft; /* name of a model that guesses ahead, or NULL; borrowed */
     hearth_model *draft_m;
-    const char *const *lora_arg; /* [n_lora_arg] FILE[=SCALE]; borrowed */
-    int n_lora_arg;
+    hub_adapters lora_arg; /* of the command line */
     hearth_lora_use *lora; /* [n_lora] of the model that is open; owned */
     size_t n_lora;
     bool local;    /* no server is asked */

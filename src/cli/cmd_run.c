@@ -60,8 +60,9 @@ static bool settings(const cli_args *a, chat *c, err *e) {
     c->kv = kv == KERN_KV_Q8 ? HEARTH_KV_Q8 : kv == KERN_KV_F32 ? HEARTH_KV_F32 : HEARTH_KV_F16;
     c->no_speculation = cli_flag(a, "no-speculation");
     c->draft = cli_text(a, "draft", NULL);
-    c->lora_arg = cli_get(a, "lora")->list;
-    c->n_lora_arg = cli_get(a, "lora")->n_list;
+    const cli_value *lora = cli_get(a, "lora");
+    for (int i = 0; i < lora->n_list; i++)
+        if (!hub_adapters_add(&c->lora_arg, lora->list[i], '=', e)) return err_wrap(e, "--lora");
     c->no_pack = cli_flag(a, "no-pack");
     c->local = cli_flag(a, "local") || concerns_engine(a);
     c->raw = cli_flag(a, "raw");

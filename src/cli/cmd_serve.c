@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/direct.h"
 #include "cli/metering.h"
+#include "hub/beside.h"
 #include "net/tls.h"
 
 /* ---- what the command line says ---- */
@@ -44,7 +45,19 @@ static bool duration_of(const cli_args *a, const char *name, const char *usual, 
     return true;
 }
 
-static bool options_of(const cli_args *a, api_options *o, err *e) {
+/* Adapters for the first model. */
+static bool loras_of(const cli_args *a, hub_adapters *l, err *e) {
+    const cli_value *plain = cli_get(a, "lora"), *scaled = cli_get(a, "lora-scaled");
+    bool ok = true;
+    for (int i = 0; ok && i < plain->n_list; i++) ok = hub_adapters_add(l, plain->list[i], '=', e);
+    for (int i = 0; ok && i < scaled->n_list; i++)
+        ok = hub_adapters_add(l, scaled->list[i], ':', e);
+    for (size_t i = 0; cli_flag(a, "lora-init-without-apply") && i < l->n; i++)
+        l->item[i].scale = 0;
+    return ok || err_wrap(e, "--lora");
+}
+
+static bool options_of(const cli_args *a, api_options *o, hub_adapters *loras, err *e) {
     static char folder[PATH_MAX];
     const char *home = file_home();
     *o = (api_options){.allow_host = cli_get(a, "allow-host")->list,
@@ -69,6 +82,8 @@ static bool options_of(const cli_args *a, api_options *o, err *e) {
         .no_speculation = cli_flag(a, "no-speculation"),
     };
     o->models.draft = cli_text(a, "draft", NULL);
+    if (!loras_of(a, loras, e)) return false;
+    o->models.lora = loras;
     o->models.no_pack = cli_flag(a, "no-pack");
     o->models.engine.step_ms = (int32_t)cli_int(a, "step-ms", 0);
     const char *ram = cli_text(a, "cache-ram", NULL);
@@ -210,12 +225,14 @@ static int run(const cli_args *a) {
     tls_files tls = {0};
     int code = ERR_FAILED;
     signals_block(&set);
-    if (!options_of(a, &o, &e)) return cli_fail(&e);
-    if (!tls_of(a, &tls, &e)) return cli_fail(&e);
-    if (!meter_of(a, &o.meter, &e)) return cli_fail(&e);
-    o.store = store_open(&(store_options){.mode = STORE_SERVE}, &e);
-    if (!o.store) {
+    hub_adapters loras = {0};
+    bool ok = options_of(a, &o, &loras, &e) && tls_of(a, &tls, &e) && meter_of(a, &o.meter, &e);
+    if (ok && !(o.store = store_open(&(store_options){.mode = STORE_SERVE}, &e))) {
         meter_close(o.meter);
+        ok = false;
+    }
+    if (!ok) {
+        hub_adapters_deinit(&loras);
         return cli_fail(&e);
     }
     if (addresses_ok(listen, o.store, &e) && (s.api = api_new(&o, &e)) &&
@@ -232,6 +249,7 @@ static int run(const cli_args *a) {
     api_free(s.api);
     http_server_free(s.server);
     meter_close(o.meter);
+    hub_adapters_deinit(&loras);
     err last = {0};
     if (!store_close(o.store, &last) && e.code == ERR_NONE) e = last;
     return e.code != ERR_NONE ? cli_fail(&e) : code;
@@ -288,6 +306,13 @@ static const cli_option options[] = {
     {"draft", 0, CLI_FILE, "MODEL",
      "a smaller model that guesses ahead for those with the same vocabulary", 0, 0},
     {"no-speculation", 0, CLI_FLAG, NULL, "compute one token a step, without guessing ahead", 0, 0},
+    {"lora", 0, CLI_LIST, "FILE[=SCALE]",
+     "an adapter (LoRA, GGUF) beside the first model's weights, which requests may name by its "
+     "number; several: again, or with commas",
+     0, 0},
+    {"lora-scaled", 0, CLI_LIST, "FILE:SCALE", "the same, as llama-server has it", 0, 0},
+    {"lora-init-without-apply", 0, CLI_FLAG, NULL,
+     "their scales begin at 0: they are for requests that name them", 0, 0},
     {"energy", 0, CLI_FLAG, NULL,
      "each answer says what energy it used; else only those asked to by X-Hearth-Energy", 0, 0},
     CLI_CONFIG_OPTION,

@@ -47,17 +47,16 @@ void hearth_lora_info_get(const hearth_lora *l, hearth_lora_info *out) {
 
 /* ---- of a request ---- */
 
-static bool uses_check(const hearth_engine *g, const hearth_params *p, err *e) {
-    if (p->n_lora > LIMIT_LORAS)
-        return err_set(e, ERR_USAGE, "%zu adapters; a request has at most %d", p->n_lora,
-                       LIMIT_LORAS);
-    for (size_t i = 0; i < p->n_lora; i++) {
-        if (p->lora[i].lora->model != g->model)
+static bool uses_check(const hearth_engine *g, const hearth_lora_use *use, size_t n, err *e) {
+    if (n > LIMIT_LORAS)
+        return err_set(e, ERR_USAGE, "%zu adapters; a request has at most %d", n, LIMIT_LORAS);
+    for (size_t i = 0; i < n; i++) {
+        if (use[i].lora->model != g->model)
             return err_set(e, ERR_USAGE, "adapter %zu was opened for another model", i);
-        if (!isfinite(p->lora[i].scale))
+        if (!isfinite(use[i].scale))
             return err_set(e, ERR_USAGE, "the scale of adapter %zu is no number", i);
         for (size_t j = 0; j < i; j++)
-            if (p->lora[j].lora == p->lora[i].lora)
+            if (use[j].lora == use[i].lora)
                 return err_set(e, ERR_USAGE, "adapter %zu is named twice", i);
     }
     return true;
@@ -87,16 +86,17 @@ static char *space_of(const hearth_request *r) {
     return text;
 }
 
-bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_params *p, err *e) {
-    if (p->n_lora == 0) return true;
-    if (!uses_check(g, p, e)) return false;
-    r->lora = calloc(p->n_lora, sizeof *r->lora);
-    r->lora_inner = calloc(p->n_lora, sizeof *r->lora_inner);
+bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_lora_use *use, size_t n,
+                 err *e) {
+    if (n == 0) return true;
+    if (!uses_check(g, use, n, e)) return false;
+    r->lora = calloc(n, sizeof *r->lora);
+    r->lora_inner = calloc(n, sizeof *r->lora_inner);
     if (!r->lora || !r->lora_inner) return err_set(e, ERR_FAILED, "out of memory");
-    for (size_t i = 0; i < p->n_lora; i++) {
-        if (p->lora[i].scale == 0) continue;
-        r->lora[r->n_lora++] = p->lora[i];
-        atomic_fetch_add(&p->lora[i].lora->holders, 1);
+    for (size_t i = 0; i < n; i++) {
+        if (use[i].scale == 0) continue;
+        r->lora[r->n_lora++] = use[i];
+        atomic_fetch_add(&use[i].lora->holders, 1);
     }
     if (r->n_lora == 0) return true;
     qsort(r->lora, (size_t)r->n_lora, sizeof *r->lora, by_hash);
@@ -107,6 +107,10 @@ bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_params *p, er
     free(r->space);
     r->space = space;
     return true;
+}
+
+const char *adapt_print(const hearth_request *r) {
+    return r->space + strlen(r->owner);
 }
 
 void adapt_end(hearth_request *r) {

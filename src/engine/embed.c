@@ -80,9 +80,9 @@ static hearth_request *sum_request(hearth_engine *g, const tok_ids *ids, int32_t
     if (!r) return NULL;
     r->weight = p->weight;
     r->sum = calloc(1, sizeof *r->sum + (size_t)g->n_embd * sizeof *r->sum->vec);
-    if (!r->sum) {
+    bool ok = r->sum || err_set(e, ERR_FAILED, "out of memory");
+    if (!ok || !adapt_begin(g, r, p->lora, p->n_lora, e)) {
         request_release(r);
-        err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
     r->sum->call = c;

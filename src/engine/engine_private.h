@@ -179,6 +179,8 @@ struct hearth_request {
 typedef struct engine_pin {
     kv_seq *seq;
     int32_t *tokens, n_pages;
+    char *space;          /* owned */
+    const char *adapters; /* in it: those that it was computed with */
 } engine_pin;
 
 struct hearth_engine {
@@ -256,7 +258,8 @@ void request_ready(hearth_request *r); /* tells its client of what came since it
 void request_fail(hearth_request *r, const err *e);
 
 /* adapt.c */
-bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_params *p, err *e);
+bool adapt_begin(hearth_engine *g, hearth_request *r, const hearth_lora_use *use, size_t n, err *e);
+const char *adapt_print(const hearth_request *r); /* which are in force; "": none. r's own */
 void adapt_end(hearth_request *r);
 
 /* engine.c */

@@ -21,11 +21,12 @@
 
 /* ---- taking ---- */
 
-static const engine_pin *pin_with(const hearth_engine *g, const int32_t *tokens, int32_t block) {
+static const engine_pin *pin_with(const hearth_engine *g, const hearth_request *r, int32_t block) {
+    size_t bytes = ((size_t)block + 1) * KV_PAGE * sizeof *r->tokens;
     for (int32_t i = 0; i < g->n_pins; i++) {
         const engine_pin *p = &g->pin[i];
-        if (p->n_pages > block &&
-            memcmp(p->tokens, tokens, ((size_t)block + 1) * KV_PAGE * sizeof *tokens) == 0)
+        if (p->n_pages > block && memcmp(p->tokens, r->tokens, bytes) == 0 &&
+            strcmp(p->adapters, adapt_print(r)) == 0)
             return p;
     }
     return NULL;
@@ -63,8 +64,7 @@ static bool page_fill(hearth_engine *g, hearth_request *r, const engine_pin *pin
 static bool fill_one(hearth_engine *g, hearth_request *r) {
     int32_t at = r->computed, block = at / KV_PAGE;
     if (at % KV_PAGE != 0 || at + KV_PAGE > r->n_tokens - 1) return false;
-    /* what is published was computed without adapters */
-    const engine_pin *pin = r->n_lora ? NULL : pin_with(g, r->tokens, block);
+    const engine_pin *pin = pin_with(g, r, block);
     if (!pin && !on_disk(g, r, block)) return false;
     if (!kv_seq_extend(g->kv, r->seq, at + KV_PAGE) || !page_fill(g, r, pin, block)) return false;
     kv_seq_commit(g->kv, r->seq, r->tokens, at + KV_PAGE);
@@ -108,7 +108,11 @@ bool fill_take_back(hearth_engine *g, bool now) {
 /* The sequence stays for good; what is written is another one on the same pages. */
 static void pin_keep(hearth_engine *g, hearth_request *r) {
     engine_pin *p = &g->pin[g->n_pins];
-    *p = (engine_pin){.seq = r->seq, .tokens = r->tokens, .n_pages = r->n_prompt / KV_PAGE};
+    *p = (engine_pin){.seq = r->seq,
+                      .tokens = r->tokens,
+                      .space = r->space,
+                      .adapters = adapt_print(r),
+                      .n_pages = r->n_prompt / KV_PAGE};
     g->n_pins++;
     kv_seq_keep(p->seq, true);
     kv_seq *twin = g->disk ? kv_seq_new(g->kv, r->space) : NULL;
@@ -118,6 +122,7 @@ static void pin_keep(hearth_engine *g, hearth_request *r) {
     }
     r->seq = NULL;
     r->tokens = NULL;
+    r->space = NULL;
 }
 
 void fill_part(hearth_engine *g, hearth_request *r) {
@@ -145,7 +150,8 @@ static bool pin_room(hearth_engine *g, int32_t n, uint64_t *bytes, err *e) {
         n, (double)*bytes / 1048576.0, g->n_ctx, (double)k.budget_bytes / 1048576.0);
 }
 
-static bool pin(hearth_engine *g, const int32_t *tokens, size_t n, err *e) {
+static bool pin(hearth_engine *g, const int32_t *tokens, size_t n, const hearth_lora_use *lora,
+                size_t n_lora, err *e) {
     uint64_t bytes;
     hearth_token t;
     hearth_err he = {0};
@@ -161,7 +167,7 @@ static bool pin(hearth_engine *g, const int32_t *tokens, size_t n, err *e) {
     n = n / KV_PAGE * KV_PAGE;
     if (!pin_room(g, (int32_t)n, &bytes, e)) return false;
     hearth_request *r = request_blank(g, PIN_OWNER, tokens, n, e);
-    if (r && !queue_enter(g, 1, e)) {
+    if (r && (!adapt_begin(g, r, lora, n_lora, e) || !queue_enter(g, 1, e))) {
         request_release(r);
         r = NULL;
     }
@@ -179,9 +185,10 @@ static bool pin(hearth_engine *g, const int32_t *tokens, size_t n, err *e) {
     return ok;
 }
 
-bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n, hearth_err *e) {
+bool hearth_engine_pin(hearth_engine *g, const int32_t *tokens, size_t n,
+                       const hearth_lora_use *lora, size_t n_lora, hearth_err *e) {
     err inner = {0};
-    return pin(g, tokens, n, &inner) || engine_err_out(e, &inner);
+    return pin(g, tokens, n, lora, n_lora, &inner) || engine_err_out(e, &inner);
 }
 
 /* ---- beginning and end ---- */
@@ -221,6 +228,7 @@ void fill_close(hearth_engine *g) {
     for (int32_t i = 0; i < g->n_pins; i++) {
         kv_seq_free(g->kv, g->pin[i].seq, g->pin[i].tokens);
         free(g->pin[i].tokens);
+        free(g->pin[i].space);
     }
     g->n_pins = 0;
 }

@@ -70,7 +70,7 @@ def test_several_answers(server):
     assert [g["index"] for g in got] == [0, 1, 2] and len({g["content"] for g in got}) > 1
 
 
-@pytest.mark.parametrize("more", [{"post_sampling_probs": True}, {"lora": [{"id": 0, "scale": 1}]}, {"t_max_predict_ms": 5}])
+@pytest.mark.parametrize("more", [{"post_sampling_probs": True}, {"t_max_predict_ms": 5}])
 def test_refused_by_name(server, more):
     answer = complete(server, **more)
     error = answer.error()

@@ -110,20 +110,43 @@ static void prefixes_know_their_adapters(void **state) {
     engine_done(g);
 }
 
-/* What is published for everybody was computed without adapters. */
-static void published_prefixes_are_plain(void **state) {
+/* What is published serves those with the adapters that it was computed with. */
+static void published_prefixes_know_their_adapters(void **state) {
     (void)state;
     static answer a;
     hearth_err e = {0};
-    hearth_lora_use one[] = {{lora[0], 0.5f}};
+    hearth_lora_use one[] = {{lora[0], 0.5f}}, other[] = {{lora[0], 1}};
     hearth_params plain = params_of(NULL, 0), adapted = params_of(one, 1);
+    hearth_params louder = params_of(other, 1);
+    for (int with = 0; with < 2; with++) {
+        hearth_engine *g = engine_of(2, 512, 4);
+        if (!hearth_engine_pin(g, prompt, 128, one, with ? 1 : 0, &e)) fail_msg("%s", e.msg);
+        answer_get(&a, g, &louder);
+        assert_int_equal(a.usage.n_cached, 0);
+        answer_get(&a, g, &adapted);
+        assert_int_equal(a.usage.n_cached, with ? 128 : 0);
+        answer_get(&a, g, &plain);
+        assert_int_equal(a.usage.n_cached, with ? 0 : 128);
+        hearth_engine_free(g); /* what is published is held to the end */
+    }
+}
+
+/* The vectors of texts too. */
+static void vectors_have_adapters(void **state) {
+    (void)state;
+    hearth_err e = {0};
     hearth_engine *g = engine_of(2, 512, 4);
-    if (!hearth_engine_pin(g, prompt, 128, &e)) fail_msg("%s", e.msg);
-    answer_get(&a, g, &adapted);
-    assert_int_equal(a.usage.n_cached, 0);
-    answer_get(&a, g, &plain);
-    assert_int_equal(a.usage.n_cached, 128);
-    hearth_engine_free(g); /* what is published is held to the end */
+    hearth_lora_use one[] = {{lora[0], 0.5f}}, none[] = {{lora[0], 0}};
+    hearth_input in = {.ids = prompt, .n_ids = 40};
+    hearth_embed_params p[] = {{0}, {.lora = one, .n_lora = 1}, {.lora = none, .n_lora = 1}};
+    float *vec[3];
+    int32_t dim = 0;
+    for (int i = 0; i < 3; i++)
+        if (!hearth_embed(g, &in, 1, &p[i], &vec[i], &dim, NULL, &e)) fail_msg("%s", e.msg);
+    assert_memory_not_equal(vec[0], vec[1], (size_t)dim * sizeof(float));
+    assert_memory_equal(vec[0], vec[2], (size_t)dim * sizeof(float));
+    for (int i = 0; i < 3; i++) hearth_free(vec[i]);
+    engine_done(g);
 }
 
 static void what_is_refused(void **state) {
@@ -152,7 +175,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_answers_in_any_company),
         cmocka_unit_test(prefixes_know_their_adapters),
-        cmocka_unit_test(published_prefixes_are_plain),
+        cmocka_unit_test(published_prefixes_know_their_adapters),
+        cmocka_unit_test(vectors_have_adapters),
         cmocka_unit_test(what_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

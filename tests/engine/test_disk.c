@@ -244,7 +244,7 @@ static void published_pages_are_everybodys(void **state) {
     want("llama", 0);
     hearth_engine *g = engine_get(tiny_get("llama"), &o);
     hearth_err e = {0};
-    assert_true(hearth_engine_pin(g, words[0], 150, &e)); /* of which 128 are full pages */
+    assert_true(hearth_engine_pin(g, words[0], 150, NULL, 0, &e)); /* of which 128 are full pages */
     for (int i = 0; i <= MAX_NOTES - 1; i++) assert_int_equal(heard.of[i].opened, 0);
     static const char *const owners[] = {"alice", "bob", NULL};
     for (int i = 0; i < 3; i++) {
@@ -259,12 +259,12 @@ static void published_pages_are_everybodys(void **state) {
         answer_same(&wanted, &got, "with published pages");
         assert_int_equal(got.usage.n_cached, 2 * KV_PAGE); /* and nothing of who came before */
     }
-    assert_false(hearth_engine_pin(g, words[1], 150, &e));
+    assert_false(hearth_engine_pin(g, words[1], 150, NULL, 0, &e));
     assert_int_equal(e.code, HEARTH_NO_FIT);
-    assert_false(hearth_engine_pin(g, words[1], 63, &e));
+    assert_false(hearth_engine_pin(g, words[1], 63, NULL, 0, &e));
     assert_int_equal(e.code, HEARTH_USAGE);
     words[1][3] = -1;
-    assert_false(hearth_engine_pin(g, words[1], 64, &e));
+    assert_false(hearth_engine_pin(g, words[1], 64, NULL, 0, &e));
     assert_int_equal(e.code, HEARTH_USAGE);
     err inner = {0};
     if (!kv_check(g->kv, &inner)) fail_msg("%s", inner.msg);

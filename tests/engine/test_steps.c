@@ -88,7 +88,7 @@ static void pins_are_the_engines_own(void **state) {
     int32_t ids[64];
     prompt_make(ids, 64, 3);
     hearth_err e = {0};
-    assert_true(hearth_engine_pin(g, ids, 64, &e));
+    assert_true(hearth_engine_pin(g, ids, 64, NULL, 0, &e));
     assert_int_equal(t.prefill[0], 64);
     hearth_engine_free(g);
     assert_false(t.broken);

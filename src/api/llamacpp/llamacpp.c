@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "api/adapters.h"
 #include "api/api_private.h"
 #include "api/ids.h"
 #include "api/talk.h"
@@ -250,6 +251,8 @@ void llamacpp_settings(jsonw *w, const hearth_params *p) {
     jsonw_array(w);
     for (const char *const *s = p->stop; s && *s; s++) jsonw_str(w, str_of(*s));
     jsonw_end(w);
+    jsonw_key(w, "lora");
+    api_adapters_write(w, p->lora, p->n_lora);
     jsonw_key(w, "samplers");
     jsonw_raw(w, p->mirostat ? STR("[\"penalties\",\"temperature\",\"mirostat\"]")
                              : STR("[\"penalties\",\"dry\",\"top_k\",\"typ_p\",\"top_p\","
@@ -275,7 +278,10 @@ static void props(api_call *c) {
     const hearth_model *m = resident_model(c->model);
     hearth_params p = hearth_params_default();
     hearth_model_info info;
+    hearth_lora_use use[LIMIT_LORAS];
     size_t n = 0;
+    p.lora = use;
+    p.n_lora = resident_loras(c->api->models, c->model, use);
     const char *template = hearth_model_meta(m, "tokenizer.chat_template", &n);
     jsonw w;
     hearth_model_info_get(m, &info);

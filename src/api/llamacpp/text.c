@@ -315,9 +315,9 @@ static bool is_given(const json_t *v) {
 
 /* What would change the answer and cannot be had. */
 static bool possible(const json_t *body, api_error *e) {
-    static const char *const names[] = {
-        "lora",     "image_data",  "dynatemp_range",  "t_max_predict_ms",
-        "n_indent", "top_n_sigma", "adaptive_target", "post_sampling_probs"};
+    static const char *const names[] = {"image_data",         "dynatemp_range", "t_max_predict_ms",
+                                        "n_indent",           "top_n_sigma",    "adaptive_target",
+                                        "post_sampling_probs"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_given(api_get(body, names[i])))
             return api_fail(e, 400, "unsupported_value", names[i], "%s is not supported here",

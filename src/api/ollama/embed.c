@@ -1,6 +1,7 @@
 /* /api/embed and /api/embeddings: texts to vectors. */
 #include <math.h>
 
+#include "api/adapters.h"
 #include "api/ollama/ollama.h"
 #include "base/limits.h"
 
@@ -22,7 +23,10 @@ static const api_field embed_fields[] = {
      .min = 1,
      .max = 1048576,
      .doc = "keep so many numbers of each vector, and make it of length 1 again"},
-    {.name = "options", .types = API_OBJECT, .of = ollama_options, .doc = "has no effect"},
+    {.name = "options",
+     .types = API_OBJECT,
+     .of = ollama_options,
+     .doc = "of them lora has an effect"},
     {.name = "keep_alive",
      .types = API_NUMBER | API_STRING,
      .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
@@ -32,7 +36,10 @@ static const api_field embed_fields[] = {
 static const api_field embeddings_fields[] = {
     {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /api/tags lists"},
     {.name = "prompt", .types = API_STRING, .doc = "the text; none: only the model is loaded"},
-    {.name = "options", .types = API_OBJECT, .of = ollama_options, .doc = "has no effect"},
+    {.name = "options",
+     .types = API_OBJECT,
+     .of = ollama_options,
+     .doc = "of them lora has an effect"},
     {.name = "keep_alive",
      .types = API_NUMBER | API_STRING,
      .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
@@ -45,6 +52,8 @@ typedef struct embed_state {
     bool single;    /* /api/embeddings: one text, one vector */
     float *vectors; /* [n][dim], by hearth_free */
     int32_t dim, n_tokens;
+    const hearth_lora_use *lora; /* [n_lora] */
+    size_t n_lora;
     uint64_t load_ns;  /* waited for the model */
     api_error failure; /* status 0: none */
 } embed_state;
@@ -63,6 +72,8 @@ static void compute(api_call *c, api_choice *tag) {
                              .weight = api_weight(c),
                              .tag = tag,
                              .truncate = api_get_bool(c->body, "truncate", true),
+                             .lora = s->lora,
+                             .n_lora = s->n_lora,
                              .stop = api_call_unwanted,
                              .stop_ud = c};
     int32_t *n_tokens = arena_calloc(c->arena, s->n, sizeof *n_tokens);
@@ -168,6 +179,7 @@ static void run(api_call *c, bool single) {
         s->single = single;
         s->load_ns = ollama_waited_ns(c);
     }
+    ok = ok && api_adapters_read(c, api_get(c->body, "options"), "lora", &s->lora, &s->n_lora, &e);
     if (!ok || !input_read(c, s, &e)) api_reply_error(c, &e);
     else if (s->n == 0) done(c);
     else api_wait(c, work, done);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "api/adapters.h"
 #include "api/openai/openai.h"
 #include "base/limits.h"
 
@@ -22,6 +23,12 @@ static const api_field embed_fields[] = {
      .max = 1048576,
      .doc = "keep so many numbers of each vector, and make it of length 1 again"},
     {.name = "truncate", .types = API_BOOL, .doc = "cut what is too long; else it is an error"},
+    {.name = "lora",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = api_adapter_fields,
+     .len_max = LIMIT_LORAS,
+     .doc = "as in /v1/chat/completions"},
     {.include = openai_common_fields},
     {0},
 };
@@ -51,6 +58,12 @@ static const api_field rerank_fields[] = {
      .doc = "tell only so many, the best"},
     {.name = "return_documents", .types = API_BOOL, .doc = "repeat the texts in the answer"},
     {.name = "truncate", .types = API_BOOL, .doc = "cut what is too long; else it is an error"},
+    {.name = "lora",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = api_adapter_fields,
+     .len_max = LIMIT_LORAS,
+     .doc = "as in /v1/chat/completions"},
     {.include = openai_common_fields},
     {0},
 };
@@ -64,6 +77,8 @@ typedef struct embed_state {
     bool rerank;
     float *vectors; /* [n][dim], by hearth_free; of a rerank [n] in the arena */
     int32_t dim, n_tokens;
+    const hearth_lora_use *lora; /* [n_lora] */
+    size_t n_lora;
     api_error failure; /* status 0: none */
 } embed_state;
 
@@ -91,6 +106,8 @@ static void compute(api_call *c, api_choice *tag) {
                              .weight = api_weight(c),
                              .tag = tag,
                              .truncate = api_get_bool(c->body, "truncate", false),
+                             .lora = s->lora,
+                             .n_lora = s->n_lora,
                              .stop = api_call_unwanted,
                              .stop_ud = c};
     hearth_engine *g = resident_engine(c->model);
@@ -241,7 +258,7 @@ static bool state_new(api_call *c, bool rerank, api_error *e) {
     if (!s) return no_memory(e);
     s->rerank = rerank;
     c->cleanup = cleanup;
-    return true;
+    return api_adapters_read(c, c->body, "lora", &s->lora, &s->n_lora, e);
 }
 
 static void embed(api_call *c) {
