@@ -179,6 +179,9 @@ bool exec_lora_in(exec_walk *w, const plan_step *s);
  * */
 void exec_lora_out(const exec_walk *w, const plan_step *s, plan_ref ref, int64_t p,
                    const int32_t *rows, int t0, int n, float *c);
+/* The same for pairs [t0, t0 + n) of expert e, of a mixture's matrix. */
+void exec_lora_expert_out(const exec_walk *w, const plan_step *s, plan_ref ref, int32_t e,
+                          int64_t p, int t0, int n, float *c);
 void exec_lora_embed(const exec_walk *w, int32_t row, int32_t token, float *dst);
 
 /* Member 0, before a step: shows what its matrices will read. */

@@ -105,8 +105,8 @@ static bool multiplied(const model *m, str name) {
     return false;
 }
 
-static bool is_plane(const gguf_tensor *t, uint64_t ne0, uint64_t ne1) {
-    return t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == 1 && t->ne[3] == 1;
+static bool is_stack(const gguf_tensor *t, uint64_t ne0, uint64_t ne1, uint64_t ne2) {
+    return t->ne[0] == ne0 && t->ne[1] == ne1 && t->ne[2] == ne2 && t->ne[3] == 1;
 }
 
 /* The two halves against the matrix that they belong to. */
@@ -118,8 +118,9 @@ static bool pair_check(const model_lora *l, str name, const gguf_tensor *w, cons
     if (rank < 1 || rank > LIMIT_LORA_RANK)
         return err_set(e, ERR_DAMAGED, "%s: tensor %.*s has rank %llu; it must lie in 1 .. %d",
                        path, STR_ARG(name), (unsigned long long)rank, LIMIT_LORA_RANK);
-    bool fits = embd ? is_plane(a, rank, w->ne[1]) && is_plane(b, rank, w->ne[0])
-                     : is_plane(a, w->ne[0], rank) && is_plane(b, rank, w->ne[1]);
+    bool fits = embd ? is_stack(a, rank, w->ne[1], 1) && is_stack(b, rank, w->ne[0], 1)
+                     : is_stack(a, w->ne[0], rank, w->ne[2]) &&
+                           is_stack(b, rank, w->ne[1], w->ne[2]);
     if (fits) return true;
     return err_set(
         e, ERR_USAGE,
@@ -153,11 +154,6 @@ static bool tensor_check(const model_lora *l, const gguf_tensor *t, err *e) {
         return err_set(e, ERR_USAGE,
                        "%s: the model has no tensor %.*s: is this an adapter of another model?",
                        path, STR_ARG(name));
-    if (w->ne[2] > 1)
-        return err_set(e, ERR_FAILED,
-                       "%s: tensor %.*s holds a mixture's experts; adapters are applied to every "
-                       "matrix but those",
-                       path, STR_ARG(name));
     if (!multiplied(l->m, name))
         return err_set(e, ERR_FAILED,
                        "%s: tensor %.*s is no matrix that the model multiplies with: only those "
@@ -174,7 +170,7 @@ static bool numbers_read(model_lora *l, err *e) {
     for (uint64_t i = 0; i < gguf_n_tensors(l->g); i++) {
         const gguf_tensor *t = gguf_tensor_at(l->g, i);
         const quant_info *q = quant_info_of(t->type);
-        int64_t k = (int64_t)t->ne[0], n = (int64_t)t->ne[1];
+        int64_t k = (int64_t)t->ne[0], n = (int64_t)(t->ne[1] * t->ne[2]);
         size_t row_bytes = (size_t)k / q->block * q->block_bytes;
         float *row = malloc((size_t)k * sizeof *row);
         if (!row) return err_set(e, ERR_NO_FIT, "%s: no memory for a row", gguf_path(l->g));
@@ -233,7 +229,7 @@ static uint8_t *carve(carver *c, int64_t n, size_t size) {
 typedef struct found {
     plan_ref ref;
     const gguf_tensor *a, *b;
-    int32_t lane0, rank;
+    int32_t lane0, rank, n_expert;
     bool again; /* its A is that of a matrix before it: both are parts of one tensor */
 } found;
 
@@ -241,7 +237,7 @@ static int step_refs(const plan_step *s, plan_ref *out) {
     const plan_ref all[STEP_REFS] = {s->w, s->wk, s->wv, s->w2};
     int n = 0;
     if (s->op != PLAN_QKV && s->op != PLAN_OUT && s->op != PLAN_GATE_UP && s->op != PLAN_DOWN &&
-        s->op != PLAN_ROUTE && s->op != PLAN_HEAD)
+        s->op != PLAN_ROUTE && s->op != PLAN_EXP_UP && s->op != PLAN_EXP_DOWN && s->op != PLAN_HEAD)
         return 0;
     for (int i = 0; i < STEP_REFS; i++)
         if (all[i] != PLAN_NONE) out[n++] = all[i];
@@ -257,10 +253,15 @@ static int step_pairs(const model_lora *l, const plan_step *s, found *out, int32
         str name = matrix_name(l->m, refs[i]);
         const gguf_tensor *a = half_find(l->g, name, HALF_A), *b = half_find(l->g, name, HALF_B);
         if (!a || !b) continue;
-        found f = {.ref = refs[i], .a = a, .b = b, .lane0 = *n_lanes, .rank = (int32_t)b->ne[0]};
+        found f = {.ref = refs[i],
+                   .a = a,
+                   .b = b,
+                   .lane0 = *n_lanes,
+                   .rank = (int32_t)b->ne[0],
+                   .n_expert = l->m->pl.matrix[refs[i]].n_expert};
         for (int j = 0; j < n && !f.again; j++)
             if (out[j].a == a) f.again = true, f.lane0 = out[j].lane0;
-        if (!f.again) *n_lanes += f.rank;
+        if (!f.again) *n_lanes += f.rank * f.n_expert;
         out[n++] = f;
     }
     return n;
@@ -288,16 +289,28 @@ static float gain_of(const model_lora *l, int32_t rank) {
     return l->info.alpha != 0 ? l->info.alpha / (float)rank : 1.0f;
 }
 
-static lora_pair *pair_place(model_lora *l, carver *c, const gguf_tensor *b, int64_t n_out) {
+static lora_pair *pair_place(model_lora *l, carver *c, const gguf_tensor *b, int64_t n_out,
+                             int32_t n_expert) {
     lora_pair *p = &l->pair[l->n_pairs++];
     p->rank = (int32_t)b->ne[0];
+    p->n_expert = n_expert;
     p->f = kern_format_of(is_plain(b->type) ? b->type : (uint32_t)QUANT_F32);
     p->b_bytes = kern_panel_bytes(p->f, p->rank);
     p->n_panels = (int32_t)((n_out + KERN_ROWS - 1) / KERN_ROWS);
-    p->b = carve(c, p->n_panels, p->b_bytes);
+    p->b = carve(c, (int64_t)p->n_panels * n_expert, p->b_bytes);
     p->gain = gain_of(l, p->rank);
     if (p->rank > l->info.rank) l->info.rank = p->rank;
     return p;
+}
+
+/* The most panels that hold the lanes of one expert. */
+static int32_t parts_of(const lora_pair *p) {
+    int32_t most = 0, n;
+    for (int32_t e = 0; e < p->n_expert; e++) {
+        lora_panel_of(p, e, &n);
+        if (n > most) most = n;
+    }
+    return most;
 }
 
 static void step_place(model_lora *l, carver *c, int step) {
@@ -316,12 +329,20 @@ static void step_place(model_lora *l, carver *c, int step) {
     g->n_spans = spans_of(g->k);
     g->a_bytes = kern_panel_bytes(g->f, g->k / g->n_spans);
     g->a = carve(c, (int64_t)g->n_panels * g->n_spans, g->a_bytes);
-    int64_t floats = (int64_t)g->n_panels * g->n_spans * KERN_ROWS;
-    if (floats > l->part_floats) l->part_floats = floats;
+    plan_op op = l->m->pl.step[step].op;
+    bool experts = op == PLAN_EXP_UP || op == PLAN_EXP_DOWN;
+    g->n_parts = 0;
     for (int i = 0; i < n; i++) {
         l->pair_of[f[i].ref] = l->n_pairs;
-        pair_place(l, c, f[i].b, l->m->pl.matrix[f[i].ref].n_out)->lane0 = f[i].lane0;
+        lora_pair *p = pair_place(l, c, f[i].b, l->m->pl.matrix[f[i].ref].n_out, f[i].n_expert);
+        p->lane0 = f[i].lane0;
+        if (!experts) continue;
+        p->part0 = g->n_parts;
+        g->n_parts += parts_of(p);
     }
+    int64_t panels = g->n_parts ? (int64_t)g->n_parts * l->n_used : g->n_panels;
+    if (panels * g->n_spans * KERN_ROWS > l->part_floats)
+        l->part_floats = panels * g->n_spans * KERN_ROWS;
 }
 
 static void place_all(model_lora *l, carver *c) {
@@ -333,7 +354,7 @@ static void place_all(model_lora *l, carver *c) {
     const gguf_tensor *b = half_find(l->g, pl->embd->name, HALF_B);
     if (!l->embd_a || !b) return;
     l->embd_pair = l->n_pairs;
-    pair_place(l, c, b, l->m->p.pub.n_embd);
+    pair_place(l, c, b, l->m->p.pub.n_embd, 1);
 }
 
 static bool place(model_lora *l, err *e) {
@@ -386,7 +407,8 @@ static bool group_panel_pack(const lora_group *g, const found *f, int n, int32_t
     for (int i = 0; i < n && rows && cut; i++) {
         int64_t from = p * KERN_ROWS, to = from + KERN_ROWS;
         if (from < f[i].lane0) from = f[i].lane0;
-        if (to > f[i].lane0 + f[i].rank) to = f[i].lane0 + f[i].rank;
+        int64_t end = f[i].lane0 + (int64_t)f[i].rank * f[i].n_expert;
+        if (to > end) to = end;
         if (f[i].again || from >= to) continue;
         rows_as(f[i].a, g->type, from - f[i].lane0, to - from,
                 rows + (size_t)(from - p * KERN_ROWS) * row);
@@ -403,21 +425,25 @@ static bool group_panel_pack(const lora_group *g, const found *f, int n, int32_t
     return ok;
 }
 
-/* Rows [row0, row0 + n_out) of B. */
+/* Rows [row0, row0 + n_out) of B, or of each expert's. */
 static bool pair_pack(const lora_pair *p, const gguf_tensor *b, int64_t row0, int64_t n_out) {
+    int64_t all = (int64_t)(b->ne[1] * b->ne[2]);
     const void *src = b->data;
     float *floats = NULL;
     if (!is_plain(b->type)) {
         uint64_t bytes;
-        if (!mul_u64((uint64_t)(row0 + n_out) * sizeof(float), b->ne[0], &bytes) ||
+        if (!mul_u64((uint64_t)all * sizeof(float), b->ne[0], &bytes) ||
             !(floats = malloc((size_t)bytes)))
             return false;
-        rows_as(b, QUANT_F32, 0, row0 + n_out, (uint8_t *)floats);
+        rows_as(b, QUANT_F32, 0, all, (uint8_t *)floats);
         src = floats;
     }
-    for (int32_t i = 0; i < p->n_panels; i++)
-        kern_panel_pack(p->f, src, row0 + n_out, p->rank, row0 + (int64_t)i * KERN_ROWS,
-                        p->b + (size_t)i * p->b_bytes);
+    for (int32_t x = 0; x < p->n_expert; x++) {
+        int64_t first = x * (int64_t)b->ne[1] + row0;
+        for (int32_t i = 0; i < p->n_panels; i++)
+            kern_panel_pack(p->f, src, first + n_out, p->rank, first + (int64_t)i * KERN_ROWS,
+                            p->b + ((size_t)x * (size_t)p->n_panels + (size_t)i) * p->b_bytes);
+    }
     free(floats);
     return true;
 }
@@ -459,6 +485,7 @@ static model_lora *open_gguf(const model *m, gguf *g, err *e) {
     }
     l->m = m;
     l->g = g;
+    l->n_used = m->p.n_expert_used;
     if (header_check(l, e) && tensors_check(l, e) && place(l, e) && pack(l, e)) return l;
     model_lora_close(l);
     return NULL;

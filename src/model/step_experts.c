@@ -106,6 +106,10 @@ static void up_item(const exec_walk *w, const plan_step *s, int32_t expert, int 
         x->k->matmul(gate->f, weight_panel(gate, at, l->panel), exec_h(w), l->pair_row + t0, 0, n,
                      cg);
         x->k->matmul(up->f, weight_panel(up, at, l->panel), exec_h(w), l->pair_row + t0, 0, n, cu);
+        if (w->n_lora > 0) {
+            exec_lora_expert_out(w, s, s->w, expert, p, t0, n, cg);
+            exec_lora_expert_out(w, s, s->w2, expert, p, t0, n, cu);
+        }
         for (int i = 0; i < n && (bg || bu); i++) {
             for (int r = 0; r < width && bg; r++) cg[i * KERN_ROWS + r] += bg[r];
             for (int r = 0; r < width && bu; r++) cu[i * KERN_ROWS + r] += bu[r];
@@ -146,6 +150,7 @@ static void down_item(const exec_walk *w, const plan_step *s, const kern_act *f,
             int left = l->pair_first[e + 1] - t0, n = left < rows ? left : rows;
             x->k->matmul(m->f, weight_panel(m, (int64_t)e * m->n_panels + p, l->panel), f, NULL, t0,
                          n, l->c);
+            if (w->n_lora > 0) exec_lora_expert_out(w, s, s->w, e, p, t0, n, l->c);
             for (int i = 0; i < n; i++) {
                 float *y = x->y + l->pair_row[t0 + i] * m->n_out + col, weight = l->pair_w[t0 + i];
                 for (int r = 0; r < width; r++)

@@ -136,12 +136,24 @@ void exec_lora_free(model_exec *x) {
     free(x->lora_want);
 }
 
+/* The first place in the list whose row is `row` or later. */
+static int list_find(const exec_lora *u, int32_t row) {
+    int low = 0, high = u->n;
+    while (low < high) {
+        int mid = low + (high - low) / 2;
+        if (u->row[mid] < row) low = mid + 1;
+        else high = mid;
+    }
+    return low;
+}
+
 /* ---- A x ---- */
 
 /* What the matrices of a step read, as floats. */
 static kern_act input_of(const exec_walk *w, const plan_step *s) {
-    kern_act a = s->op == PLAN_OUT ? w->x->a : s->op == PLAN_DOWN ? w->x->f : *exec_h(w);
-    if (s->op == PLAN_OUT || s->op == PLAN_DOWN) a.k = exec_mat(w->x, s->w)->k;
+    bool down = s->op == PLAN_DOWN || s->op == PLAN_EXP_DOWN;
+    kern_act a = s->op == PLAN_OUT ? w->x->a : down ? w->x->f : *exec_h(w);
+    if (s->op == PLAN_OUT || down) a.k = exec_mat(w->x, s->w)->k;
     return a;
 }
 
@@ -162,8 +174,96 @@ static void span_run(const exec_walk *w, const exec_lora *u, const lora_group *g
                     u->part + ((int64_t)at * u->n + j0) * KERN_ROWS);
 }
 
+/* ---- A x, of a mixture ---- */
+
+/* The rows of a tile that chose expert e and use the adapter. */
+typedef struct expert_tile {
+    int32_t at[LORA_TILE]; /* pairs */
+    int32_t in[LORA_TILE]; /* rows of the step's input */
+    int32_t to[LORA_TILE]; /* places among the experts of the adapter's rows */
+    float scale[LORA_TILE];
+    int n, next; /* next: the pair behind the tile */
+} expert_tile;
+
+/* The place of expert e among those that row i has chosen. */
+static int32_t choice_of(const exec_walk *w, int32_t i, int32_t n_used, int32_t e) {
+    const int32_t *top = (w->small ? w->l->top : w->x->top) + (int64_t)i * n_used;
+    int32_t k = 0;
+    while (k < n_used - 1 && top[k] != e) k++;
+    return k;
+}
+
+/* Pairs [from, to) of expert e, until the tile is full. */
+static void tile_gather(const exec_walk *w, const exec_lora *u, const plan_step *s, int32_t e,
+                        int from, int to, expert_tile *tile) {
+    const int32_t *row = w->l->pair_row;
+    int32_t n_used = u->l->n_used;
+    int j = from < to ? list_find(u, row[from]) : u->n;
+    tile->n = 0;
+    for (; from < to && tile->n < LORA_TILE && j < u->n; from++) {
+        while (j < u->n && u->row[j] < row[from]) j++;
+        if (j == u->n || u->row[j] != row[from]) continue;
+        tile->at[tile->n] = from;
+        tile->in[tile->n] = s->op == PLAN_EXP_DOWN ? from : row[from];
+        tile->to[tile->n] = j * n_used + choice_of(w, row[from], n_used, e);
+        tile->scale[tile->n++] = u->scale[j];
+    }
+    tile->next = j == u->n ? to : from;
+}
+
+/* One span of the panels that hold one expert's lanes of a pair. */
+static void expert_span_run(const exec_walk *w, const exec_lora *u, const plan_step *s,
+                            const lora_group *g, const lora_pair *p, kern_act in, int32_t e,
+                            int span) {
+    int32_t n_panels, panel = lora_panel_of(p, e, &n_panels);
+    int64_t places = (int64_t)u->n * u->l->n_used;
+    expert_tile t = {.next = w->l->pair_first[e]};
+    in.k = g->k / g->n_spans;
+    while (t.next < w->l->pair_first[e + 1]) {
+        tile_gather(w, u, s, e, t.next, w->l->pair_first[e + 1], &t);
+        for (int i = 0; i < t.n; i++) t.in[i] = t.in[i] * g->n_spans + span;
+        for (int32_t i = 0; i < n_panels && t.n > 0; i++) {
+            int64_t at = (int64_t)(panel + i) * g->n_spans + span;
+            float *part = u->part + ((p->part0 + i) * g->n_spans + span) * places * KERN_ROWS;
+            w->x->k->matmul(g->f, g->a + (size_t)at * g->a_bytes, &in, t.in, 0, t.n,
+                            w->l->lora_out);
+            for (int j = 0; j < t.n; j++)
+                memcpy(part + (int64_t)t.to[j] * KERN_ROWS, w->l->lora_out + j * KERN_ROWS,
+                       KERN_ROWS * sizeof(float));
+        }
+    }
+}
+
+/* Items: adapters, by experts that have rows, by spans. */
+static bool experts_in(exec_walk *w, const plan_step *s) {
+    int step = (int)(s - w->x->m->pl.step), n_spans = 0;
+    for (int k = 0; k < w->n_lora; k++) {
+        const lora_group *g = lora_group_of(w->lora[k].l, step);
+        if (g) n_spans += g->n_spans;
+    }
+    if (n_spans == 0) return true;
+    kern_act in = input_of(w, s);
+    for (int item; (item = team_next(w->x->t)) < n_spans * w->l->n_active;) {
+        int32_t e = w->l->active[item / n_spans];
+        int span = item % n_spans, k = 0;
+        for (const lora_group *g;; k++) {
+            g = lora_group_of(w->lora[k].l, step);
+            if (g && span < g->n_spans) break;
+            if (g) span -= g->n_spans;
+        }
+        const model_lora *l = w->lora[k].l;
+        const plan_ref refs[] = {s->w, s->w2};
+        for (int i = 0; i < 2; i++) {
+            const lora_pair *p = refs[i] == PLAN_NONE ? NULL : lora_pair_of(l, refs[i]);
+            if (p) expert_span_run(w, &w->lora[k], s, lora_group_of(l, step), p, in, e, span);
+        }
+    }
+    return exec_sync(w);
+}
+
 bool exec_lora_in(exec_walk *w, const plan_step *s) {
     int step = (int)(s - w->x->m->pl.step), total = 0, k = 0, before = 0;
+    if (s->op == PLAN_EXP_UP || s->op == PLAN_EXP_DOWN) return experts_in(w, s);
     for (int i = 0; i < w->n_lora; i++)
         total += n_items(&w->lora[i], lora_group_of(w->lora[i].l, step));
     if (total == 0) return true;
@@ -181,30 +281,20 @@ bool exec_lora_in(exec_walk *w, const plan_step *s) {
 
 /* ---- B (A x) ---- */
 
-/* A x of row j of the list, times the scale: the spans in their order. */
-static void gather(const exec_lora *u, const lora_group *g, const lora_pair *p, int j, float *dst) {
-    float scale = u->scale[j] * p->gain;
-    int64_t next = (int64_t)u->n * KERN_ROWS; /* from a span to the next one */
-    for (int32_t r = 0, n; r < p->rank; r += n) {
-        int32_t panel = (p->lane0 + r) / KERN_ROWS, lane = (p->lane0 + r) % KERN_ROWS;
-        n = p->rank - r < KERN_ROWS - lane ? p->rank - r : KERN_ROWS - lane;
-        const float *at = u->part + panel * g->n_spans * next + (int64_t)j * KERN_ROWS + lane;
+/* A x of place j of `places`, times the scale: the spans in their order. Lanes are counted from the
+ * first panel that is in `part`. */
+static void gather(const lora_group *g, const float *part, int64_t places, int64_t j, int32_t lane0,
+                   int32_t rank, float scale, float *dst) {
+    int64_t next = places * KERN_ROWS; /* from a span to the next one */
+    for (int32_t r = 0, n; r < rank; r += n) {
+        int32_t panel = (lane0 + r) / KERN_ROWS, lane = (lane0 + r) % KERN_ROWS;
+        n = rank - r < KERN_ROWS - lane ? rank - r : KERN_ROWS - lane;
+        const float *at = part + panel * g->n_spans * next + j * KERN_ROWS + lane;
         memcpy(dst + r, at, (size_t)n * sizeof *dst);
         for (int32_t s = 1; s < g->n_spans; s++)
             for (int32_t i = 0; i < n; i++) dst[r + i] += at[s * next + i];
         for (int32_t i = 0; i < n; i++) dst[r + i] *= scale;
     }
-}
-
-/* The first place in the list whose row is `row` or later. */
-static int list_find(const exec_lora *u, int32_t row) {
-    int low = 0, high = u->n;
-    while (low < high) {
-        int mid = low + (high - low) / 2;
-        if (u->row[mid] < row) low = mid + 1;
-        else high = mid;
-    }
-    return low;
 }
 
 /* The tile's m rows times panel p of B, added to the rows of c that `to` names. */
@@ -230,13 +320,39 @@ void exec_lora_out(const exec_walk *w, const plan_step *s, plan_ref ref, int64_t
             int32_t row = rows ? rows[i] : t0 + i;
             while (j < u->n && u->row[j] < row) j++;
             if (j == u->n || u->row[j] != row) continue;
-            gather(u, g, pair, j, w->l->lora_in + (int64_t)m * pair->rank);
+            gather(g, u->part, u->n, j, pair->lane0, pair->rank, u->scale[j] * pair->gain,
+                   w->l->lora_in + (int64_t)m * pair->rank);
             to[m++] = i;
             if (m < LORA_TILE) continue;
             tile_add(w, pair, p, m, to, c);
             m = 0;
         }
         if (m > 0) tile_add(w, pair, p, m, to, c);
+    }
+}
+
+void exec_lora_expert_out(const exec_walk *w, const plan_step *s, plan_ref ref, int32_t e,
+                          int64_t p, int t0, int n, float *c) {
+    int step = (int)(s - w->x->m->pl.step);
+    for (int k = 0; k < w->n_lora; k++) {
+        const exec_lora *u = &w->lora[k];
+        const lora_pair *pair = lora_pair_of(u->l, ref);
+        if (!pair) continue;
+        const lora_group *g = lora_group_of(u->l, step);
+        int64_t places = (int64_t)u->n * u->l->n_used;
+        const float *part = u->part + (int64_t)pair->part0 * g->n_spans * places * KERN_ROWS;
+        expert_tile t = {.next = t0};
+        while (t.next < t0 + n) {
+            int32_t to[LORA_TILE];
+            tile_gather(w, u, s, e, t.next, t0 + n, &t);
+            for (int i = 0; i < t.n; i++) {
+                to[i] = t.at[i] - t0;
+                gather(g, part, places, t.to[i], (pair->lane0 + e * pair->rank) % KERN_ROWS,
+                       pair->rank, t.scale[i] * pair->gain,
+                       w->l->lora_in + (int64_t)i * pair->rank);
+            }
+            if (t.n > 0) tile_add(w, pair, e * pair->n_panels + p, t.n, to, c);
+        }
     }
 }
 

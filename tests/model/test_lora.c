@@ -113,17 +113,18 @@ static void merge(buf *file, const buf *adapter, double scale) {
         snprintf(name, sizeof name, "%.*s", (int)a->name.n - 7, a->name.p);
         snprintf(half, sizeof half, "%s.lora_b", name);
         const gguf_tensor *b = gguf_tensor_find(g, half);
-        uint64_t n, rank = b->ne[0], n_out = b->ne[1];
+        uint64_t n, rank = b->ne[0], n_out = b->ne[1], k_in = a->ne[0];
         bool embd = strcmp(name, "token_embd.weight") == 0;
         float *w = rig_tensor(file, name, &n);
         const float *fa = a->data, *fb = b->data;
         double gain = scale * (alpha != 0 ? alpha / (double)rank : 1);
         for (uint64_t at = 0; at < n; at++) {
-            uint64_t width = n / (embd ? a->ne[1] : n_out), row = at / width, col = at % width;
+            uint64_t width = embd ? n / a->ne[1] : k_in, row = at / width, col = at % width;
+            const float *own = fa + row / n_out * rank * k_in; /* the expert's */
             double sum = 0;
             for (uint64_t k = 0; k < rank; k++)
                 sum += embd ? (double)fa[row * rank + k] * fb[col * rank + k]
-                            : (double)fb[row * rank + k] * fa[k * width + col];
+                            : (double)fb[row * rank + k] * own[k * width + col];
             w[at] = (float)(w[at] + gain * sum);
         }
     }
@@ -142,10 +143,9 @@ static void agrees_with_merged_weights(void **state) {
         const char *model; /* with a head of its own: a merged embedding would change a tied one */
         uint32_t type;
         double bound;
-    } cases[] = {{"llama-untied", QUANT_F32, 1e-5},
-                 {"llama-untied", QUANT_F16, 1e-3},
-                 {"llama-untied", QUANT_BF16, 1e-2},
-                 {"llama-untied", QUANT_Q8_0, 1e-2}};
+    } cases[] = {{"llama-untied", QUANT_F32, 1e-5},  {"llama-untied", QUANT_F16, 1e-3},
+                 {"llama-untied", QUANT_BF16, 1e-2}, {"llama-untied", QUANT_Q8_0, 1e-2},
+                 {"qwen3moe", QUANT_F32, 1e-5},      {"gpt-oss", QUANT_F16, 1e-2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rig beside, in;
         loras exact, s;
@@ -200,7 +200,7 @@ static void same_bytes_in_any_company(void **state) {
     (void)state;
     static const uint32_t types[] = {QUANT_F32, QUANT_Q4_K};
     static const int steps[] = {1, 2, 7, 40};
-    for (size_t i = 0; i < 2 * 3; i++) {
+    for (size_t i = 0; tiny_adapted[i / 2]; i++) {
         const char *name = tiny_adapted[i / 2];
         rig one, two;
         loras s1, s2;
@@ -293,7 +293,6 @@ static void what_is_not_applied(void **state) {
         const char *model, *tensor, *word;
         uint64_t k, n;
     } cases[] = {
-        {"qwen3moe", "blk.0.ffn_gate_exps.weight", "a mixture's experts", 256, 128},
         {"qwen3moe", "blk.0.attn_norm.weight", "no matrix that the model multiplies with", 256, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -313,7 +313,7 @@ def specs():
 # ---------------------------------------------------------------- adapters
 
 
-ADAPTED = ["llama-untied", "gemma2", "phi3"]
+ADAPTED = ["llama-untied", "gemma2", "phi3", "qwen3moe", "gpt-oss"]
 
 
 class Adapter:
@@ -325,13 +325,13 @@ class Adapter:
         heads = [dict(t, name="output.weight") for t in base.tensors if t["name"] == "token_embd.weight"]
         for t in base.tensors + (heads if base.p["tied"] else []):
             name, ne = t["name"], t["ne"]
-            if not name.endswith(".weight") or len(ne) != 2 or not wanted(name):
+            if not name.endswith(".weight") or len(ne) < 2 or not wanted(name):
                 continue
-            k, n = ne
+            k, n, experts = ne[0], ne[1], ne[2:]
             a = [rank, n] if name == "token_embd.weight" else [k, rank]
             b = [rank, k] if name == "token_embd.weight" else [rank, n]
-            self.tensors.append(self.half(f"{name}.lora_a", a, math.sqrt(3.0 / k)))
-            self.tensors.append(self.half(f"{name}.lora_b", b, 0.3 * math.sqrt(3.0 / rank)))
+            self.tensors.append(self.half(f"{name}.lora_a", a + experts, math.sqrt(3.0 / k)))
+            self.tensors.append(self.half(f"{name}.lora_b", b + experts, 0.3 * math.sqrt(3.0 / rank)))
 
     def half(self, name, ne, spread):
         return {"name": name, "ne": ne, "centre": 0.0, "spread": float(np.float32(spread)),

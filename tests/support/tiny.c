@@ -19,7 +19,7 @@ const char *const tiny_names[] = {
 
 const char *const tiny_embedders[] = {"bert", "nomic-bert", "qwen3-rank", NULL};
 
-const char *const tiny_adapted[] = {"llama-untied", "gemma2", "phi3", NULL};
+const char *const tiny_adapted[] = {"llama-untied", "gemma2", "phi3", "qwen3moe", "gpt-oss", NULL};
 
 /* After the 256 bytes: eight merges, then control tokens. */
 static const char *const merged[] = {"\xC4\xA0t", "he", "in", "re", "an", "er", "ou", "on"};
