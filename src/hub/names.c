@@ -55,7 +55,8 @@ static size_t split(str s, str part[4]) {
     return n;
 }
 
-static bool registry_name(hub_name *n, str s, err *e) {
+/* addressed: s is what follows "http://", so that its first part is a host whatever else is there. */
+static bool registry_name(hub_name *n, str s, bool addressed, err *e) {
     str part[4], tag = STR(HUB_TAG);
     size_t colon = s.n;
     while (colon > 0 && s.p[colon - 1] != ':' && s.p[colon - 1] != '/') colon--;
@@ -67,6 +68,9 @@ static bool registry_name(hub_name *n, str s, err *e) {
     if (memchr(s.p, '@', s.n))
         return bad(e, n->text, "a tag names a version, not a digest: model:tag");
     size_t k = split(s, part);
+    if (addressed && k != 3)
+        return bad(e, n->text,
+                   "it is the URL of no .gguf file, and not http(s)://host/namespace/model:tag");
     str host = STR(HUB_REGISTRY), ns = STR(HUB_NAMESPACE), model = part[k - 1];
     if (k > 3) return bad(e, n->text, "it has more parts than host/namespace/model:tag");
     if (k >= 2) ns = part[k - 2];
@@ -111,13 +115,13 @@ bool hub_name_parse(hub_name *n, str text, err *e) {
         }
         n->http = http;
         size_t skip = https ? 8 : 7;
-        return registry_name(n, (str){text.p + skip, text.n - skip}, e);
+        return registry_name(n, (str){text.p + skip, text.n - skip}, true, e);
     }
     if (str_eq(text, STR("bard")) || str_eq(text, STR("bard:latest"))) n->kind = HUB_BUNDLED;
     else if (looks_like_path(text)) n->kind = HUB_PATH;
     if (n->kind != HUB_NAME) return true;
     if (text.n >= HUB_NAME_BYTES) return bad(e, text, "it is too long");
-    return registry_name(n, text, e);
+    return registry_name(n, text, false, e);
 }
 
 bool hub_name_parse_strict(hub_name *n, str text, err *e) {
@@ -147,6 +151,8 @@ char *hub_name_show(const hub_name *n, char dst[HUB_NAME_BYTES]) {
         snprintf(dst, HUB_NAME_BYTES, "%s/%s/%s:%s", n->host, n->ns, n->model, n->tag);
     else if (strcmp(n->ns, HUB_NAMESPACE) != 0)
         snprintf(dst, HUB_NAME_BYTES, "%s/%s:%s", n->ns, n->model, n->tag);
+    else if (strcmp(n->model, "bard") == 0 && strcmp(n->tag, HUB_TAG) == 0) /* another than ours */
+        snprintf(dst, HUB_NAME_BYTES, "%s/bard:%s", n->ns, n->tag);
     else snprintf(dst, HUB_NAME_BYTES, "%s:%s", n->model, n->tag);
     return dst;
 }

@@ -2,6 +2,7 @@
 #include "net/client_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool drop(void *ud, str line) {
     size_t *n = ud;
@@ -29,7 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     url base, next;
     if (to && url_parse(&base, "https://host/path?query", &e)) {
         if (url_join(&next, &base, to, &e)) {
-            if (!*next.host || next.path[0] != '/' || strchr(next.text, '@')) abort();
+            const char *rest = strstr(next.text, "//") + 2;
+            if (!*next.host || next.path[0] != '/' || memchr(rest, '@', strcspn(rest, "/?#")))
+                abort(); /* a name before the host; an "@" of the path or query is none */
             url_deinit(&next);
         }
         url_deinit(&base);
