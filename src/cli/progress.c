@@ -32,7 +32,7 @@ void progress_end(progress *p) {
 /* ---- as JSON ---- */
 
 static void say_json(const hub_event *x, double rate, double left_s) {
-    static const char *const kinds[] = {"status", "note", "blob"};
+    static const char *const kinds[] = {"status", "note", "retry", "blob"};
     char digest[HUB_DIGEST_BYTES];
     buf b;
     jsonw w;
@@ -41,6 +41,11 @@ static void say_json(const hub_event *x, double rate, double left_s) {
     jsonw_object(&w);
     jsonw_key(&w, "event"), jsonw_str(&w, str_of(kinds[x->kind]));
     jsonw_key(&w, x->kind == HUB_EVENT_BLOB ? "what" : "text"), jsonw_str(&w, str_of(x->text));
+    if (x->kind == HUB_EVENT_RETRY) {
+        jsonw_key(&w, "attempt"), jsonw_int(&w, x->attempt);
+        jsonw_key(&w, "attempts"), jsonw_int(&w, x->attempts);
+        jsonw_key(&w, "wait_s"), jsonw_f64(&w, x->wait_s);
+    }
     if (x->kind == HUB_EVENT_BLOB) {
         jsonw_key(&w, "digest");
         if (x->digest.hex[0]) jsonw_str(&w, str_of(hub_digest_text(&x->digest, digest)));

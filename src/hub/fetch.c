@@ -19,6 +19,9 @@
 #define TELL_BYTES ((uint64_t)1 << 20)
 #define REPORT_NS 100000000u
 #define HASH_PIECE ((size_t)1 << 18)
+#define PIECE_MAX ((size_t)1 << 18) /* of what came, before it is written */
+#define PIECE_NS 50000000u          /* nor does it wait for longer, if more comes */
+#define TRIES_UNTOLD 8
 #define BLIND_MAX 2 /* answers with the whole for a range, before the whole is taken */
 
 typedef struct job job;
@@ -31,6 +34,13 @@ typedef struct taker {
     hub_span at;    /* what it is fetching: first moves up. Under the job's lock */
     uint64_t asked; /* where this request's bytes begin */
     uint64_t got;   /* bytes of this request */
+    uint64_t put;   /* those of them that are in the part */
+    /* what came after them: libcurl gives 16 KB at a time, which is little for a write */
+    char *piece;
+    size_t piece_n;
+    uint64_t piece_ns; /* when it was begun */
+    int failures;      /* in a row, since anything came to anybody. Under the job's lock */
+    unsigned luck;     /* the job's, when they were counted */
 } taker;
 
 struct job {
@@ -45,7 +55,15 @@ struct job {
     uint64_t journaled; /* bytes of it that the journal has */
     uint64_t untold;    /* bytes that came since the others were woken */
     uint64_t range;     /* bytes of one request */
-    int n_running, failures, blind;
+    int n_running, blind;
+    unsigned luck; /* raised whenever something comes */
+    int trying;    /* the most often that one has failed since; what of it is not told yet: */
+    struct {
+        char why[64];
+        int n;
+        double wait_s;
+    } untold_try[TRIES_UNTOLD];
+    int n_untold_tries;
     bool ranges;  /* a range was once answered with a range */
     taker *whole; /* they are not, and this one takes it all; NULL: that is not known */
     bool hashed;  /* to the end */
@@ -57,6 +75,7 @@ struct job {
     atomic_bool stop;
     hub_digest digest; /* when hashed */
     uint64_t resumed, reported;
+    size_t piece_max; /* bytes of a taker's piece */
     taker taker[TAKERS_MAX];
     int n_takers;
 };
@@ -171,9 +190,10 @@ static bool on_head(void *ud, const http_answer *a) {
     return mine && !other_version(t, etag_of(a));
 }
 
-/* Nobody is more than a chunk ahead of the journal. */
+/* Nobody is more than a chunk ahead of the journal, with what is in the pieces. */
 static void wait_for_journal(job *j) {
-    while (!j->over && hub_spans_bytes(&j->have.done) - j->journaled >= j->w->o.chunk_bytes)
+    uint64_t most = j->w->o.chunk_bytes - (uint64_t)j->n_takers * j->piece_max;
+    while (!j->over && hub_spans_bytes(&j->have.done) - j->journaled >= most)
         pthread_cond_wait(&j->changed, &j->lock);
 }
 
@@ -232,17 +252,17 @@ static bool fill(taker *t, uint64_t first, uint64_t end, const char *p) {
     return true;
 }
 
-static bool on_body(void *ud, const char *p, size_t n) {
-    taker *t = ud;
+/* The taker's piece goes into the part. */
+static bool flush(taker *t) {
     job *j = t->j;
-    uint64_t first = t->asked + t->got, end = first + n;
-    t->got += n;
-    if (end > j->have.size) return false; /* told apart in fetch_range */
-    if (!fill(t, first, end, p)) return false;
+    uint64_t first = t->asked + t->put, end = first + t->piece_n;
+    if (t->piece_n == 0) return true;
+    if (!fill(t, first, end, t->piece)) return false;
     pthread_mutex_lock(&j->lock);
+    t->put += t->piece_n;
     if (end > t->at.first) t->at.first = end;
-    /* libcurl gives 16 KB at a time: the others are not woken for so little */
-    j->untold += n;
+    j->untold += t->piece_n;
+    t->piece_n = 0;
     bool due = hub_spans_bytes(&j->have.done) - j->journaled >= j->w->o.chunk_bytes / 2;
     if (j->untold >= TELL_BYTES || due || t->at.first >= t->at.end) {
         j->untold = 0;
@@ -252,6 +272,23 @@ static bool on_body(void *ud, const char *p, size_t n) {
     bool more = !j->over;
     pthread_mutex_unlock(&j->lock);
     return more;
+}
+
+static bool on_body(void *ud, const char *p, size_t n) {
+    taker *t = ud;
+    job *j = t->j;
+    uint64_t now = clock_now_ns();
+    t->got += n;
+    if (t->asked + t->got > j->have.size) return false; /* told apart in fetch_range */
+    while (n > 0) {
+        size_t k = j->piece_max - t->piece_n < n ? j->piece_max - t->piece_n : n;
+        if (t->piece_n == 0) t->piece_ns = now;
+        memcpy(t->piece + t->piece_n, p, k);
+        t->piece_n += k, p += k, n -= k;
+        bool full = t->piece_n == j->piece_max || t->asked + t->put + t->piece_n >= t->at.end;
+        if ((full || now - t->piece_ns >= PIECE_NS) && !flush(t)) return false;
+    }
+    return true;
 }
 
 typedef enum outcome { GOT_ALL, AGAIN, NOT_COUNTED, GIVE_UP } outcome;
@@ -290,7 +327,7 @@ static outcome fetch_range(taker *t, http_answer *a, err *e) {
     hub_span at = t->at;
     pthread_mutex_unlock(&j->lock);
     t->asked = whole ? 0 : at.first;
-    t->got = 0;
+    t->got = t->put = 0;
     http_ask q = {.url = j->want->url,
                   .authorization = secret[0] ? secret : NULL,
                   .ranged = !whole,
@@ -301,6 +338,8 @@ static outcome fetch_range(taker *t, http_answer *a, err *e) {
                   .stopped = stopped,
                   .ud = t};
     bool ok = http_client_fetch(t->client, &q, a, e);
+    flush(t); /* whatever ended it, what came is good */
+    t->piece_n = 0;
     if (a->fault == HTTP_FAULT_CALLER && t->asked + t->got > j->have.size)
         err_set(e, ERR_DAMAGED, "%s: more than the %llu bytes that were announced came",
                 j->want->what, (unsigned long long)j->have.size);
@@ -317,9 +356,23 @@ static outcome fetch_range(taker *t, http_answer *a, err *e) {
     return hub_wire_passing(a) || a->status == 416 ? AGAIN : GIVE_UP; /* the range is there */
 }
 
+/* What failed for the n-th time in a row is tried again; under lock. Connections that end together
+ * are one failure to a person. */
+static double begin_pause(job *j, int n, const http_answer *a) {
+    double wait = hub_wire_pause_s(j->w, n, a);
+    if (n < j->trying || a->status == 401) return wait; /* a token may end at any time */
+    j->trying = n + 1;
+    if (j->n_untold_tries == TRIES_UNTOLD) return wait;
+    int i = j->n_untold_tries++;
+    j->untold_try[i].n = n;
+    j->untold_try[i].wait_s = wait;
+    hub_wire_why(a, j->w->o.stall_s, j->untold_try[i].why);
+    return wait;
+}
+
 /* Waits before another try; false: it is over. */
-static bool pause_for(job *j, int n, const http_answer *a) {
-    double until = clock_now_s() + hub_wire_pause_s(j->w, n, a);
+static bool pause_for(job *j, double seconds) {
+    double until = clock_now_s() + seconds;
     while (!atomic_load(&j->stop) && clock_now_s() < until)
         nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
     return !atomic_load(&j->stop);
@@ -340,15 +393,21 @@ static bool hold_on(taker *t) {
         outcome o = fetch_range(t, &a, &e);
         pthread_mutex_lock(&j->lock);
         uint64_t came = t->at.first - before, much = j->have.size / 16;
-        if (o == GOT_ALL || came > (much < 65536 ? much : 65536)) j->failures = 0;
-        int n = o == AGAIN ? j->failures++ : 0;
+        if (o == GOT_ALL || came > (much < 65536 ? much : 65536)) {
+            j->luck++;
+            j->trying = 0;
+        }
+        if (t->luck != j->luck) t->failures = 0;
+        t->luck = j->luck;
+        int n = o == AGAIN ? t->failures++ : 0;
         if (o == GIVE_UP || (o == AGAIN && n >= j->w->o.retries)) {
             if (!j->over) fail(j, &e, false);
         }
         bool go_on = !dismissed(t);
+        double wait = go_on && o == AGAIN ? begin_pause(j, n, &a) : 0;
         pthread_cond_broadcast(&j->changed);
         pthread_mutex_unlock(&j->lock);
-        if (go_on && o == AGAIN) go_on = pause_for(j, n, &a);
+        if (go_on && o == AGAIN) go_on = pause_for(j, wait);
         http_answer_deinit(&a);
         if (o == GOT_ALL || !go_on) return go_on;
     }
@@ -447,6 +506,21 @@ static bool write_journal(job *j) {
     return ok;
 }
 
+/* Under lock, which is given up meanwhile. */
+static void tell_tries(job *j) {
+    while (j->n_untold_tries > 0) {
+        char why[sizeof j->untold_try[0].why];
+        int n = j->untold_try[0].n;
+        double wait = j->untold_try[0].wait_s;
+        memcpy(why, j->untold_try[0].why, sizeof why);
+        memmove(j->untold_try, j->untold_try + 1,
+                (size_t)--j->n_untold_tries * sizeof j->untold_try[0]);
+        pthread_mutex_unlock(&j->lock);
+        hub_wire_tell_retry(j->w, why, n, wait);
+        pthread_mutex_lock(&j->lock);
+    }
+}
+
 static struct timespec soon(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -468,6 +542,7 @@ static void watch(job *j) {
             break;
         }
         if (done - j->journaled >= j->w->o.chunk_bytes / 2 && !write_journal(j)) break;
+        tell_tries(j);
         pthread_mutex_unlock(&j->lock);
         uint64_t now = clock_now_ns();
         if (now - last >= REPORT_NS) {
@@ -486,6 +561,7 @@ static void watch(job *j) {
         if (hub_spans_bytes(&j->have.done) - j->journaled < j->w->o.chunk_bytes / 2)
             pthread_cond_timedwait(&j->changed, &j->lock, &until);
     }
+    tell_tries(j);
     j->over = true;
     pthread_cond_broadcast(&j->changed);
 }
@@ -502,11 +578,14 @@ static void start(job *j) {
     pthread_attr_init(&a);
     pthread_attr_setstacksize(&a, 512 << 10);
     j->n_takers = n;
+    j->piece_max = n ? j->w->o.chunk_bytes / 4 / (uint64_t)n : 0;
+    if (j->piece_max > PIECE_MAX) j->piece_max = PIECE_MAX;
     for (int i = 0; i < n; i++) {
         taker *t = &j->taker[i];
         t->j = j;
         t->client = hub_wire_client(j->w, &j->e);
-        t->started = t->client && pthread_create(&t->thread, &a, taking, t) == 0;
+        t->piece = malloc(j->piece_max);
+        t->started = t->client && t->piece && pthread_create(&t->thread, &a, taking, t) == 0;
         if (t->started) j->n_running++;
     }
     pthread_attr_destroy(&a);
@@ -530,6 +609,7 @@ static bool run(job *j, err *e) {
     for (int i = 0; i < j->n_takers; i++) {
         if (j->taker[i].started) pthread_join(j->taker[i].thread, NULL);
         http_client_free(j->taker[i].client);
+        free(j->taker[i].piece);
     }
     if (hashes) pthread_join(hasher, NULL);
     if (!ok) *e = j->e;

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 
 #define WAIT_MAX_S 60.0
-#define NOTED_WAIT_S 2.0 /* a person is told why it takes so long */
+#define NOTED_WAIT_S 2.0 /* a person is told how long */
 
 http_client *hub_wire_client(const hub_wire *w, err *e) {
     return http_client_new(&(http_client_options){.user_agent = w->o.agent,
@@ -79,6 +79,35 @@ double hub_wire_pause_s(const hub_wire *w, int n, const http_answer *a) {
     return wait < WAIT_MAX_S ? wait : WAIT_MAX_S;
 }
 
+char *hub_wire_why(const http_answer *a, int stall_s, char dst[64]) {
+    switch (a->fault) {
+    case HTTP_FAULT_CONNECT: snprintf(dst, 64, "no connection"); break;
+    case HTTP_FAULT_STALL: snprintf(dst, 64, "nothing came for %d s", stall_s); break;
+    case HTTP_FAULT_BAD: snprintf(dst, 64, "no proper answer"); break;
+    case HTTP_FAULT_CALLER: snprintf(dst, 64, "not the bytes that were asked for"); break;
+    case HTTP_FAULT_NONE:
+        if (a->status < 200 || a->status > 299) {
+            snprintf(dst, 64, "the server says %d", a->status);
+            break;
+        }
+        /* fall through */
+    default: snprintf(dst, 64, "connection lost");
+    }
+    return dst;
+}
+
+void hub_wire_tell_retry(const hub_wire *w, const char *why, int n, double wait_s) {
+    char text[160], wait[32] = "";
+    if (wait_s >= NOTED_WAIT_S) snprintf(wait, sizeof wait, " in %.0f s", wait_s);
+    snprintf(text, sizeof text, "%s, trying again%s (%d of %d)", why, wait, n + 1, w->o.retries);
+    hub_event x = {.kind = HUB_EVENT_RETRY,
+                   .text = text,
+                   .attempt = n + 1,
+                   .attempts = w->o.retries,
+                   .wait_s = wait_s};
+    if (w->o.event) w->o.event(w->o.ud, &x);
+}
+
 /* False: stopped. */
 static bool wait_for(const hub_wire *w, double seconds) {
     double end = clock_now_s() + seconds;
@@ -99,10 +128,8 @@ bool hub_wire_ask(hub_wire *w, const http_ask *q, http_answer *a, err *e) {
         bool ok = http_client_fetch(w->client, &asked, a, e);
         if (!hub_wire_passing(a) || n >= w->o.retries) return ok;
         double wait = hub_wire_pause_s(w, n, a);
-        err why = {0};
-        if (ok) hub_wire_refused(a, "it", &why);
-        else if (e) why = *e;
-        if (wait >= NOTED_WAIT_S) hub_wire_note(w, "%s: tried again in %.0f s", why.msg, wait);
+        char why[64];
+        hub_wire_tell_retry(w, hub_wire_why(a, w->o.stall_s, why), n, wait);
         if (!wait_for(w, wait)) return err_set(e, ERR_INTERRUPTED, "stopped");
         http_answer_deinit(a);
     }

@@ -17,6 +17,7 @@
 typedef enum hub_event_kind {
     HUB_EVENT_STATUS, /* text: a step begins */
     HUB_EVENT_NOTE,   /* text: something that a person should know */
+    HUB_EVENT_RETRY,  /* text: why, and which try begins; try, tries and wait_s too */
     HUB_EVENT_BLOB    /* how far a blob is */
 } hub_event_kind;
 
@@ -28,6 +29,9 @@ typedef struct hub_event {
     uint64_t total;
     uint64_t resumed; /* bytes that an earlier call had fetched */
     bool verified;    /* complete, and its digest is right */
+    int attempt;      /* of RETRY: 1 for the first after a failure */
+    int attempts;     /* more there are not, unless something comes in between */
+    double wait_s;    /* before it */
 } hub_event;
 
 typedef struct hub_wire_options {
@@ -72,6 +76,10 @@ bool hub_wire_stopped(const hub_wire *w);
 /* Seconds to wait before a try that follows n failed ones (from 0); a: the last answer, for its
  * Retry-After; NULL: none. */
 double hub_wire_pause_s(const hub_wire *w, int n, const http_answer *a);
+/* Tells of a try that follows n + 1 failed ones in wait_s. On the thread that uses the wire. */
+void hub_wire_tell_retry(const hub_wire *w, const char *why, int n, double wait_s);
+/* "connection lost": why a, which may help if it is tried again, is no answer. */
+char *hub_wire_why(const http_answer *a, int stall_s, char dst[64]);
 /* Whether asking again may help. */
 bool hub_wire_passing(const http_answer *a);
 

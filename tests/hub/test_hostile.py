@@ -193,6 +193,30 @@ def test_what_is_no_model(tmp_path):
         assert done.returncode == 7 and "no GGUF" in done.text and not models(tmp_path)
 
 
+@pytest.mark.parametrize("parallel", ["1", "4"])
+def test_tries_are_told(parallel, tmp_path):
+    """However many connections end: a line for each try, counted up, and from 1 again once anything has come."""
+    def cut(s, q, w):
+        first, last = q.range()
+        w.head(206, Content_Length=last - first + 1, Content_Range=f"bytes {first}-{last}/{len(MODEL.weights)}")
+        w.close()
+
+    with Hostile(cut) as s:
+        more = ["--insecure", "--max-parallel", parallel, "--retries", "3"]
+        done = pull(tmp_path, s.name(), *more)
+        assert done.returncode == 4
+        tries = [x for x in done.events if x["event"] == "retry"]
+        assert [(x["attempt"], x["attempts"]) for x in tries] == [(1, 3), (2, 3), (3, 3)], tries
+        assert tries[1]["text"].endswith(", trying again (2 of 3)") and tries[1]["wait_s"] == 0.04
+        said = hearth(tmp_path, "pull", "--retry-wait", "0.02", *more, s.name()).stderr.decode().splitlines()
+        assert [x for x in said if "trying again" in x] == [x["text"] for x in tries], said
+        s.wrong = lambda s, q, w: s.asked % 2 == 0 and cut(s, q, w)
+        done = pull(tmp_path, s.name(), "--insecure", "--max-parallel", "1", "--chunk", "64", "--retries", "1")
+        assert done.returncode == 0 and absent_or_whole(tmp_path, MODEL)
+        tries = [x["attempt"] for x in done.events if x["event"] == "retry"]
+        assert len(tries) > 1 and set(tries) == {1}, tries
+
+
 # ---- secrets ----
 
 
