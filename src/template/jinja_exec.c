@@ -102,7 +102,12 @@ static jflow filter_block(R *r, const jnode *n) {
     jv v;
     jflow flow = captured(r, n->list, &v);
     if (flow != JF_ON) return flow;
-    return flow_of(jrun_filter_chain(r, n->a, v, &v) && jsb_value(r->out, v));
+    if (!jrun_filter_chain(r, n->a, v, &v)) return JF_FAILED;
+    if (v.type != JV_STR) { /* as in Jinja2, where the pieces of the output are joined */
+        jinja_fail(r, "expected str instance, %s found", jv_type_name(v));
+        return JF_FAILED;
+    }
+    return flow_of(jsb_str(r->out, v.u.s));
 }
 
 /* ---- macros ---- */
@@ -223,6 +228,7 @@ bool jmacro_attr(R *r, const jmacro *m, str name, jv *out) {
 }
 
 bool jmacro_put_name(jsb *b, const jmacro *m) {
+    if (m->node->sym == JS_CALLER) return jsb_lit(b, "anonymous"); /* the body of a call block */
     return jsb_put(b, m->name.p, m->name.n, false);
 }
 

@@ -383,8 +383,8 @@ static bool f_int(R *r, jv in, const jv *arg, jv *out) {
     if (in.type == JV_STR) {
         if (base != 10) {
             if (int_of_base(jstr_str(in.u.s), base, &i)) *out = jv_int(i);
-            else if (jstr_number(jstr_str(in.u.s), &v) && v.type == JV_FLOAT && fabs(v.u.f) < 9e18)
-                *out = jv_int((int64_t)v.u.f);
+            else if (jstr_number(jstr_str(in.u.s), &v) && fabs(jv_as_f64(v)) < 9e18)
+                *out = jv_int((int64_t)jv_as_f64(v)); /* by way of float() */
             return true;
         }
         if (!jstr_number(jstr_str(in.u.s), &v)) return true;
@@ -454,7 +454,7 @@ static bool f_round(R *r, jv in, const jv *arg, jv *out) {
         return true;
     }
     double unit = pow(10, (double)precision), v = f * unit;
-    *out = jv_float((jv_is(method, "ceil") ? ceil(v) : floor(v)) / unit);
+    *out = jv_float(((jv_is(method, "ceil") ? ceil(v) : floor(v)) + 0.0) / unit); /* no -0 */
     return true;
 }
 
@@ -466,6 +466,11 @@ static bool f_filesizeformat(R *r, jv in, const jv *arg, jv *out) {
     const jv none[2] = {{0}};
     if (!jarg_truth(r, arg[0], &binary)) return false;
     if (!f_float(r, in, none, &v)) return false;
+    if (!jv_is_number(in) && (in.type != JV_STR || v.u.f == 0)) {
+        jv number;
+        if (in.type != JV_STR || !jstr_number(jstr_str(in.u.s), &number))
+            return jinja_fail(r, "could not convert %s to float", jv_type_name(in));
+    }
     double base = binary ? 1024 : 1000, size = v.u.f;
     if (size == 1) snprintf(text, sizeof text, "1 Byte");
     else if (size < base) snprintf(text, sizeof text, "%lld Bytes", (long long)size);

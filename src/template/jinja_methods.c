@@ -44,6 +44,10 @@ M(s_capitalize) {
     (void)arg;
     return jstr_case(r, self.u.s, JCASE_CAPITAL, out);
 }
+M(s_casefold) {
+    (void)arg;
+    return jstr_case(r, self.u.s, JCASE_FOLD, out);
+}
 M(s_swapcase) {
     (void)arg;
     return jstr_case(r, self.u.s, JCASE_SWAP, out);
@@ -108,10 +112,10 @@ static bool affix(R *r, jv self, const jv *arg, bool front, jv *out) {
         one = arg[0].u.list->v;
         n = arg[0].u.list->n;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !yes; i++) {
         const jstr *s;
         if (!str_arg(r, one[i], what, &s)) return false;
-        yes |= !past && (front ? str_starts(part, jstr_str(s)) : str_ends(part, jstr_str(s)));
+        yes = !past && (front ? str_starts(part, jstr_str(s)) : str_ends(part, jstr_str(s)));
     }
     *out = jv_bool(yes);
     return true;
@@ -320,8 +324,18 @@ static bool every(R *r, const jstr *s, bool (*is)(uint32_t cp), bool empty, jv *
     return jinja_spend(r, s->n / 16);
 }
 
+static bool is_numeric(uint32_t cp) {
+    return jchar_is_digit(cp) || jchar_is_numeral(cp);
+}
 static bool is_alnum(uint32_t cp) {
-    return jchar_is_alpha(cp) || jchar_is_digit(cp);
+    return jchar_is_alpha(cp) || is_numeric(cp);
+}
+/* Digits that are not decimal: raised, lowered, in circles. */
+static bool is_any_digit(uint32_t cp) {
+    return jchar_is_digit(cp) || cp == 0xb2 || cp == 0xb3 || cp == 0xb9 || cp == 0x2070 ||
+           (cp >= 0x2074 && cp <= 0x2079) || (cp >= 0x2080 && cp <= 0x2089) ||
+           (cp >= 0x2460 && cp <= 0x2468) || (cp >= 0x2474 && cp <= 0x247c) ||
+           (cp >= 0x2488 && cp <= 0x2490);
 }
 static bool is_ascii(uint32_t cp) {
     return cp < 128;
@@ -332,7 +346,15 @@ M(s_isalpha) {
 }
 M(s_isdigit) {
     (void)arg;
+    return every(r, self.u.s, is_any_digit, false, out);
+}
+M(s_isdecimal) {
+    (void)arg;
     return every(r, self.u.s, jchar_is_digit, false, out);
+}
+M(s_isnumeric) {
+    (void)arg;
+    return every(r, self.u.s, is_numeric, false, out);
 }
 M(s_isalnum) {
     (void)arg;
@@ -398,7 +420,7 @@ M(s_isidentifier) {
 
 static const method str_methods[] = {
     {"capitalize", s_capitalize, "", 0, NULL, false},
-    {"casefold", s_lower, "", 0, NULL, false},
+    {"casefold", s_casefold, "", 0, NULL, false},
     {"center", s_center, "$width $fillchar", 1, NULL, false},
     {"count", s_count, "$sub $start $end", 1, NULL, false},
     {"endswith", s_endswith, "$suffix $start $end", 1, NULL, false},
@@ -409,11 +431,11 @@ static const method str_methods[] = {
     {"isalnum", s_isalnum, "", 0, NULL, false},
     {"isalpha", s_isalpha, "", 0, NULL, false},
     {"isascii", s_isascii, "", 0, NULL, false},
-    {"isdecimal", s_isdigit, "", 0, NULL, false},
+    {"isdecimal", s_isdecimal, "", 0, NULL, false},
     {"isdigit", s_isdigit, "", 0, NULL, false},
     {"isidentifier", s_isidentifier, "", 0, NULL, false},
     {"islower", s_islower, "", 0, NULL, false},
-    {"isnumeric", s_isdigit, "", 0, NULL, false},
+    {"isnumeric", s_isnumeric, "", 0, NULL, false},
     {"isprintable", s_isprintable, "", 0, NULL, false},
     {"isspace", s_isspace, "", 0, NULL, false},
     {"istitle", s_istitle, "", 0, NULL, false},
@@ -807,6 +829,7 @@ static bool g_range(R *r, jv self, const jargs *a, jv *out) {
 
 static bool g_dict(R *r, jv self, const jargs *a, jv *out) {
     (void)self;
+    if (a->n > 0 && a->pos[0].type == JV_UNDEFINED) return jv_undef_fail(r, a->pos[0]);
     return jv_dict(r, out) && update(r, out->u.dict, a);
 }
 
@@ -846,16 +869,24 @@ M(g_raise) {
     return jv_to_str(r, arg[0], &s) && jinja_raise(r, s);
 }
 
+/* The time has no zone and no fractions: as in Python, %z and %Z are then nothing, %f zeros. */
 M(g_strftime) {
     const jstr *format;
-    char how[256], text[1024];
+    char how[1024], text[8192];
+    size_t used = 0;
     struct tm now = jinja_now(r);
     (void)self;
     if (!str_arg(r, arg[0], "strftime_now() argument", &format)) return false;
-    if (format->n >= sizeof how || memchr(format->p, 0, format->n))
+    if (format->n > 256 || memchr(format->p, 0, format->n))
         return jinja_fail(r, "strftime_now: the format is too long");
-    memcpy(how, format->p, format->n);
-    how[format->n] = 0;
+    for (size_t i = 0; i < format->n; i++) {
+        char next = i + 1 < format->n && format->p[i] == '%' ? format->p[i + 1] : 0;
+        if (next == 'f') memcpy(how + used, "000000", 6), used += 6;
+        else if (next && next != 'z' && next != 'Z') how[used++] = '%', how[used++] = next;
+        else if (!next) how[used++] = format->p[i];
+        i += next != 0;
+    }
+    how[used] = 0;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     size_t n = strftime(text, sizeof text, how, &now);

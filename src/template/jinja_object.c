@@ -469,8 +469,7 @@ bool jv_slice(R *r, jv of, jv from, jv to, jv step, jv *out) {
     if (of.type == JV_UNDEFINED) return jv_undef_fail(r, of);
     if (of.type == JV_STR) return slice_str(r, of.u.s, from, to, step, out);
     if (of.type != JV_LIST || (of.u.list->kind > JL_RANGE && of.u.list->kind != JL_GROUP)) {
-        jv name;
-        return jv_lit(r, "slice", &name) && no_such(r, of, name, out);
+        return jinja_fail(r, "'%s' object is not subscriptable", jv_type_name(of));
     }
     range3 p;
     const jlist *l = of.u.list;

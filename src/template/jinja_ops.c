@@ -74,7 +74,7 @@ static bool float_binary(R *r, jop op, double a, double b, jv *out) {
             whole -= 1;
         }
         if (rest == 0) rest = copysign(0.0, b);
-        v = op == JOP_MOD ? rest : floor(whole + 0.5);
+        v = op == JOP_MOD ? rest : whole == 0 ? copysign(0.0, a / b) : floor(whole + 0.5);
         break;
     }
     case JOP_POW:

@@ -12,7 +12,8 @@ typedef struct spec {
     str fill;
     char align; /* 0: by the value's type */
     char sign;
-    bool alt, comma;
+    bool alt;
+    bool zeros; /* the fill is that of a width with a zero before it */
     char group; /* ',' or '_' */
     int64_t width;
     int precision; /* -1: none */
@@ -100,7 +101,7 @@ static bool put_int(R *r, int64_t v, const spec *s, jv *out) {
 }
 
 static bool put_float(R *r, double f, const spec *s, jv *out) {
-    char digits[1000], format[] = "%.*f";
+    char digits[1000], format[] = "%#.*f";
     char type = s->type ? s->type : 'r';
     double size = fabs(f);
     int precision = s->precision < 0 ? 6 : s->precision;
@@ -120,7 +121,8 @@ static bool put_float(R *r, double f, const spec *s, jv *out) {
             if (!strpbrk(digits, ".e")) memcpy(digits + n, ".0", 3);
         }
     } else {
-        format[3] = type == 'F' ? 'F' : type;
+        format[1] = s->alt ? '#' : '-'; /* to the left, where nothing is padded: no flag */
+        format[4] = type;
         if ((type | 32) == 'g' && precision == 0) precision = 1;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -135,6 +137,29 @@ static bool put_text(R *r, const jstr *t, const spec *s, jv *out) {
     if (s->precision >= 0 && !jv_sub(r, t, 0, jstr_offset(t, (size_t)s->precision), &cut))
         return false;
     return jstr_pad(r, cut.u.s, s->width, s->fill, s->align ? s->align : '<', out);
+}
+
+/* As ascii(): repr() with what is not ASCII spelt out. */
+static bool put_ascii(jsb *b, R *r, jv v) {
+    jsb t;
+    jv whole;
+    jsb_init(&t, r);
+    jsb_repr(&t, v);
+    if (!jsb_done(&t, &whole)) return false;
+    const jstr *s = whole.u.s;
+    for (size_t at = 0, n; at < s->n && !b->failed; at += n) {
+        uint32_t cp;
+        char text[16];
+        n = jchar_at(s, at, &cp);
+        snprintf(text, sizeof text,
+                 cp < 0x100     ? "\\x%02x"
+                 : cp < 0x10000 ? "\\u%04x"
+                                : "\\U%08x",
+                 cp);
+        if (cp < 128) jsb_part(b, s, at, at + n);
+        else jsb_put(b, text, strlen(text), s->mark ? s->mark[at] : s->content);
+    }
+    return !b->failed && jinja_spend(r, s->n / 16);
 }
 
 /* ---- percent ---- */
@@ -247,16 +272,20 @@ static bool percent_one(percent *p, jsb *b) {
     if (!given && !next_arg(p, &v)) return false;
     if (s.fill.p[0] == '0' && strchr("srac", c)) s.fill = STR(" "), s.align = '>';
     if (strchr("srac", c) && !s.align) s.align = '>';
-    if (c == 'c' && v.type == JV_INT) {
+    if (c == 'c' && (v.type == JV_INT || v.type == JV_BOOL)) {
         char bytes[4];
-        if (v.u.i < 0 || v.u.i > 0x10ffff) return jinja_fail(r, "%%c arg not in range(0x110000)");
-        int n = utf8_encode((uint32_t)v.u.i, bytes);
+        int64_t i = jv_as_int(v);
+        if (i < 0 || i > 0x10ffff) return jinja_fail(r, "%%c arg not in range(0x110000)");
+        int n = utf8_encode((uint32_t)i, bytes);
         if (!jv_str_copy(r, (str){bytes, (size_t)n}, false, &v)) return false;
     }
+    if (c == 'c' && (v.type != JV_STR || jstr_length(v.u.s) != 1))
+        return jinja_fail(r, "%%c requires int or char");
     if (strchr("src", c) || c == 'a') {
         jsb t;
         jsb_init(&t, r);
         if (c == 's' || c == 'c') jsb_value(&t, v);
+        else if (c == 'a') put_ascii(&t, r, v);
         else jsb_repr(&t, v);
         jv whole;
         if (!jsb_done(&t, &whole) || !put_text(r, whole.u.s, &s, &text)) return false;
@@ -319,7 +348,8 @@ static bool spec_read(R *r, const jstr *t, spec *s) {
     if (at < t->n && strchr("+- ", p[at]) && p[at]) s->sign = p[at++];
     if (at < t->n && p[at] == '#') s->alt = true, at++;
     if (at < t->n && p[at] == '0') {
-        if (!s->align) s->align = '=', s->fill = STR("0");
+        s->zeros = !s->align;
+        if (s->zeros) s->align = '=', s->fill = STR("0");
         at++;
     }
     for (; at < t->n && p[at] >= '0' && p[at] <= '9'; at++)
@@ -340,15 +370,25 @@ static bool format_value(R *r, jv v, const jstr *how, jv *out) {
     spec s;
     const jstr *text;
     if (!spec_read(r, how, &s)) return false;
-    bool is_int = v.type == JV_INT || (v.type == JV_BOOL && s.type && s.type != 's');
-    if (is_int && (!s.type || strchr("dxXobn", s.type))) {
+    bool is_int = v.type == JV_INT || (v.type == JV_BOOL && how->n > 0);
+    if (s.type == 'n') s.type = is_int ? 'd' : 'g';
+    if (is_int && s.type == 'c') {
+        char bytes[4];
+        int64_t i = jv_as_int(v);
+        if (i < 0 || i > 0x10ffff) return jinja_fail(r, "%%c arg not in range(0x110000)");
+        s.align = s.align && s.align != '=' ? s.align : '<';
+        int n = utf8_encode((uint32_t)i, bytes);
+        return jv_str_copy(r, (str){bytes, (size_t)n}, false, &v) && put_text(r, v.u.s, &s, out);
+    }
+    if (is_int && (!s.type || strchr("dxXob", s.type))) {
         if (s.precision >= 0)
             return jinja_fail(r, "Precision not allowed in integer format specifier");
         return put_int(r, jv_as_int(v), &s, out);
     }
     if ((is_int || v.type == JV_FLOAT) && (!s.type || strchr("fFeEgG%", s.type)))
         return put_float(r, jv_as_f64(v), &s, out);
-    if (v.type == JV_STR || how->n == 0 || v.type == JV_BOOL) {
+    if (v.type == JV_STR || how->n == 0) {
+        if (s.zeros) s.align = '<';
         if ((s.type && s.type != 's') || s.align == '=')
             return jinja_fail(r, "Unknown format code '%c' for object of type '%s'",
                               s.type ? s.type : '=', jv_type_name(v));
@@ -430,7 +470,8 @@ static bool one_field(braces *x, const jstr *s, size_t from, size_t to, int dept
         jsb b;
         jsb_init(&b, x->r);
         if (convert == 's') jsb_value(&b, v);
-        else if (convert == 'r' || convert == 'a') jsb_repr(&b, v);
+        else if (convert == 'a') put_ascii(&b, x->r, v);
+        else if (convert == 'r') jsb_repr(&b, v);
         else return jinja_fail(x->r, "Unknown conversion specifier %c", convert);
         if (!jsb_done(&b, &v)) return false;
     }

@@ -54,11 +54,13 @@ static bool get(R *r, const getter *g, jv item, jv *out) {
     return fold(r, out, g->fold_case);
 }
 
-/* "age,name": a list of both, as sort has it. */
+/* "age,name": a list of both, as sort has it. A single key is a list too: what is equal need not be
+ * comparable then. */
 static bool get_several(R *r, const getter *g, jv item, jv *out) {
-    if (g->path.type != JV_STR) return get(r, g, item, out);
-    str s = jstr_str(g->path.u.s);
+    jv one;
     if (!jv_list(r, JL_LIST, 1, out)) return false;
+    if (g->path.type != JV_STR) return get(r, g, item, &one) && jlist_push(r, out->u.list, one);
+    str s = jstr_str(g->path.u.s);
     for (size_t at = 0; at <= s.n;) {
         size_t comma = str_find(s, STR(","), at);
         if (comma == (size_t)-1) comma = s.n;

@@ -127,6 +127,11 @@ bool jchar_is_digit(uint32_t cp) {
     return category(cp) == UTF8PROC_CATEGORY_ND;
 }
 
+bool jchar_is_numeral(uint32_t cp) {
+    if (cp < 128) return false;
+    return category(cp) == UTF8PROC_CATEGORY_NL || category(cp) == UTF8PROC_CATEGORY_NO;
+}
+
 bool jchar_is_upper(uint32_t cp) {
     if (cp < 128) return cp >= 'A' && cp <= 'Z';
     return category(cp) == UTF8PROC_CATEGORY_LU;
@@ -175,6 +180,28 @@ static const char *wide_title(uint32_t cp) {
     }
 }
 
+static void put_folded(jsb *b, utf8proc_int32_t cp, bool content) {
+    utf8proc_int32_t to[4];
+    int boundary = 0;
+    char bytes[4];
+    utf8proc_ssize_t n = utf8proc_decompose_char(cp, to, 4, UTF8PROC_CASEFOLD, &boundary);
+    for (utf8proc_ssize_t i = 0; i < n && i < 4; i++)
+        jsb_put(b, bytes, (size_t)utf8_encode((uint32_t)to[i], bytes), content);
+}
+
+/* Whether the letter at `at` is a word's last: that is where sigma has a form of its own. */
+static bool ends_word(const jstr *s, size_t at, size_t n) {
+    uint32_t cp;
+    size_t before = at;
+    while (before > 0 && ((unsigned char)s->p[before - 1] & 0xc0) == 0x80) before--;
+    if (before == 0) return false;
+    jchar_at(s, before - 1, &cp);
+    if (!jchar_is_alpha(cp)) return false;
+    if (at + n >= s->n) return true;
+    jchar_at(s, at + n, &cp);
+    return !jchar_is_alpha(cp);
+}
+
 static void put_cased(jsb *b, const jstr *s, size_t at, size_t n, uint32_t cp, jcase how) {
     bool content = s->mark ? s->mark[at] : s->content;
     const char *wide = how == JCASE_UPPER   ? wide_upper(cp)
@@ -185,12 +212,25 @@ static void put_cased(jsb *b, const jstr *s, size_t at, size_t n, uint32_t cp, j
         return;
     }
     if (cp < 128) {
-        bool changes = how == JCASE_LOWER ? jchar_is_upper(cp) : jchar_is_lower(cp);
+        bool changes = how == JCASE_LOWER || how == JCASE_FOLD ? jchar_is_upper(cp)
+                                                               : jchar_is_lower(cp);
         char letter = (char)(changes ? cp ^ 32 : cp);
         jsb_put(b, &letter, 1, content);
         return;
     }
     utf8proc_int32_t c = (utf8proc_int32_t)cp;
+    if (how == JCASE_FOLD) {
+        put_folded(b, c, content);
+        return;
+    }
+    if (cp == 0x130 && how == JCASE_LOWER) { /* the one whose lower case has two letters */
+        jsb_put(b, "i\xCC\x87", 3, content);
+        return;
+    }
+    if (cp == 0x3A3 && how == JCASE_LOWER && ends_word(s, at, n)) {
+        jsb_put(b, "\xCF\x82", 2, content);
+        return;
+    }
     c = how == JCASE_LOWER   ? utf8proc_tolower(c)
         : how == JCASE_UPPER ? utf8proc_toupper(c)
                              : utf8proc_totitle(c);
@@ -273,6 +313,7 @@ bool jstr_replace(R *r, const jstr *s, const jstr *from, const jstr *to, int64_t
     jsb_init(&b, r);
     if (!jinja_spend(r, s->n / 64)) return false;
     size_t at = 0, copied = 0;
+    bool hits = false;
     if (count < 0) count = INT64_MAX;
     while (count > 0 && !b.failed) {
         size_t hit = at;
@@ -280,6 +321,7 @@ bool jstr_replace(R *r, const jstr *s, const jstr *from, const jstr *to, int64_t
         if (hit == (size_t)-1 || hit > s->n || !jinja_spend(r, 2)) break;
         jsb_part(&b, s, copied, hit);
         jsb_str(&b, to);
+        hits = true;
         count--;
         copied = hit + from->n;
         at = copied;
@@ -289,7 +331,7 @@ bool jstr_replace(R *r, const jstr *s, const jstr *from, const jstr *to, int64_t
         at = hit + jchar_at(s, hit, &cp);
         copied = hit;
     }
-    if (copied == 0 && at == 0) return jv_sub(r, s, 0, s->n, out);
+    if (!hits) return jv_sub(r, s, 0, s->n, out);
     jsb_part(&b, s, copied, s->n);
     return jsb_done(&b, out);
 }

@@ -258,11 +258,19 @@ size_t jchar_at(const jstr *s, size_t at, uint32_t *cp); /* its bytes */
 bool jchar_is_space(uint32_t cp);
 bool jchar_is_alpha(uint32_t cp);
 bool jchar_is_digit(uint32_t cp);
+bool jchar_is_numeral(uint32_t cp); /* numbers that are no decimal digits */
 bool jchar_is_upper(uint32_t cp);
 bool jchar_is_lower(uint32_t cp);
 bool jchar_is_printable(uint32_t cp);
 
-typedef enum jcase { JCASE_UPPER, JCASE_LOWER, JCASE_TITLE, JCASE_CAPITAL, JCASE_SWAP } jcase;
+typedef enum jcase {
+    JCASE_UPPER,
+    JCASE_LOWER,
+    JCASE_TITLE,
+    JCASE_CAPITAL,
+    JCASE_SWAP,
+    JCASE_FOLD
+} jcase;
 bool jstr_case(R *r, const jstr *s, jcase how, jv *out);
 bool jstr_words(R *r, const jstr *s, jv *out); /* the title filter */
 enum { JTRIM_LEFT = 1, JTRIM_RIGHT = 2 };

@@ -706,6 +706,37 @@ def methods():
         d.items()|list
         users[0].get('name').upper()
         (2.0).is_integer()
+        'İ'.lower()
+        'İ'.swapcase()
+        'ΟΔΟΣ Σ ΣΑ'.lower()
+        'Σ'|title
+        'Straße ﬁ'.casefold()
+        '²½'.isdigit()
+        '²½'.isnumeric()
+        '²3'.isdigit()
+        '²'.isdecimal()
+        'a²'.isalnum()
+        ''.replace('', 'x')
+        ''.replace('', 'x', 0)
+        'abc'.endswith(('c', 1))
+        '{:05}|{:5}|{:c}|{:n}|{:#g}|{!a}'.format('ab', true, 65, 2.5, 7, 'é')
+        '{:s}'.format(true)
+        '%a|%c|%c' % ('é\U0001F30D', true, 'x')
+        '%c' % undef
+        '%c' % 'xy'
+        strftime_now('%Y %f|%z|%Z|%%z')
+        dict(undef)
+        n[1:]
+        i[1:]
+        d[1:]
+        -0.0 // 3
+        neg|round(-1, 'ceil')
+        '12'|int(5, 2)
+        'x'|filesizeformat
+        '12'|filesizeformat
+        [undef, undef2]|sort
+        [none, none]|sort
+        [{}, {}]|sort
         f.is_integer()
         """.strip().splitlines()
 
@@ -806,6 +837,9 @@ STATEMENTS = [
     "{% macro m(a, b) %}{{ a }}{{ b }}{% endmacro %}{{ m(*[1, 2]) }}{{ m(**{'a': 3, 'b': 4}) }}{{ m(1, **{'b': 2}) }}{{ m(*[1], b=2) }}",
     "{% filter upper %}abc{{ s }}{% endfilter %}",
     "{% filter replace('a', 'b')|upper %}aca{% endfilter %}",
+    "{% filter length %}abc{% endfilter %}",
+    "{% filter list %}abc{% endfilter %}",
+    "{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}x{% endcall %}",
     "{% with x = 1, y = 2 %}{{ x }}{{ y }}{% endwith %}{{ x }}",
     "{% with x = i %}{% set x = 3 %}{{ x }}{% endwith %}{{ x }}",
     "{% set x = 9 %}{% with x = 1, y = x %}{{ y }}{% endwith %}",
