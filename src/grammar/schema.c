@@ -425,7 +425,7 @@ schema *schema_new(str text, bool ordered, err *e) {
     if (!s || !open_context(s, ordered, e)) goto fail;
     s->json = parse(text, e);
     if (!s->json || !schema_index(s, s->json, e)) goto fail;
-    s->root = expr_of(s, s->json, 0);
+    s->root = expr_of(s, s->json, schema_base_of(s, s->json, 0));
     if (!schema_see(s, s->root, e) || !explore(s, e)) goto fail;
     if (s->failed) {
         err_set(e, ERR_NO_FIT, "the schema needs too much memory");

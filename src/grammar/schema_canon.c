@@ -46,12 +46,18 @@ bool num_meets(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open) {
         if (v < hi) hi = v, hi_open = n->hi_open;
         else if (v == hi) hi_open = hi_open || n->hi_open;
     }
-    if (lo > hi || (lo == hi && (lo_open || hi_open))) return false;
-    dec_wide step;
-    if (!step_of(n, &step)) return n->kind != NUM_FRACTION || lo != hi || lo % dec_pow10(DEC_SCALE);
-    dec_wide k = lo / step;
-    if (k * step < lo || (lo_open && k * step == lo)) k++;
-    return k * step < hi || (!hi_open && k * step == hi);
+    /* What has more digits than are written does not count. */
+    dec_wide step, one = dec_pow10(DEC_SCALE);
+    lo += lo_open, hi -= hi_open;
+    if (lo > hi) return false;
+    if (!step_of(n, &step)) return n->kind != NUM_FRACTION || lo != hi || lo % one;
+    dec_wide first = lo / step * step;
+    if (first < lo) first += step;
+    if (n->kind == NUM_FRACTION && first % one == 0) { /* then the next one is not whole, or none */
+        if (step % one == 0) return false;
+        first += step;
+    }
+    return first <= hi;
 }
 
 bool num_is(const num_spec *n, dec_wide v) {

@@ -65,7 +65,8 @@ static bool add_place(schema *s, str uri, const json_t *j, int32_t base, err *e)
         if (!v) return err_set(e, ERR_NO_FIT, "out of memory");
         s->places = v, s->cap_places = cap;
     }
-    s->places[s->n_places++] = (named_place){uri, j, base < 0 ? (int32_t)s->n_places - 1 : base};
+    s->places[s->n_places] = (named_place){uri, j, base < 0 ? (int32_t)s->n_places : base};
+    s->n_places++;
     return true;
 }
 

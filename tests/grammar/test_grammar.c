@@ -329,6 +329,30 @@ static void many_keys_are_remembered(void **state) {
     grammar_state_free(c), grammar_state_free(s), grammar_free(g);
 }
 
+/* No place is reached from which nothing goes on. */
+static void numbers_can_be_completed(void **state) {
+    (void)state;
+    static const char *const no[][2] = {
+        {"{\"type\":\"number\",\"not\":{\"type\":\"integer\"},\"minimum\":0,\"maximum\":1}",
+         "0.0000000000000000"},
+        {"{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1}", "0.0000000000000000"},
+        {"{\"type\":\"number\",\"not\":{\"type\":\"integer\"},\"multipleOf\":0.5,\"maximum\":9}",
+         "9"},
+    };
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        err e = {0};
+        grammar *g = grammar_json_schema(str_of(no[i][0]), GRAMMAR_ORDERED, &e);
+        if (!g) fail_msg("%s: %s", no[i][0], e.msg);
+        grammar_state *s = grammar_state_new(g, NULL, &e);
+        if (grammar_state_accept_bytes(s, str_of(no[i][1]))) fail_msg("%s", no[i][1]);
+        grammar_state_free(s), grammar_free(g);
+    }
+    err e = {0};
+    assert_null(grammar_json_schema(STR("{\"type\":\"number\",\"not\":{\"type\":\"integer\"},"
+                                        "\"multipleOf\":4}"),
+                                    GRAMMAR_ORDERED, &e));
+}
+
 /* `controls`: they take part by their text. */
 static void compare_mask(grammar_state *s, const tok *t, uint64_t *bits, bool controls,
                          const char *what, size_t at) {
@@ -420,6 +444,7 @@ int main(void) {
         cmocka_unit_test(keys_come_once),
         cmocka_unit_test(keys_run_out),
         cmocka_unit_test(many_keys_are_remembered),
+        cmocka_unit_test(numbers_can_be_completed),
         cmocka_unit_test(masks_equal_acceptance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,17 @@ def test_one_instance(tmp_path, instance, accepted):
     assert got["compile_us"] > 0
 
 
+def test_an_anchor_beside_the_schemas_own_id(tmp_path):
+    by = {"$id": "http://localhost/top", "$defs": {"n": {"$anchor": "n", "type": "integer"}}, "items": {"$ref": "#n"}}
+    assert schema(tmp_path, by, "[1]").returncode == 0 and schema(tmp_path, by, '["1"]').returncode == 1
+
+
+def test_an_address_is_written_more_narrowly_than_read(tmp_path):
+    by = {"type": "string", "format": "email"}
+    assert schema(tmp_path, by, '"a@b"').returncode == 0 and schema(tmp_path, by, '"a@b"', "--ordered").returncode == 1
+    assert schema(tmp_path, by, '"a.b@c-d.e"', "--ordered").returncode == 0
+
+
 @needs_bard
 def test_one_instance_token_by_token(tmp_path):
     got = json.loads(schema(tmp_path, PERSON, '{"name":"Kate"}', "--vocab", BARD).stdout)
