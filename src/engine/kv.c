@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "model/memory.h"
+
 static int32_t blocks_of(int32_t n) {
     return n / KV_PAGE + (n % KV_PAGE != 0);
 }
@@ -41,11 +43,10 @@ static bool pool_init(kv_pool *p, size_t page_bytes, uint64_t budget, err *e) {
     p->cap = cap < INT32_MAX / 2 ? (int32_t)cap : INT32_MAX / 2;
     if (p->cap == 0) return true;
     size_t bytes = (size_t)p->cap * p->stride;
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = memory_map(bytes);
     p->next = calloc((size_t)p->cap, sizeof *p->next);
-    if (base == MAP_FAILED || !p->next) {
-        if (base != MAP_FAILED) munmap(base, bytes);
+    if (!base || !p->next) {
+        memory_unmap(base, bytes);
         return err_set(e, ERR_NO_FIT, "cannot reserve %zu MB for keys and values", bytes >> 20);
     }
     p->base = base;
@@ -53,7 +54,7 @@ static bool pool_init(kv_pool *p, size_t page_bytes, uint64_t budget, err *e) {
 }
 
 static void pool_deinit(kv_pool *p) {
-    if (p->base) munmap(p->base, (size_t)p->cap * p->stride);
+    memory_unmap(p->base, (size_t)p->cap * p->stride);
     free(p->next);
 }
 

@@ -5,8 +5,13 @@
  * in order, so how units and chunks are dealt out has no influence on any value. Many units: one
  * member does all chunks of its unit. Few: chunks are items of their own, and a second round
  * merges.
+ *
+ * Sequences that begin with the same pages, of which each has few rows, are one unit: a chunk whose
+ * pages are the same for all of them is read once for all their rows.
  */
 #include "model/exec_private.h"
+
+#include <string.h>
 
 typedef struct attn_job {
     const plan_heads *h;
@@ -15,6 +20,7 @@ typedef struct attn_job {
     bool reads_q;
     int group;           /* query heads of one KV head */
     int tile;            /* positions of a unit */
+    int family;          /* sequences of a unit at most; more than one only without a window */
     int parts, per_part; /* a unit's heads are split into parts */
     int n_units;         /* over all segments and KV heads, not counting parts */
     int32_t chunks;      /* most chunks that a row sees */
@@ -23,12 +29,21 @@ typedef struct attn_job {
 /* One item's rows. */
 typedef struct attn_unit {
     int32_t seq, kv_head, head0, heads; /* query heads head0 .. */
+    int seg, n_seg;                     /* of these sequences, all rows; seq is the first's */
     int i0, n;                          /* rows alive */
     int32_t lo, hi;                     /* positions that any of its rows sees */
 } attn_unit;
 
 static int32_t row_hi(const exec_walk *w, int i) {
     return w->x->end[w->live[i]];
+}
+
+/* Of n rows: those of several sequences come in any order. */
+static int32_t rows_hi(const exec_walk *w, int i0, int n) {
+    int32_t hi = 0;
+    for (int i = i0; i < i0 + n; i++)
+        if (row_hi(w, i) > hi) hi = row_hi(w, i);
+    return hi;
 }
 
 static int32_t row_lo(const exec_walk *w, const plan_heads *h, int i) {
@@ -44,27 +59,71 @@ static int32_t end_chunk(int32_t hi) {
     return (hi + KERN_ATTN_CHUNK - 1) / KERN_ATTN_CHUNK;
 }
 
+static const void *first_page(const exec_walk *w, const attn_job *j, int s) {
+    return w->x->b->seqs[w->seg[s].seq].page[j->h->group][0];
+}
+
+/* How many sequences, of which s is the last, are one unit. */
+static int family_of(const exec_walk *w, const attn_job *j, int s) {
+    int n = 1, rows = w->seg[s].n;
+    while (n < j->family && n <= s) {
+        rows += w->seg[s - n].n;
+        if (rows > j->tile || first_page(w, j, s - n) != first_page(w, j, s)) break;
+        n++;
+    }
+    return n;
+}
+
+static int tiles_of(const exec_walk *w, const attn_job *j, int s) {
+    return (w->seg[s].n + j->tile - 1) / j->tile;
+}
+
 /* Units are numbered from the last rows to the first: those see most and are started first. */
 static attn_unit unit_at(const exec_walk *w, const attn_job *j, int item) {
     int unit = item / j->parts, part = item % j->parts, per_tile = j->h->n_head_kv;
-    for (int s = w->n_seg - 1; s >= 0; s--) {
-        const exec_seg *seg = &w->seg[s];
-        int tiles = (seg->n + j->tile - 1) / j->tile;
+    for (int s = w->n_seg - 1, n; s >= 0; s -= n) {
+        n = family_of(w, j, s);
+        int tiles = n > 1 ? 1 : tiles_of(w, j, s);
         if (unit >= tiles * per_tile) {
             unit -= tiles * per_tile;
             continue;
         }
+        const exec_seg *seg = &w->seg[s - n + 1];
         int tile = tiles - 1 - unit / per_tile, kv_head = unit % per_tile;
-        attn_unit u = {.seq = seg->seq, .kv_head = kv_head, .i0 = seg->i0 + tile * j->tile};
-        u.n = seg->n - tile * j->tile < j->tile ? seg->n - tile * j->tile : j->tile;
+        attn_unit u = {.seq = seg->seq, .kv_head = kv_head, .seg = s - n + 1, .n_seg = n};
+        u.i0 = seg->i0 + tile * j->tile;
+        u.n = w->seg[s].i0 + w->seg[s].n - u.i0;
+        if (u.n > j->tile) u.n = j->tile;
         u.head0 = kv_head * j->group + part * j->per_part;
         u.heads = j->group - part * j->per_part < j->per_part ? j->group - part * j->per_part
                                                               : j->per_part;
         u.lo = row_lo(w, j->h, u.i0);
-        u.hi = row_hi(w, u.i0 + u.n - 1);
+        u.hi = rows_hi(w, u.i0, u.n);
         return u;
     }
     return (attn_unit){0};
+}
+
+/* The sequences [s, ...) of u that read the same pages in a chunk, which all their rows see whole:
+ * as a unit of their own. */
+static attn_unit unit_sharing(const exec_walk *w, const attn_job *j, const attn_unit *u, int s,
+                              int32_t chunk) {
+    const exec_seg *seg = &w->seg[s];
+    attn_unit some = *u;
+    if (u->n_seg == 1) return some;
+    int32_t end = (chunk + 1) * KERN_ATTN_CHUNK, page = chunk * (KERN_ATTN_CHUNK / KERN_PAGE);
+    size_t bytes = KERN_ATTN_CHUNK / KERN_PAGE * sizeof(void *);
+    void *const *pages = w->x->b->seqs[seg->seq].page[j->h->group] + page;
+    int n = 1;
+    while (row_hi(w, seg->i0) >= end && s + n < u->seg + u->n_seg) {
+        if (row_hi(w, seg[n].i0) < end) break;
+        if (memcmp(w->x->b->seqs[seg[n].seq].page[j->h->group] + page, pages, bytes) != 0) break;
+        n++;
+    }
+    some.seq = seg->seq, some.seg = s, some.n_seg = n, some.i0 = seg->i0;
+    some.n = seg[n - 1].i0 + seg[n - 1].n - seg->i0;
+    some.hi = rows_hi(w, some.i0, some.n);
+    return some;
 }
 
 /* One chunk of one unit; m, l and acc are of the unit's rows. */
@@ -136,7 +195,14 @@ static void whole_unit(const exec_walk *w, attn_job *j, const attn_unit *u) {
     for (int32_t c = c0; c < c1; c++) {
         int64_t slot = (int64_t)(c - c0) * rows;
         for (int r = 0; r < rows; r++) lo->attn_acc[r] = lo->part_acc + (slot + r) * dv;
-        chunk_run(w, j, u, c, lo->part_m + slot, lo->part_l + slot, lo->attn_acc);
+        for (int s = u->seg; s < u->seg + u->n_seg;) {
+            attn_unit some = unit_sharing(w, j, u, s, c);
+            int at = (some.i0 - u->i0) * u->heads;
+            if (some.hi > c * KERN_ATTN_CHUNK)
+                chunk_run(w, j, &some, c, lo->part_m + slot + at, lo->part_l + slot + at,
+                          lo->attn_acc + at);
+            s += some.n_seg;
+        }
     }
     for (int r = 0; r < rows; r++) {
         int i = u->i0 + r / u->heads;
@@ -192,6 +258,15 @@ static bool has_gaps(const exec_walk *w, const plan_heads *h) {
     return false;
 }
 
+static int units_count(const exec_walk *w, attn_job *j) {
+    j->n_units = 0;
+    for (int s = w->n_seg - 1, n; s >= 0; s -= n) {
+        n = family_of(w, j, s);
+        j->n_units += (n > 1 ? 1 : tiles_of(w, j, s)) * j->h->n_head_kv;
+    }
+    return j->n_units;
+}
+
 static void job_shape(const exec_walk *w, attn_job *j) {
     const model_exec *x = w->x;
     j->group = j->h->n_head / j->h->n_head_kv;
@@ -199,9 +274,8 @@ static void job_shape(const exec_walk *w, attn_job *j) {
     j->tile = EXEC_ATTN_ROWS / j->group > 1 && !has_gaps(w, j->h) ? EXEC_ATTN_ROWS / j->group : 1;
     /* A tile's rows lie up to a chunk apart, so it may see one chunk more than each of them. */
     while (j->tile > 1 && (int64_t)j->tile * j->group * (j->chunks + 1) > x->part_slots) j->tile--;
-    j->n_units = 0;
-    for (int s = 0; s < w->n_seg; s++)
-        j->n_units += (w->seg[s].n + j->tile - 1) / j->tile * j->h->n_head_kv;
+    j->family = j->h->window > 0 ? 1 : w->n_seg < j->tile ? w->n_seg : j->tile;
+    while (units_count(w, j) < 4 * x->n_threads && j->family > 1) j->family--;
     j->parts = 1;
     j->per_part = j->group;
     if (j->n_units < 2 * x->n_threads) {

@@ -152,6 +152,84 @@ static void same_bytes_in_long_contexts(void **state) {
     }
 }
 
+/* ---- sequences on the same pages ---- */
+
+/* Sequence 0 is by itself; 1 begins with 512 of its tokens, a chunk of attention; 2 with 64. */
+static const int same_until[RIG_SEQS] = {0, 512, 64}, fed[RIG_SEQS] = {700, 640, 601};
+
+static int32_t shared_token(const rig *r, int seq, int i) {
+    return token_of(r, i < same_until[seq] ? 0 : seq, i);
+}
+
+static void shared_feed(rig *r, int seq, int end) {
+    while (r->pos[seq] < end) {
+        int32_t ids[128];
+        int n = end - r->pos[seq] < 100 ? end - r->pos[seq] : 100;
+        for (int i = 0; i < n; i++) ids[i] = shared_token(r, seq, r->pos[seq] + i);
+        rig_feed(r, seq, ids, n, NULL);
+    }
+}
+
+/* All go on by 1 + seq tokens at a time, in turning order; logits of each row, [3][6][n_vocab]. */
+static void shared_run(rig *r, bool together, float *out) {
+    size_t n_vocab = (size_t)r->n_vocab;
+    float *logits = malloc(8 * n_vocab * sizeof *logits);
+    for (int round = 0; round < 2; round++)
+        for (int k = 0; k < (together ? 1 : RIG_SEQS); k++) {
+            model_row rows[8];
+            int n = 0;
+            for (int i = 0; i < RIG_SEQS; i++) {
+                int s = (i + round) % RIG_SEQS;
+                if (!together && s != k) continue;
+                rig_pages(r, s, r->pos[s] + s + 1);
+                for (int j = 0; j <= s; j++, n++)
+                    rows[n] = (model_row){shared_token(r, s, r->pos[s] + j), r->pos[s] + j, s, true,
+                                          0};
+            }
+            model_batch b = {r->seq, RIG_SEQS, rows, n, NULL};
+            err e = {0};
+            if (!model_exec_run(r->x, &b, logits, NULL, &e)) fail_msg("%s: %s", r->t.name, e.msg);
+            for (int i = 0; i < n; i++) {
+                int s = rows[i].seq, at = rows[i].pos - fed[s];
+                memcpy(out + (size_t)(s * 6 + at) * n_vocab, logits + (size_t)i * n_vocab,
+                       n_vocab * sizeof *out);
+                r->pos[s]++;
+            }
+        }
+    free(logits);
+}
+
+static void pages_lend(rig *r, int to, bool lend) {
+    for (int g = 0; g < model_n_kv_groups(r->m); g++)
+        for (int i = 0; i < same_until[to] / KERN_PAGE; i++)
+            r->page[to][g][i] = lend ? r->page[0][g][i] : NULL;
+    if (lend) r->pos[to] = same_until[to];
+}
+
+static void same_bytes_on_shared_pages(void **state) {
+    (void)state;
+    static const char *const names[] = {"llama", "qwen3", "gemma3", "gpt-oss", NULL};
+    for (const char *const *name = names; *name; name++) {
+        float *out[2];
+        for (int share = 0; share < 2; share++) {
+            rig r;
+            rig_open(&r, *name, QUANT_F32, KERN_KV_F16, 1, 1024, NULL);
+            out[share] = calloc((size_t)(RIG_SEQS * 6) * (size_t)r.n_vocab, sizeof **out);
+            for (int s = 0; s < RIG_SEQS; s++) {
+                if (share && s > 0) pages_lend(&r, s, true);
+                shared_feed(&r, s, fed[s]);
+            }
+            shared_run(&r, share, out[share]);
+            for (int s = 1; s < RIG_SEQS && share; s++) pages_lend(&r, s, false);
+            rig_close(&r);
+        }
+        if (memcmp(out[0], out[1], RIG_SEQS * 6 * 272 * sizeof(float)) != 0)
+            fail_msg("%s: rows on shared pages differ", *name);
+        free(out[0]);
+        free(out[1]);
+    }
+}
+
 /* Outputs wanted far apart in one sequence, where the last layer has a window. */
 static void sparse_outputs(void **state) {
     (void)state;
@@ -387,6 +465,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes_in_company),
         cmocka_unit_test(same_bytes_in_long_contexts),
+        cmocka_unit_test(same_bytes_on_shared_pages),
         cmocka_unit_test(sparse_outputs),
         cmocka_unit_test(hidden_state),
         cmocka_unit_test(cancelled),
