@@ -271,6 +271,7 @@ typedef struct hearth_engine_options {
     /* A smaller model with the same vocabulary that guesses tokens ahead; NULL: none. It stays the
      * caller's and must outlive the engine. Changes when tokens come, never which. */
     hearth_model *draft;
+    int32_t draft_most;  /* tokens that it guesses at a time, at most; 0: as many as pay */
     bool no_speculation; /* one token a step: the same tokens, where text repeats itself later */
     /* Milliseconds between two tokens that are aimed at while prompts are read beside them; steps
      * that only read prompts may take five times as long. 0 = 100. Says when tokens come, never

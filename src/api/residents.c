@@ -43,7 +43,8 @@ struct resident {
     hub_recipe recipe;     /* constant while loaded */
     hearth_lora_use *lora; /* [n_lora] as well; NULL: not in memory. Not the scales in it: */
     size_t n_lora;
-    float *scale; /* [n_lora] in force; stays when the model goes */
+    hearth_model *draft; /* of its recipe; NULL: none */
+    float *scale;        /* [n_lora] in force; stays when the model goes */
     double load_s;
 };
 
@@ -277,6 +278,9 @@ static uint64_t bytes_needed(const residents *rs, const resident *r) {
     size *= (uint64_t)(parts > 0 ? parts : 1);
     for (size_t i = 0; r->first && rs->o.lora && i < rs->o.lora->n; i++)
         if (stat(rs->o.lora->item[i].path, &st) == 0) size += (uint64_t)st.st_size;
+    if (rs->o.draft && !rs->o.engine.draft && hub_find(&m, rs->o.draft, NULL) &&
+        stat(m.path, &st) == 0)
+        size += (uint64_t)st.st_size;
     return size + size / 4 + (128u << 20);
 }
 
@@ -302,12 +306,15 @@ static void unload(residents *rs, resident *r) {
     hearth_engine *g = r->engine;
     hearth_model *m = r->model;
     hearth_lora_use *lora = r->lora;
+    hearth_model *draft = r->draft;
     r->lora = NULL;
+    r->draft = NULL;
     r->leaving = true;
     pthread_mutex_unlock(&rs->lock);
     hearth_engine_free(g);
     hub_loras_close(lora, r->n_lora);
     hearth_model_close(m);
+    hearth_model_close(draft);
     log_msg(LOG_INFO, "unloaded %s", r->name);
     pthread_mutex_lock(&rs->lock);
     r->engine = NULL;
@@ -344,18 +351,6 @@ static bool open_draft(residents *rs, err *e) {
     return false;
 }
 
-/* For a model that a request brought in, a draft model of another vocabulary is left out. */
-static hearth_engine *engine_make(const residents *rs, const resident *r, hearth_model *m,
-                                  int32_t n_ctx, hearth_err *e) {
-    hearth_engine_options o = rs->o.engine;
-    o.n_ctx = n_ctx;
-    hearth_engine *g = hearth_engine_new(m, &o, e);
-    if (g || !o.draft || r->given || e->code != (int)ERR_USAGE) return g;
-    log_msg(LOG_INFO, "%s", e->msg);
-    o.draft = NULL;
-    return hearth_engine_new(m, &o, e);
-}
-
 /* What loading a model gives. */
 typedef struct opened {
     hearth_model *m;
@@ -363,32 +358,59 @@ typedef struct opened {
     hub_recipe recipe;
     hearth_lora_use *lora;
     size_t n_lora;
+    hearth_model *draft;
 } opened;
 
 static void opened_deinit(opened *o) {
     hearth_engine_free(o->g);
     hub_loras_close(o->lora, o->n_lora);
     hearth_model_close(o->m);
+    hearth_model_close(o->draft);
     hub_recipe_deinit(&o->recipe);
+}
+
+/* The model's own draft, else that of the command line. One of another vocabulary is left out, but
+ * for the latter beside a model that was given at the start. */
+static bool engine_make(const residents *rs, const resident *r, opened *x,
+                        const hearth_engine_options *eo, err *e) {
+    hearth_engine_options o = *eo;
+    hearth_err he = {0};
+    if (x->draft) {
+        o.draft = x->draft;
+        if ((x->g = hearth_engine_new(x->m, &o, &he))) return true;
+        if (he.code != HEARTH_USAGE) return err_set(e, (err_code)he.code, "%s", he.msg);
+        log_msg(LOG_WARN, "%s: its draft model is not used: %s", r->name, he.msg);
+        hearth_model_close(x->draft);
+        x->draft = NULL;
+        o.draft = rs->o.engine.draft;
+    }
+    x->g = hearth_engine_new(x->m, &o, &he);
+    if (!x->g && o.draft && !r->given && he.code == HEARTH_USAGE) {
+        log_msg(LOG_INFO, "%s", he.msg);
+        o.draft = NULL;
+        x->g = hearth_engine_new(x->m, &o, &he);
+    }
+    return x->g || err_set(e, (err_code)he.code, "%s", he.msg);
 }
 
 static bool open_all(residents *rs, const resident *r, opened *x, err *e) {
     hub_model ref;
+    hearth_err he = {0};
+    err why = {0};
     if (!hub_find(&ref, r->path, e) || !open_draft(rs, e)) return false;
     if (r->stored && !hub_recipe_of(&x->recipe, r->name, e)) return false;
-    hearth_err he = {0};
     hearth_engine_options eo = rs->o.engine;
-    int64_t ctx = json_integer_value(json_object_get(x->recipe.params, "num_ctx"));
-    if (eo.n_ctx == 0 && ctx > 0) eo.n_ctx = (int32_t)ctx;
+    hub_engine_settle(&x->recipe, &eo);
     hearth_model_options o = {
         .n_threads = eo.n_threads, .n_ctx = eo.n_ctx, .no_pack = rs->o.no_pack};
     ref.n_adapters = 0; /* they are opened here */
     x->m = hub_open(&ref, &o, &he);
-    if (x->m &&
-        !hub_loras_open(x->m, &x->recipe, r->first ? rs->o.lora : NULL, &x->lora, &x->n_lora, e))
+    if (!x->m) return err_set(e, (err_code)he.code, "%s", he.msg);
+    if (!hub_loras_open(x->m, &x->recipe, r->first ? rs->o.lora : NULL, &x->lora, &x->n_lora, e))
         return false;
-    x->g = x->m ? engine_make(rs, r, x->m, eo.n_ctx, &he) : NULL;
-    return x->g || err_set(e, (err_code)he.code, "%s", he.msg);
+    if (!eo.no_speculation && !hub_draft_open(&x->recipe, &o, &x->draft, &why))
+        log_msg(LOG_WARN, "%s: its draft model is not used: %s", r->name, why.msg);
+    return engine_make(rs, r, x, &eo, e);
 }
 
 /* With the lock held: the model is there, or *why says why not. */
@@ -447,6 +469,7 @@ static void load(residents *rs, resident *r) {
         r->recipe = x.recipe;
         r->lora = x.lora;
         r->n_lora = x.n_lora;
+        r->draft = x.draft;
         r->load_s = clock_now_s() - began;
         log_msg(LOG_INFO, "loaded %s in %.1f s", r->name, r->load_s);
     } else {
@@ -628,6 +651,19 @@ void residents_lora_scale(residents *rs, resident *r, const float *scale) {
     pthread_mutex_unlock(&rs->lock);
 }
 
+static uint64_t memory_of(const resident *r) {
+    hearth_model_info own, draft = {0};
+    hearth_lora_info lora;
+    hearth_model_info_get(r->model, &own);
+    if (r->draft) hearth_model_info_get(r->draft, &draft);
+    uint64_t bytes = own.weight_bytes + draft.weight_bytes;
+    for (size_t i = 0; i < r->n_lora; i++) {
+        hearth_lora_info_get(r->lora[i].lora, &lora);
+        bytes += lora.memory_bytes;
+    }
+    return bytes;
+}
+
 static void row_fill(const resident *r, resident_row *row) {
     struct stat st;
     hub_model m;
@@ -648,6 +684,7 @@ static void row_fill(const resident *r, resident_row *row) {
     if (!r->stored) row->file_bytes = row->info.file_bytes;
     row->info.arch = row->info.name = NULL;
     row->n_ctx = hearth_engine_ctx(r->engine);
+    row->memory_bytes = memory_of(r);
     double idle = r->n_users > 0 ? 0 : clock_now_s() - r->idle_since_s;
     row->expires_s = r->keep_alive_s < 0
                          ? -1
@@ -712,6 +749,7 @@ void residents_free(residents *rs) {
         hearth_engine_free(r->engine);
         hub_loras_close(r->lora, r->lora ? r->n_lora : 0);
         hearth_model_close(r->model);
+        hearth_model_close(r->draft);
         hub_recipe_deinit(&r->recipe);
         free(r->scale);
         free(r->name);

@@ -84,6 +84,7 @@ typedef struct resident_row {
     int64_t expires_s;      /* unix; 0: not loaded; -1: never */
     hearth_model_info info; /* when loaded; its strings are NULL */
     int32_t n_ctx;          /* in force when loaded, else 0 */
+    uint64_t memory_bytes;  /* when loaded: weights, with those of adapters and of its own draft */
     char path[1024];        /* as hub_find wants it */
     hub_digest id;          /* of its manifest; empty: a file */
     bool stored;            /* a model with a name, see hub/store.h */

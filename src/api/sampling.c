@@ -203,6 +203,9 @@ static const json_t *settings_merge(api_call *c, const json_t *o, api_error *e) 
     bool ok = all && (!o || json_object_update(all, (json_t *)o) == 0);
     if (ok && api_get(o, "repetition_penalty") && !api_get(o, "repeat_penalty"))
         json_object_del(all, "repeat_penalty");
+    /* the first one is not there; what a request says itself is judged */
+    if (ok && json_integer_value(json_object_get(own, "mirostat")) == 1 && !api_get(o, "mirostat"))
+        json_object_del(all, "mirostat");
     json_decref(c->settings);
     c->settings = all;
     if (!ok) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
@@ -244,7 +247,7 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
     number_read(o, "mirostat_eta", &p->mirostat_eta);
     p->ignore_eos = api_get_bool(o, "ignore_eos", false);
     p->context_shift = api_get_bool(o, "context_shift", c->api->context_shift);
-    p->n_keep = (int32_t)api_get_int(o, "n_keep", p->n_keep);
+    p->n_keep = (int32_t)api_get_int(o, "n_keep", api_get_int(o, "num_keep", p->n_keep));
     if (p->mirostat == 1)
         return api_fail(e, 400, "invalid_value", "mirostat", "mirostat must be 0 or 2");
     if (!api_adapters_read(c, o, "lora", &p->lora, &p->n_lora, e)) return false;

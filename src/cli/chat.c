@@ -23,6 +23,8 @@ static void close_model(chat *c) {
     c->lora = NULL;
     c->n_lora = 0;
     hearth_model_close(c->m);
+    hearth_model_close(c->draft_own);
+    c->draft_own = NULL;
     far_close(c->server);
     free(c->model_name);
     c->server = NULL;
@@ -45,25 +47,31 @@ void chat_deinit(chat *c) {
 
 /* ---- model and engine ---- */
 
-static hearth_engine *make_engine(const chat *c, hearth_model *m, err *e) {
+static hearth_engine *make_engine(const chat *c, hearth_model *m, hearth_model *own, err *e) {
     hearth_err he = {0};
     hearth_engine_options o = {.n_threads = c->threads,
                                .n_ctx = c->ctx,
                                .kv = c->kv,
                                .max_requests = 1, /* a person has one answer at a time */
-                               .draft = c->draft_m,
+                               .draft = c->draft_m ? c->draft_m : own,
                                .no_speculation = c->no_speculation};
+    hub_engine_settle(&c->recipe, &o);
     hearth_engine *g = hearth_engine_new(m, &o, &he);
+    if (!g && own && o.draft == own && he.code == HEARTH_USAGE) {
+        note("hearth: its draft model is not used: %s", he.msg);
+        o.draft = NULL;
+        g = hearth_engine_new(m, &o, &he);
+    }
     if (!g) {
         err_from_hearth(e, &he);
         return NULL;
     }
     hearth_model_info info;
     hearth_model_info_get(m, &info);
-    int32_t want = c->ctx > 0 ? c->ctx : info.n_ctx_train, have = hearth_engine_ctx(g);
+    int32_t want = o.n_ctx > 0 ? o.n_ctx : info.n_ctx_train, have = hearth_engine_ctx(g);
     if (have < want)
         note("hearth: the context is limited to %d tokens by the memory that is free (%s %d)", have,
-             c->ctx > 0 ? "asked for:" : "the model's own:", want);
+             o.n_ctx > 0 ? "asked for:" : "the model's own:", want);
     return g;
 }
 
@@ -78,6 +86,17 @@ static bool open_draft(chat *c, err *e) {
     return c->draft_m != NULL;
 }
 
+/* Without it answers are the same. */
+static hearth_model *open_own_draft(const chat *c) {
+    hearth_model_options o = {.n_threads = c->threads, .n_ctx = c->ctx, .no_pack = c->no_pack};
+    hearth_model *m;
+    err why = {0};
+    if (c->draft || c->no_speculation) return NULL;
+    if (!hub_draft_open(&c->recipe, &o, &m, &why))
+        note("hearth: its draft model is not used: %s", why.msg);
+    return m;
+}
+
 static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     models_ref r;
     hearth_err he = {0};
@@ -89,11 +108,18 @@ static bool open_here(chat *c, const char *model_name, char *name, err *e) {
     if (!m) return err_from_hearth(e, &he), false;
     if (!hub_loras_open(m, &c->recipe, &c->lora_arg, &lora, &n_lora, e))
         return hearth_model_close(m), false;
-    hearth_engine *g = make_engine(c, m, e);
-    if (!g) return hub_loras_close(lora, n_lora), hearth_model_close(m), false;
+    hearth_model *draft = open_own_draft(c);
+    hearth_engine *g = make_engine(c, m, draft, e);
+    if (!g) {
+        hub_loras_close(lora, n_lora);
+        hearth_model_close(draft);
+        hearth_model_close(m);
+        return false;
+    }
     close_model(c);
     c->m = m;
     c->g = g;
+    c->draft_own = draft;
     c->lora = lora;
     c->n_lora = n_lora;
     c->model_name = name;
@@ -218,7 +244,7 @@ bool chat_renew_engine(chat *c, err *e) {
                        "the server at %s decides about its context and threads: hearth run --local "
                        "has its own",
                        far_address(c->server));
-    hearth_engine *g = make_engine(c, c->m, e);
+    hearth_engine *g = make_engine(c, c->m, c->draft_own, e);
     if (!g) return false;
     hearth_engine_free(c->g);
     c->g = g;

@@ -36,8 +36,9 @@ typedef struct chat {
     bool no_speculation;
     const char *draft; /* name of a model that guesses ahead, or NULL; borrowed */
     hearth_model *draft_m;
-    hub_adapters lora_arg; /* of the command line */
-    hearth_lora_use *lora; /* [n_lora] of the model that is open; owned */
+    hearth_model *draft_own; /* of the model's recipe; NULL: none */
+    hub_adapters lora_arg;   /* of the command line */
+    hearth_lora_use *lora;   /* [n_lora] of the model that is open; owned */
     size_t n_lora;
     bool local;    /* no server is asked */
     bool no_pack;  /* weights stay in the file */

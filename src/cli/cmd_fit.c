@@ -52,7 +52,10 @@ static bool count(const cli_args *a, verdict *v, progress *p, const hub_wire_opt
     err why = {0};
     if (models_find(&r, a->arg[0], &why)) {
         gguf *g = models_open_file(&r, e);
-        bool ok = g && hub_fit_count(g, ctx, &v->fit, e);
+        hub_fit_beside b = {0};
+        bool ok = g && (!r.stored || hub_fit_beside_of(&b, a->arg[0], e)) &&
+                  hub_fit_count(g, &b, ctx, &v->fit, e);
+        gguf_close(b.draft);
         gguf_close(g);
         return ok;
     }
@@ -63,7 +66,8 @@ static bool count(const cli_args *a, verdict *v, progress *p, const hub_wire_opt
     hub_wire w;
     (void)p;
     if (!hub_wire_open(&w, o, e)) return false;
-    bool ok = hub_fit_open(&v->far, &w, a->arg[0], e) && hub_fit_count(v->far.g, ctx, &v->fit, e);
+    bool ok = hub_fit_open(&v->far, &w, a->arg[0], e) &&
+              hub_fit_count(v->far.g, &v->far.beside, ctx, &v->fit, e);
     v->fetch_bytes = v->far.bytes;
     hub_wire_close(&w);
     if (ok) choose_best(v);
@@ -86,8 +90,9 @@ static void print_json(const verdict *v, const char *name) {
     jsonw_key(&w, "weight_bytes"), jsonw_uint(&w, f->weight_bytes);
     jsonw_key(&w, "kv_bytes"), jsonw_uint(&w, f->kv_bytes);
     jsonw_key(&w, "work_bytes"), jsonw_uint(&w, f->work_bytes);
-    jsonw_key(&w, "need_bytes");
-    jsonw_uint(&w, f->weight_bytes + f->kv_bytes + f->work_bytes);
+    jsonw_key(&w, "draft_bytes"), jsonw_uint(&w, f->draft_bytes);
+    jsonw_key(&w, "adapter_bytes"), jsonw_uint(&w, f->adapter_bytes);
+    jsonw_key(&w, "need_bytes"), jsonw_uint(&w, hub_fit_needs(f));
     jsonw_key(&w, "memory_bytes");
     if (f->have_bytes == UINT64_MAX) jsonw_null(&w);
     else jsonw_uint(&w, f->have_bytes);
@@ -120,7 +125,9 @@ static void print_text(const verdict *v) {
     snprintf(what, sizeof what, "keys and values, %d tokens", f->ctx);
     row(what, f->kv_bytes);
     row("work, about", f->work_bytes);
-    row("together", f->weight_bytes + f->kv_bytes + f->work_bytes);
+    if (f->draft_bytes) row("its draft model", f->draft_bytes);
+    if (f->adapter_bytes) row("its adapters", f->adapter_bytes);
+    row("together", hub_fit_needs(f));
     row("memory that is free", f->have_bytes);
     if (v->fetch_bytes) {
         row("to be fetched", v->fetch_bytes);

@@ -254,7 +254,55 @@ static bool json_metadata(jsonw *w, const gguf *g) {
     return true;
 }
 
-static bool print_json(const sight *s, bool tensors, bool metadata) {
+/* What a GGUF file beside the model says of itself. */
+typedef struct companion {
+    char name[120], note[80];
+    uint64_t bytes;
+    double alpha; /* of an adapter */
+    bool read;
+} companion;
+
+static companion companion_of(const char *path) {
+    companion c = {.name = "?"};
+    str s;
+    char count[32];
+    gguf *g = gguf_open(path, NULL);
+    if (!g) return c;
+    c.read = true;
+    c.bytes = gguf_file_bytes(g);
+    str stem = hub_stem(path);
+    str_printable(gguf_get_str(g, "general.name", &s) ? s : stem, c.name, sizeof c.name);
+    if (!gguf_get_f64(g, "adapter.lora.alpha", &c.alpha)) c.alpha = 0;
+    snprintf(c.note, sizeof c.note, "%s tensors", human_count(gguf_n_tensors(g), count, 32));
+    gguf_close(g);
+    return c;
+}
+
+static void json_companion(jsonw *w, const char *path, bool adapter) {
+    companion c = companion_of(path);
+    jsonw_object(w);
+    jsonw_key(w, "name"), jsonw_str(w, str_of(c.name));
+    jsonw_key(w, "path"), jsonw_str(w, str_of(path));
+    jsonw_key(w, "file_bytes"), jsonw_uint(w, c.bytes);
+    if (adapter) jsonw_key(w, "alpha"), jsonw_f64(w, c.alpha);
+    jsonw_end(w);
+}
+
+static void json_recipe(jsonw *w, const hub_recipe *c) {
+    jsonw_key(w, "adapters");
+    jsonw_array(w);
+    for (size_t i = 0; i < c->n_adapter; i++) json_companion(w, c->adapter[i], true);
+    jsonw_end(w);
+    jsonw_key(w, "draft");
+    if (c->draft) json_companion(w, c->draft, false);
+    else jsonw_null(w);
+    jsonw_key(w, "settings");
+    char *text = c->params ? json_dumps(c->params, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    jsonw_raw(w, str_of(text ? text : "{}"));
+    free(text);
+}
+
+static bool print_json(const sight *s, const hub_recipe *recipe, bool tensors, bool metadata) {
     buf b;
     buf_init(&b, (size_t)1 << 30);
     jsonw w;
@@ -272,6 +320,7 @@ static bool print_json(const sight *s, bool tensors, bool metadata) {
     json_types(&w, s);
     json_tokens(&w, s);
     json_memory(&w, s);
+    json_recipe(&w, recipe);
     if (tensors) json_tensors(&w, s->g);
     bool ok = !metadata || json_metadata(&w, s->g);
     jsonw_end(&w);
@@ -356,6 +405,13 @@ static bool print_recipe(const cli_args *a, const models_ref *r, const hub_recip
     return asked;
 }
 
+static void print_companion(const char *what, const char *path) {
+    companion c = companion_of(path);
+    char bytes[32];
+    if (c.read) line(what, "%s, %s, %s", c.name, human_bytes(c.bytes, bytes, 32), c.note);
+    else line(what, "%s, which cannot be read", path);
+}
+
 static void print_settings(const hub_recipe *c) {
     buf b;
     buf_init(&b, 1 << 20);
@@ -371,7 +427,11 @@ static void print_settings(const hub_recipe *c) {
     if (c->system) line("system", "%s", str_printable(str_of(c->system), shown, sizeof shown));
     if (c->template) line("template", "of its own: hearth show --template prints it");
     if (json_array_size(c->messages)) line("messages", "%zu", json_array_size(c->messages));
-    if (c->n_adapter) line("adapters", "%zu", c->n_adapter);
+    for (size_t i = 0; i < c->n_adapter; i++) print_companion("adapter", c->adapter[i]);
+    if (c->draft) print_companion("draft", c->draft);
+    if (c->renderer[0]) line("renderer", "%s", c->renderer);
+    if (c->parser[0]) line("parser", "%s", c->parser);
+    if (c->requires[0]) line("requires", "Ollama %s", c->requires);
 }
 
 static int run(const cli_args *a) {
@@ -394,7 +454,7 @@ static int run(const cli_args *a) {
     }
     bool ok = true;
     if (cli_flag(a, "json")) {
-        ok = print_json(&s, cli_flag(a, "tensors"), cli_flag(a, "metadata")) ||
+        ok = print_json(&s, &recipe, cli_flag(a, "tensors"), cli_flag(a, "metadata")) ||
              err_set(&e, ERR_NO_FIT, "out of memory");
     } else if (cli_flag(a, "template")) {
         out_write(s.prompt.source.p, s.prompt.source.n);

@@ -497,6 +497,7 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     kern_kv_type kv_type = g->encoder ? KERN_KV_F32 : engine_kv_type(o->kv);
     g->exec = model_exec_new(g->model->inner, g->team, kv_type, g->batch_tokens, e);
     if (!g->exec || !kv_make(g, o, e) || !fill_open(g, o, e)) return false;
+    g->draft_most = o->draft_most > 0 ? o->draft_most : INT32_MAX;
     if (!o->draft || !g->speculate || g->encoder) return true;
     g->drafter = drafter_new(o->draft->inner, g->model->inner, g->team, kv_type, g->n_ctx,
                              g->batch_tokens, g->max_requests, e);

@@ -197,8 +197,9 @@ struct hearth_engine {
     team *team;
     model_exec *exec;
     kv *kv;
-    drafter *drafter; /* NULL: none */
-    disk *disk;       /* NULL: none */
+    drafter *drafter;   /* NULL: none */
+    int32_t draft_most; /* guesses of it at a time */
+    disk *disk;         /* NULL: none */
     pthread_t thread;
 
     _Atomic int32_t n_queued; /* submitted, never admitted, not settled */

@@ -154,6 +154,7 @@ static void plan_drafts(hearth_engine *g) {
         if ((got = guess_from_past(g, r, most)) > 0) {
             r->n_draft = r->n_planned = got;
         } else if (g->drafter && r->drafted.sampler && most > 0) {
+            if (most > g->draft_most) most = g->draft_most;
             got = drafter_most(g->drafter, &r->drafted, r->n_tokens, most, &g->cost);
             if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
             r->by_model = true;

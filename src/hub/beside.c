@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/team.h"
 
 static bool add_one(hub_adapters *l, str text, char sep, err *e) {
     char shown[120];
@@ -83,6 +84,33 @@ bool hub_loras_open(hearth_model *m, const hub_recipe *r, const hub_adapters *mo
 void hub_loras_close(hearth_lora_use *use, size_t n) {
     for (size_t i = 0; i < n; i++) hearth_lora_close(use[i].lora);
     free(use);
+}
+
+static int64_t number_of(const hub_recipe *r, const char *name, int64_t otherwise) {
+    const json_t *v = json_object_get(r->params, name);
+    return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+bool hub_draft_open(const hub_recipe *r, const hearth_model_options *o, hearth_model **out,
+                    err *e) {
+    hearth_err he = {0};
+    *out = NULL;
+    if (!r->draft || number_of(r, "draft_num_predict", 1) == 0) return true;
+    *out = hearth_model_open(r->draft, o, &he);
+    return *out || err_set(e, (err_code)he.code, "%s", he.msg);
+}
+
+void hub_engine_settle(const hub_recipe *r, hearth_engine_options *o) {
+    int64_t ctx = number_of(r, "num_ctx", 0), rows = number_of(r, "num_batch", 0);
+    int64_t threads = number_of(r, "num_thread", 0), most = number_of(r, "draft_num_predict", 0);
+    if (o->n_ctx == 0 && ctx > 0) o->n_ctx = (int32_t)ctx;
+    if (o->batch_tokens == 0 && rows > 0)
+        o->batch_tokens = (int32_t)(rows < 16                   ? 16
+                                    : rows > LIMIT_BATCH_TOKENS ? LIMIT_BATCH_TOKENS
+                                                                : rows);
+    if (o->n_threads == 0 && threads > 0 && threads < team_default_size())
+        o->n_threads = (int)threads;
+    if (o->draft_most == 0 && most > 0) o->draft_most = (int32_t)most;
 }
 
 const char *hub_lora_file(const hub_recipe *r, const hub_adapters *more, size_t i) {

@@ -1,5 +1,6 @@
 /* What stands beside a model's weights and is opened with them: adapters (LoRA), by its Modelfile
- * and by the command line. One thread a list; what is open is for any.
+ * and by the command line, and a smaller model that guesses ahead (DRAFT). One thread a list; what
+ * is open is for any.
  *
  *     hub_adapters more = {0};
  *     if (!hub_adapters_add(&more, "style.gguf=0.5", '=', &e)) ...
@@ -33,6 +34,12 @@ void hub_adapters_deinit(hub_adapters *l);
 bool hub_loras_open(hearth_model *m, const hub_recipe *r, const hub_adapters *more,
                     hearth_lora_use **use, size_t *n, err *e);
 void hub_loras_close(hearth_lora_use *use, size_t n);
+/* The recipe's draft model. *out NULL: it has none, or does not want it (draft_num_predict 0). It
+ * changes when tokens come, never which: so who cannot have it may go on without. */
+bool hub_draft_open(const hub_recipe *r, const hearth_model_options *o, hearth_model **out, err *e);
+/* What the recipe says of how an engine computes, where o says nothing: num_ctx, num_batch,
+ * num_thread (of those that the machine gives), draft_num_predict. */
+void hub_engine_settle(const hub_recipe *r, hearth_engine_options *o);
 /* The file of the i-th, without its folders. */
 const char *hub_lora_file(const hub_recipe *r, const hub_adapters *more, size_t i);
 

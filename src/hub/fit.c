@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "hub/pull_private.h"
+#include "hub/recipe.h"
 #include "model/cost.h"
 #include "model/memory.h"
 
@@ -40,7 +41,31 @@ static uint64_t kv_bytes(const model_cost *c, int32_t n) {
     return b < 1e18 ? (uint64_t)b : UINT64_MAX / 4;
 }
 
-bool hub_fit_count(const gguf *g, int32_t ctx, hub_fit *out, err *e) {
+/* With keys and values for n tokens. */
+static uint64_t draft_bytes(const hub_fit_beside *b, int32_t n) {
+    model_cost c;
+    if (!b || !b->draft) return b ? b->draft_bytes : 0;
+    uint64_t weights = gguf_file_bytes(b->draft);
+    return model_cost_of(b->draft, KERN_KV_F16, &c, NULL) ? weights + kv_bytes(&c, n) : weights;
+}
+
+bool hub_fit_beside_of(hub_fit_beside *b, const char *name, err *e) {
+    hub_recipe r;
+    struct stat st;
+    *b = (hub_fit_beside){0};
+    if (!hub_recipe_of(&r, name, e)) return false;
+    if (r.draft) b->draft = gguf_open(r.draft, NULL);
+    for (size_t i = 0; i < r.n_adapter; i++)
+        if (stat(r.adapter[i], &st) == 0) b->adapter_bytes += (uint64_t)st.st_size;
+    hub_recipe_deinit(&r);
+    return true;
+}
+
+uint64_t hub_fit_needs(const hub_fit *f) {
+    return f->weight_bytes + f->kv_bytes + f->work_bytes + f->draft_bytes + f->adapter_bytes;
+}
+
+bool hub_fit_count(const gguf *g, const hub_fit_beside *beside, int32_t ctx, hub_fit *out, err *e) {
     model_cost c;
     str arch = {"", 0};
     char name[64];
@@ -55,13 +80,16 @@ bool hub_fit_count(const gguf *g, int32_t ctx, hub_fit *out, err *e) {
     out->weight_bytes = gguf_file_bytes(g);
     out->kv_bytes = kv_bytes(&c, ctx);
     out->work_bytes = work_bytes(g, name);
+    out->draft_bytes = draft_bytes(beside, ctx);
+    out->adapter_bytes = beside ? beside->adapter_bytes : 0;
     out->have_bytes = memory_available();
-    uint64_t fixed = out->weight_bytes + out->work_bytes;
-    out->fits = fixed + out->kv_bytes <= out->have_bytes;
+    uint64_t fixed = out->weight_bytes + out->work_bytes + out->adapter_bytes;
+    out->fits = hub_fit_needs(out) <= out->have_bytes;
     int32_t low = 0, high = out->ctx_train > 0 ? out->ctx_train : ctx;
     while (low < high) { /* the longest context that fits */
         int32_t middle = low + (high - low + 1) / 2;
-        if (fixed + kv_bytes(&c, middle) <= out->have_bytes) low = middle;
+        if (fixed + kv_bytes(&c, middle) + draft_bytes(beside, middle) <= out->have_bytes)
+            low = middle;
         else high = middle - 1;
     }
     out->ctx_fits = low;
@@ -222,7 +250,11 @@ bool hub_fit_open(hub_fit_file *f, hub_wire *w, const char *name, err *e) {
         ok = why.code == ERR_DAMAGED && bytes < HEAD_MAX && !hub_wire_stopped(w);
         if (!ok && e) *e = why;
     }
-    for (size_t i = 0; i < p.n; i++) f->bytes += p.item[i].size;
+    for (size_t i = 0; i < p.n; i++) {
+        f->bytes += p.item[i].size;
+        if (strcmp(p.item[i].what, "draft") == 0) f->beside.draft_bytes += p.item[i].size;
+        if (strcmp(p.item[i].what, "adapter") == 0) f->beside.adapter_bytes += p.item[i].size;
+    }
     hub_errand_deinit(&p);
     if (!ok) hub_fit_name(f, name, e);
     return ok;

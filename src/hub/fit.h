@@ -5,7 +5,7 @@
  *     hub_fit_file f;
  *     if (!hub_fit_open(&f, &wire, "qwen3:8b", &e)) ...
  *     hub_fit r;
- *     if (hub_fit_count(f.g, 8192, &r, &e)) ... r.weight_bytes + r.kv_bytes + r.work_bytes ...
+ *     if (hub_fit_count(f.g, NULL, 8192, &r, &e)) ... hub_fit_needs(&r) ...
  *     hub_fit_close(&f);
  */
 #ifndef HEARTH_HUB_FIT_H
@@ -18,17 +18,29 @@ typedef struct hub_fit {
     uint64_t weight_bytes; /* of the file; what it takes in memory */
     uint64_t kv_bytes;     /* for one conversation of ctx tokens, 16-bit */
     uint64_t work_bytes;   /* what a step of 512 tokens needs besides; about */
-    int32_t ctx;           /* counted with */
-    int32_t ctx_train;     /* the model's own */
-    int32_t ctx_fits;      /* the longest that fits in have_bytes; 0: none does */
-    uint64_t have_bytes;   /* of memory that is free; UINT64_MAX: not known */
+    uint64_t draft_bytes;  /* weights, and keys and values, of its draft model */
+    uint64_t adapter_bytes;
+    int32_t ctx;         /* counted with */
+    int32_t ctx_train;   /* the model's own */
+    int32_t ctx_fits;    /* the longest that fits in have_bytes; 0: none does */
+    uint64_t have_bytes; /* of memory that is free; UINT64_MAX: not known */
     bool fits;
     double token_bytes;      /* that one token reads of weights: sets the speed */
     double token_bytes_full; /* and with a context of ctx tokens */
 } hub_fit;
 
-/* ctx 0: the model's own, at most 8192. */
-bool hub_fit_count(const gguf *g, int32_t ctx, hub_fit *out, err *e);
+/* What a model has beside its weights; all may be nothing. */
+typedef struct hub_fit_beside {
+    gguf *draft;          /* to be closed */
+    uint64_t draft_bytes; /* in its place where only its size is known */
+    uint64_t adapter_bytes;
+} hub_fit_beside;
+/* Of a model that is here, by its name. A draft that cannot be read is left out, as when it runs. */
+bool hub_fit_beside_of(hub_fit_beside *b, const char *name, err *e);
+
+/* ctx 0: the model's own, at most 8192. beside may be NULL. */
+bool hub_fit_count(const gguf *g, const hub_fit_beside *beside, int32_t ctx, hub_fit *out, err *e);
+uint64_t hub_fit_needs(const hub_fit *f); /* all together */
 
 typedef struct hub_fit_variant {
     char name[80]; /* "Q4_K_M" */
@@ -37,7 +49,8 @@ typedef struct hub_fit_variant {
 
 typedef struct hub_fit_file {
     gguf *g;
-    uint64_t bytes;  /* of the whole model */
+    uint64_t bytes; /* of the whole model */
+    hub_fit_beside beside;
     char folder[64]; /* of the sparse files; "": none */
     size_t n_parts;
     hub_fit_variant *list; /* [n] what else the repository has, the smallest first; owned */

@@ -99,7 +99,7 @@ static void ps(api_call *c) {
         name_write(&w, "name", r->name);
         name_write(&w, "model", r->name);
         jsonw_key(&w, "size");
-        jsonw_uint(&w, r->info.weight_bytes);
+        jsonw_uint(&w, r->memory_bytes);
         text_write(&w, "digest", r->id.hex[0] ? r->id.hex : f.identity);
         details_write(&w, &f);
         ollama_time(&w, "expires_at", r->expires_s < 0 ? c->created_s + FOR_EVER_S : r->expires_s,
