@@ -35,7 +35,8 @@ typedef struct hub_fit_beside {
     uint64_t draft_bytes; /* in its place where only its size is known */
     uint64_t adapter_bytes;
 } hub_fit_beside;
-/* Of a model that is here, by its name. A draft that cannot be read is left out, as when it runs. */
+/* Of a model that is here, by its name. A draft that cannot be read is left out, as when it runs.
+ */
 bool hub_fit_beside_of(hub_fit_beside *b, const char *name, err *e);
 
 /* ctx 0: the model's own, at most 8192. beside may be NULL. */
