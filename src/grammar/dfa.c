@@ -10,6 +10,7 @@ void dfa_free(dfa *d) {
     free(d->class_of);
     free(d->next);
     free(d->accept);
+    free(d->texts);
     free(d);
 }
 

@@ -27,6 +27,7 @@ typedef struct dfa {
     uint16_t ascii[128]; /* classes of the first code points */
     int32_t *next;       /* [n_states][n_classes] */
     uint8_t *accept;     /* [n_states] */
+    uint32_t *texts;     /* [n_states] dfa_count's, where somebody keeps them here; or NULL */
 } dfa;
 
 typedef struct dfa_range {

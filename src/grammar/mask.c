@@ -276,8 +276,8 @@ static void controls(grammar *g, pool *p, const grammar_vocab *v, const spot_set
     if (ruled.n) walk(g, p, &v->controls, &ruled, mark_tokens, &s);
 }
 
-static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
-                        uint64_t *bits) {
+/* Tokens that stay inside a string without rules. */
+static void free_inside(pool *p, const grammar_vocab *v, const place *c, uint64_t *bits) {
     uint32_t left = c->str->max == UINT32_MAX ? UINT32_MAX : c->str->max - c->count;
     if (left < VOCAB_LEFT) or_words(bits, v->inside + left * v->words, v->words);
     else if (v->n_by_length == 0 || v->length[v->by_length[0]] <= left)
@@ -290,13 +290,24 @@ static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place
             mine[v->by_length[i] / 64] &= ~(1ull << (v->by_length[i] % 64));
         or_words(bits, mine, v->words);
     }
+}
+
+/* Where it leads when it ends here, as if it were whole, and none that there is already. */
+static void close_string(pool *p, const place *c, spot_set *closed) {
     place whole = *c;
+    whole.state = -1;
+    if (unique_in(c->up)) whole.text = &written_unknown;
+    json_close(p, &whole, closed);
+}
+
+static void free_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
+                        uint64_t *bits) {
     spot_set closed = {0};
-    whole.count = c->str->min > c->count ? c->str->min : c->count; /* as if long enough */
-    json_close(p, &whole, &closed);
+    free_inside(p, v, c, bits);
+    close_string(p, c, &closed);
     leave_sink s = {.v = v,
                     .bits = bits,
-                    .max = left,
+                    .max = c->str->max == UINT32_MAX ? UINT32_MAX : c->str->max - c->count,
                     .min = c->str->min > c->count ? c->str->min - c->count : 0};
     leave(g, p, &closed, &s);
 }
@@ -307,7 +318,7 @@ static bool lang_string(grammar *g, pool *p, const grammar_vocab *v, const place
     if (!m) return false;
     or_words(bits, m->inside, v->words);
     spot_set closed = {0};
-    json_after(p, c->up, &closed);
+    close_string(p, c, &closed);
     leave_sink s = {.v = v, .bits = bits, .right = m->leavers};
     leave(g, p, &closed, &s);
     return true;
@@ -320,27 +331,55 @@ typedef struct key_work {
     spot_set all;     /* with all of them */
 } key_work;
 
-/* Whether a token may lead to where every key is there already: there are few beyond some text. */
+/* Whether, on the way to a text that there is already, so few others are left that a token may lead
+ * to where all are taken. */
+static bool runs_out(pool *p, const dfa *d, int32_t state, const written *from, uint32_t total,
+                     const written_set *used) {
+    for (; used; used = used->older)
+        for (uint32_t i = 0; i < used->n; i++) {
+            if (!written_starts(used->v[i], from)) continue;
+            uint32_t n = written_length(used->v[i]), *cp = pool_alloc(p, (n + 1) * sizeof *cp);
+            if (!cp) return true;
+            written_copy(used->v[i], cp);
+            int32_t at = state;
+            for (uint32_t k = written_length(from); k < n; k++) {
+                at = dfa_step(d, at, cp[k]);
+                if (d->texts[at] <= total) return true;
+            }
+        }
+    return false;
+}
+
 static bool keys_run_out(pool *p, const place *c) {
     const object *o = c->up->o;
     uint32_t total = written_set_count(c->up->used) + o->named[o->n_names];
     if (o->fewest > total) return false;
-    for (int32_t i = 0; i < (int32_t)o->n_names && c->node >= 0; i++)
-        if (i >= o->node[c->node].lo && i < o->node[c->node].hi && o->named[i] < o->named[i + 1])
-            return true;
-    for (const written_set *s = c->up->used; s; s = s->older)
-        for (uint32_t i = 0; i < s->n; i++) {
-            if (!written_starts(s->v[i], c->text)) continue;
-            uint32_t n = written_length(s->v[i]), *cp = pool_alloc(p, (n + 1) * sizeof *cp);
-            if (!cp) return true;
-            written_copy(s->v[i], cp);
-            int32_t state = c->extra;
-            for (uint32_t k = written_length(c->text); k < n; k++) {
-                state = dfa_step(o->extra, state, cp[k]);
-                if (o->texts[state] <= total) return true;
-            }
-        }
+    if (c->node >= 0 && o->named[o->node[c->node].lo] < o->named[o->node[c->node].hi]) return true;
+    return runs_out(p, o->extra, c->extra, c->text, total, c->up->used);
+}
+
+static bool element_runs_out(pool *p, const place *c) {
+    const written_set *used = c->up->used;
+    if (c->str->lang)
+        return runs_out(p, c->str->lang, c->state, c->text, written_set_count(used), used);
+    for (; used; used = used->older)
+        for (uint32_t i = 0; i < used->n; i++) /* the quotation mark in front counts as one */
+            if (written_length(used->v[i]) > c->str->max && written_starts(used->v[i], c->text))
+                return true;
     return false;
+}
+
+/* A unique element, when there is one that begins like it. */
+static bool unique_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
+                          uint64_t *bits, key_work *work) {
+    if (element_runs_out(p, c)) return spot_add(p, &work->all, c), true;
+    const dfa *d = c->str->lang;
+    const lex_mask *m = d ? lex_find(g, p, v, d, c->state, false) : NULL;
+    if (d && !m) return false;
+    if (d) or_words(bits, m->inside, v->words);
+    else free_inside(p, v, c, bits);
+    spot_add(p, &work->leaving, c);
+    return true;
 }
 
 static bool open_key(grammar *g, pool *p, const grammar_vocab *v, const place *c, uint64_t *bits,
@@ -397,6 +436,9 @@ bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
         if (whole && (c->kind == AT_FREE || c->kind == AT_TEXT)) {
             ok = plain_text(g, p, v, c, bits);
             pool_back(p, m);
+        } else if (whole && c->kind == AT_STRING && unique_in(c->up) &&
+                   written_set_below(c->up->used, c->text)) {
+            ok = unique_string(g, p, v, c, bits, &work);
         } else if (whole && c->kind == AT_STRING) {
             if (c->str->lang) ok = lang_string(g, p, v, c, bits);
             else free_string(g, p, v, c, bits);

@@ -40,7 +40,7 @@ typedef struct json_frame {
     uint32_t last;           /* rank of the last name, when the order counts */
     uint32_t some;           /* object: clauses of o->some that are served */
     const uint64_t *seen;    /* object: names */
-    const written_set *used; /* object: keys that it does not name */
+    const written_set *used; /* object: keys that it does not name; array: elements, if unique */
     const uint32_t *counted; /* array: for each contains */
 } json_frame;
 
@@ -79,7 +79,7 @@ typedef struct place {
     int32_t state;  /* STRING, FREE, TEXT: the automaton's */
     uint32_t count; /* STRING: code points; RULE, FREE: the element */
     int32_t node, extra, lang[LIMIT_SCHEMA_KEY_PATTERNS]; /* KEY */
-    const written *text; /* KEY: what of it is read, while extra lives */
+    const written *text; /* KEY: what is read of it, while extra lives; of an element: if unique */
     const num_spec *num;
     const json_number *number;
     const gbnf_frame *rule;
@@ -132,6 +132,17 @@ bool json_may_end(const place *c);
 void json_after(pool *p, const json_frame *up, spot_set *to);
 /* Where a string or key that ends here leads: the places after its closing quote. */
 void json_close(pool *p, const place *c, spot_set *to);
+
+/* unique.c: elements of arrays in which none comes twice. */
+static inline bool unique_in(const json_frame *up) {
+    return up->a && up->a->unique && up->a->max > 1;
+}
+bool unique_string_lives(const place *c);
+bool unique_string_lives_between(const place *c, uint32_t lo, uint32_t hi);
+const written *unique_number(pool *p, const written *raw); /* the same for equal numbers */
+/* How many numbers of n that are used lie in [lo, hi). mirror: n is for those below 0, negated. */
+uint32_t unique_numbers_in(const written_set *used, const num_spec *n, bool mirror, dec_wide lo,
+                           dec_wide hi);
 
 /* gbnf.c, gbnf_match.c. `rules`: with %json and %except, and control tokens by their text. */
 gbnf *gbnf_parse(str text, bool rules, err *e);

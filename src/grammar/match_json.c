@@ -53,6 +53,7 @@ static void put_value(pool *p, spot_set *to, const json_frame *up, enum place_ki
     for (uint32_t i = 0; i < to->n; i++) {
         place *c = &to->v[i];
         if (c->kind != kind || c->value != x || c->space || c->up->base) continue;
+        if (unique_in(c->up) || unique_in(up)) continue; /* each has elements of its own */
         const json_frame *all = c->up->join ? c->up : join(p, c->up, NULL);
         const json_frame *f = all;
         while (f && f->up != up) f = f->other;
@@ -62,6 +63,22 @@ static void put_value(pool *p, spot_set *to, const json_frame *up, enum place_ki
     }
     place *v = put(p, to, up, kind);
     if (v) v->value = x;
+}
+
+/* The places after an element or property that ends here; of a unique element, none when there was
+ * one like it. `same`: what is written of it. */
+static void value_after(pool *p, const place *c, const written *same, spot_set *to) {
+    const json_frame *up = c->up;
+    if (unique_in(up)) {
+        if (!same || written_set_has(up->used, same)) return;
+        json_frame *n = pool_alloc(p, sizeof *n);
+        if (!n) return;
+        *n = *up;
+        n->used = written_set_add(p, up->used, same);
+        up = n;
+        if (!n->used) return;
+    }
+    json_after(p, up, to);
 }
 
 /* ---- numbers ---- */
@@ -147,16 +164,36 @@ static bool number_push(const num_spec *spec, json_number *x, uint8_t b, bool or
     return is_free || number_fits(spec, x, false);
 }
 
+/* Whether one is left among the numbers that x can become and that no element is yet. */
+static bool number_is_left(const place *c, const json_number *x) {
+    const written_set *used = c->up->used;
+    num_spec n = x->negative ? mirrored(c->num) : *c->num;
+    dec_wide unit = dec_pow10(DEC_SCALE - x->n_frac), lo = x->m * unit, hi = (x->m + 1) * unit;
+    uint64_t left = 0, taken = 0;
+    if (number_is_free(&n)) return true;
+    int most = x->phase == PHASE_INT ? DEC_DIGITS - x->n_int : 0;
+    if (x->phase == PHASE_SIGN) lo = 0, hi = dec_pow10(DEC_DIGITS + DEC_SCALE);
+    for (int more = 0; more <= most; more++, lo *= 10, hi *= 10) {
+        left += num_count(&n, lo, hi, true);
+        if (left > written_set_count(used)) return true;
+        taken += unique_numbers_in(used, &n, x->negative, lo, hi);
+    }
+    return left > taken;
+}
+
 static void number_step(schema *s, pool *p, const place *c, const json_number *from, uint8_t b,
                         spot_set *to) {
     json_number x = *from;
+    const written *text = c->text;
     if (!number_push(c->num, &x, b, schema_is_ordered(s))) return;
+    if (unique_in(c->up) && (!number_is_left(c, &x) || !(text = written_add(p, text, b)))) return;
     json_number *kept = pool_alloc(p, sizeof *kept);
     place *v = kept ? put(p, to, c->up, AT_NUMBER) : NULL;
     if (!v) return;
     *kept = x;
     v->num = c->num;
     v->number = kept;
+    v->text = text;
 }
 
 static void number_start(schema *s, pool *p, const json_frame *up, const num_spec *spec, uint8_t b,
@@ -167,12 +204,14 @@ static void number_start(schema *s, pool *p, const json_frame *up, const num_spe
         number_step(s, p, &c, &x, b, to);
         return;
     }
-    json_number *kept = number_fits(spec, &x, false) ? pool_alloc(p, sizeof *kept) : NULL;
+    bool lives = number_fits(spec, &x, false) && (!unique_in(up) || number_is_left(&c, &x));
+    json_number *kept = lives ? pool_alloc(p, sizeof *kept) : NULL;
     place *v = kept ? put(p, to, up, AT_NUMBER) : NULL;
     if (!v) return;
     *kept = x;
     v->num = spec;
     v->number = kept;
+    if (unique_in(up)) v->text = written_add(p, NULL, b);
 }
 
 /* ---- strings ---- */
@@ -189,11 +228,13 @@ static bool unfinished_lives(schema *s, const place *c,
 
 static bool string_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
     (void)s;
+    if (unique_in(c->up)) return unique_string_lives_between(c, lo, hi);
     if (c->str->lang) return dfa_live_between(c->str->lang, c->state, lo, hi);
     return c->count < c->str->max;
 }
 
 static bool string_whole(const place *c) {
+    if (c->state < 0) return true; /* a mask asks what comes after it */
     return c->str->lang ? c->str->lang->accept[c->state] : c->count >= c->str->min;
 }
 
@@ -202,19 +243,34 @@ static void string_step(schema *s, pool *p, const place *c, uint8_t b, spot_set 
     switch (lex_json(&v.escape, &v.cp, b)) {
     case LEX_BAD: return;
     case LEX_END:
-        if (string_whole(c)) json_after(p, c->up, to);
+        if (string_whole(c)) value_after(p, c, c->text, to);
         return;
     case LEX_MORE:
         if (unfinished_lives(s, &v, string_live)) spot_add(p, to, &v);
         return;
     case LEX_CHAR: break;
     }
+    if (unique_in(c->up) && !(v.text = written_add(p, c->text, v.cp))) return;
     if (v.str->lang) v.state = dfa_step(v.str->lang, v.state, v.cp);
     else v.state = v.count < v.str->max;
     if (v.count < UINT32_MAX - 1) v.count++;
     if (v.str->lang) v.count = 0; /* not looked at: equal places stay equal */
     v.cp = 0;
+    if (v.state && unique_in(c->up) && !unique_string_lives(&v)) return;
     if (v.state) spot_add(p, to, &v);
+}
+
+static void string_start(pool *p, const json_frame *up, const str_spec *spec, spot_set *to) {
+    place v;
+    memset(&v, 0, sizeof v);
+    v.kind = AT_STRING;
+    v.up = up, v.str = spec;
+    v.state = spec->lang ? spec->lang->start : 1;
+    if (unique_in(up)) {
+        v.text = written_add(p, NULL, '"');
+        if (!unique_string_lives(&v)) return;
+    }
+    spot_add(p, to, &v);
 }
 
 /* ---- objects ---- */
@@ -238,7 +294,7 @@ static bool is_required(const object *o, int32_t name) {
 static uint32_t extras_left(const json_frame *f) {
     const object *o = f->o;
     if (!o->extra) return o->extra_any ? DFA_MANY : 0;
-    uint32_t all = o->texts[o->extra->start], taken = written_set_count(f->used);
+    uint32_t all = o->extra->texts[o->extra->start], taken = written_set_count(f->used);
     if (all == DFA_MANY) return DFA_MANY;
     taken += o->named[o->n_names];
     return all > taken ? all - taken : 0;
@@ -303,7 +359,7 @@ static bool extra_lives(const place *c) {
     const json_frame *f = c->up;
     const object *o = f->o;
     if (!c->extra || !o->extra) return c->extra != 0;
-    uint32_t n = o->texts[c->extra];
+    uint32_t n = o->extra->texts[c->extra];
     if (n == DFA_MANY || n > written_set_count(f->used) + o->named[o->n_names]) return n > 0;
     if (c->node >= 0) n -= o->named[o->node[c->node].hi] - o->named[o->node[c->node].lo];
     return n > written_set_below(f->used, c->text);
@@ -314,7 +370,7 @@ static bool extra_lives_between(const place *c, uint32_t lo, uint32_t hi) {
     const json_frame *f = c->up;
     const object *o = f->o;
     if (!c->extra || !o->extra) return c->extra != 0;
-    uint32_t n = dfa_count_between(o->extra, o->texts, c->extra, lo, hi);
+    uint32_t n = dfa_count_between(o->extra, o->extra->texts, c->extra, lo, hi);
     if (n == DFA_MANY || n > written_set_count(f->used) + o->named[o->n_names]) return n > 0;
     for (int32_t k = c->node >= 0 ? o->node[c->node].child : -1; k >= 0; k = o->node[k].sibling)
         if (o->node[k].cp >= lo && o->node[k].cp <= hi)
@@ -403,7 +459,7 @@ static void key_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to
 
 void json_close(pool *p, const place *c, spot_set *to) {
     if (c->kind == AT_KEY) key_close(c->up->s, p, c, to);
-    else if (string_whole(c)) json_after(p, c->up, to);
+    else if (string_whole(c)) value_after(p, c, c->text, to);
 }
 
 /* ---- arrays ---- */
@@ -448,6 +504,10 @@ static void element_start(schema *s, pool *p, const json_frame *f, spot_set *to)
     const arr_spec *a = f->a;
     uint32_t counted[64];
     if (f->count >= a->max || a->n_some > 64) return;
+    if (unique_in(f)) {
+        uint32_t values = unique_values(s, a);
+        if (values != DFA_MANY && values <= written_set_count(f->used)) return;
+    }
     if (a->n_some) memcpy(counted, f->counted, a->n_some * sizeof *counted);
     element(s, p, f, 0, f->count < a->n_prefix ? a->prefix[f->count] : a->rest, counted, to);
 }
@@ -466,7 +526,8 @@ static void open_object(schema *s, pool *p, const json_frame *up, obj_spec *spec
 
 static void open_array(schema *s, pool *p, const json_frame *up, const arr_spec *spec,
                        spot_set *to) {
-    if (schema_arr_empty(s, spec)) return;
+    err e = {0};
+    if (schema_arr_empty(s, spec) || !unique_check(s, spec, &e)) return;
     json_frame *f = pool_alloc(p, sizeof *f);
     uint32_t *counted = f ? pool_alloc(p, (spec->n_some + 1) * sizeof *counted) : NULL;
     if (!counted) return;
@@ -476,9 +537,10 @@ static void open_array(schema *s, pool *p, const json_frame *up, const arr_spec 
 
 static void literal_start(pool *p, const json_frame *up, unsigned lits, uint8_t b, spot_set *to) {
     unsigned which = b == 'n' ? LIT_NULL : b == 't' ? LIT_TRUE : LIT_FALSE;
-    if (!(lits & which)) return;
+    const written *text = unique_in(up) ? written_add(p, NULL, b) : NULL;
+    if (!(lits & which) || (text && written_set_has(up->used, text))) return;
     place *v = put(p, to, up, AT_LITERAL);
-    if (v) v->literal = (uint8_t)which, v->at = 1;
+    if (v) v->literal = (uint8_t)which, v->at = 1, v->text = text;
 }
 
 static void value_start(schema *s, pool *p, const json_frame *up, expr x, uint8_t b, spot_set *to) {
@@ -493,12 +555,7 @@ static void value_start(schema *s, pool *p, const json_frame *up, expr x, uint8_
         for (uint32_t i = 0; i < c->n_arr; i++) open_array(s, p, up, &c->arr[i], to);
         return;
     case '"':
-        for (uint32_t i = 0; i < c->n_str; i++) {
-            place *v = put(p, to, up, AT_STRING);
-            if (!v) return;
-            v->str = &c->str[i];
-            v->state = c->str[i].lang ? c->str[i].lang->start : 1;
-        }
+        for (uint32_t i = 0; i < c->n_str; i++) string_start(p, up, &c->str[i], to);
         return;
     case 'n':
     case 't':
@@ -570,7 +627,7 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
         number_step(s, p, c, c->number, b, to);
         if (number_whole(c->num, c->number)) {
             spot_set after = {0};
-            json_after(p, c->up, &after);
+            value_after(p, c, unique_in(c->up) ? unique_number(p, c->text) : NULL, &after);
             for (uint32_t i = 0; i < after.n; i++) match_place(g, p, &after.v[i], b, to);
         }
         return;
@@ -580,7 +637,7 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
         place v = *c;
         v.at++;
         if (w[v.at]) spot_add(p, to, &v);
-        else json_after(p, c->up, to);
+        else value_after(p, c, c->text, to);
         return;
     }
     case AT_OBJECT:

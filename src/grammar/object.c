@@ -231,12 +231,11 @@ static bool build_extra(schema *s, object *o, err *e) {
 /* There may be few of them, and each comes once. */
 static bool count_extra(schema *s, object *o, err *e) {
     if (!o->extra) return true;
-    o->texts = arena_calloc(schema_arena(s), (size_t)o->extra->n_states, sizeof *o->texts);
     o->named = arena_calloc(schema_arena(s), o->n_names + 1u, sizeof *o->named);
-    if (!o->texts || !o->named || !dfa_count(o->extra, o->texts)) return memory(e);
+    if (!o->named || !schema_texts(s, o->extra)) return memory(e);
     o->fewest = DFA_MANY;
     for (int32_t i = 1; i < o->extra->n_states; i++)
-        if (o->texts[i] < o->fewest) o->fewest = o->texts[i];
+        if (o->extra->texts[i] < o->fewest) o->fewest = o->extra->texts[i];
     for (uint32_t i = 0; i < o->n_names; i++)
         o->named[i + 1] = o->named[i] + dfa_accepts(o->extra, o->name[i]);
     return true;

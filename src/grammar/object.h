@@ -40,8 +40,7 @@ typedef struct object {
     const dfa *lang[LIMIT_SCHEMA_KEY_PATTERNS];
     uint32_t n_langs;
     const dfa *extra; /* keys let in by languages; NULL: see extra_any */
-    uint32_t *texts;  /* how many each of its states leads to; see dfa_count */
-    uint32_t fewest;  /* the least of these */
+    uint32_t fewest;  /* texts that one of its states leads to, the least of all; see dfa_count */
     uint32_t *named;  /* [n_names + 1] how many of the names before it extra holds as well */
     bool extra_any;   /* without languages: whether other keys are let in */
     key_label *label;

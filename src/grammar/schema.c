@@ -213,24 +213,11 @@ expr schema_obj_value(schema *s, const obj_spec *o, str name) {
     return v;
 }
 
-/* How many texts a language has; DFA_MANY when that cannot be said. */
-static uint32_t lang_count(schema *s, const dfa *lang) {
-    size_t i = 0;
-    while (i < s->n_dfas && s->dfas[i].d != lang) i++;
-    if (i == s->n_dfas) return DFA_MANY;
-    if (!s->dfas[i].counted) {
-        uint32_t *count = malloc((size_t)lang->n_states * sizeof *count);
-        s->dfas[i].n_texts = count && dfa_count(lang, count) ? count[lang->start] : DFA_MANY;
-        s->dfas[i].counted = true;
-        free(count);
-    }
-    return s->dfas[i].n_texts;
-}
-
 /* At most how many keys a set has that o lets in. */
 static uint32_t keys_most(schema *s, const obj_spec *o, const key_set *k) {
     if (k->kind == KEY_NAME) return !schema_empty(s, schema_obj_value(s, o, k->name));
-    return k->kind == KEY_LANG ? lang_count(s, k->lang) : DFA_MANY;
+    const uint32_t *texts = k->kind == KEY_LANG ? schema_texts(s, k->lang) : NULL;
+    return texts ? texts[k->lang->start] : DFA_MANY;
 }
 
 /* At most how many properties. */
@@ -240,9 +227,8 @@ static uint32_t obj_most(schema *s, const obj_spec *o) {
         const key_set *k = o->all[i].keys;
         if (!schema_empty(s, o->all[i].value)) continue;
         if (k->kind == KEY_EVERY) return 0;
-        uint64_t n = k->kind == KEY_NOT_LANG ? lang_count(s, k->lang)
-                     : k->kind == KEY_REST   ? 0
-                                             : DFA_MANY;
+        const uint32_t *texts = k->kind == KEY_NOT_LANG ? schema_texts(s, k->lang) : NULL;
+        uint64_t n = texts ? texts[k->lang->start] : k->kind == KEY_REST ? 0 : DFA_MANY;
         for (uint32_t x = 0; k->kind == KEY_REST && x < k->n_other && n < most; x++)
             n += keys_most(s, o, k->other[x]);
         if (n < most) most = (uint32_t)n;
@@ -269,7 +255,7 @@ bool schema_obj_empty(schema *s, const obj_spec *o) {
 }
 
 bool schema_arr_empty(schema *s, const arr_spec *a) {
-    if (a->min > a->max) return true;
+    if (a->min > a->max || (a->unique && a->min > 1 && a->min > unique_values(s, a))) return true;
     for (uint32_t i = 0; i < a->n_prefix && i < a->min; i++)
         if (schema_empty(s, a->prefix[i])) return true;
     if (a->min > a->n_prefix && schema_empty(s, a->rest)) return true;
@@ -331,6 +317,18 @@ const dfa *schema_keep(schema *s, dfa *d, err *e) {
     return d;
 }
 
+const uint32_t *schema_texts(schema *s, const dfa *kept) {
+    for (size_t i = 0; i < s->n_dfas && !kept->texts; i++) {
+        dfa *d = s->dfas[i].d;
+        if (d != kept) continue;
+        uint32_t *texts = malloc((size_t)d->n_states * sizeof *texts);
+        if (texts && dfa_count(d, texts)) d->texts = texts, s->dfa_bytes += (size_t)d->n_states * 4;
+        else free(texts);
+        break;
+    }
+    return kept->texts;
+}
+
 const dfa *schema_regex(schema *s, str pattern, err *e) {
     for (size_t i = 0; i < s->n_dfas; i++)
         if (s->dfas[i].pattern.p && str_eq(s->dfas[i].pattern, pattern)) return s->dfas[i].d;
@@ -376,7 +374,7 @@ static bool explore(schema *s, err *e) {
         if (!c) return false;
         for (uint32_t k = 0; k < c->n_arr; k++) {
             const arr_spec *a = &c->arr[k];
-            if (!schema_see(s, a->rest, e)) return false;
+            if (!schema_see(s, a->rest, e) || !unique_check(s, a, e)) return false;
             for (uint32_t p = 0; p < a->n_prefix; p++)
                 if (!schema_see(s, a->prefix[p], e)) return false;
             for (uint32_t p = 0; p < a->n_some; p++)

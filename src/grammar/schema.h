@@ -58,6 +58,7 @@ typedef struct arr_spec {
     uint32_t min, max;
     const arr_some *some;
     uint32_t n_some;
+    const json_t *unique; /* no element comes twice: the schema that says so; or NULL */
 } arr_spec;
 
 typedef enum key_kind { KEY_NAME, KEY_LANG, KEY_NOT_LANG, KEY_REST, KEY_EVERY } key_kind;
@@ -141,10 +142,14 @@ bool canon_not(schema *s, const canon *a, canon *out, err *e);
 bool num_empty(const num_spec *n);
 /* Whether [lo, hi] (mantissas at DEC_SCALE, hi_open: without hi) holds a number of the spec. */
 bool num_meets(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open);
-bool num_is(const num_spec *n, dec_wide v); /* is v (at DEC_SCALE) one of them */
+/* How many there are in it; DFA_MANY: that many or more. */
+uint32_t num_count(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open);
+bool num_overlap(const num_spec *a, const num_spec *b); /* or that cannot be said */
+bool num_is(const num_spec *n, dec_wide v);             /* is v (at DEC_SCALE) one of them */
 
 /* Automata live as long as the schema; equal patterns share one. */
 const dfa *schema_keep(schema *s, dfa *d, err *e);
+const uint32_t *schema_texts(schema *s, const dfa *kept); /* its ->texts, made; NULL: memory */
 const dfa *schema_regex(schema *s, str pattern, err *e);
 const dfa *schema_format(schema *s, const char *name, bool *known, err *e);
 

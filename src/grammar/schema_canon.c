@@ -35,29 +35,47 @@ static bool step_of(const num_spec *n, dec_wide *unit) {
     return true;
 }
 
-bool num_meets(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open) {
+/* What of the interval the bounds leave, ends included. */
+static bool num_within(const num_spec *n, dec_wide *lo, dec_wide *hi, bool hi_open) {
     bool lo_open = false;
     if (n->has_lo) {
         dec_wide v = dec_unit(n->lo);
-        if (v > lo || (v == lo && n->lo_open)) lo = v, lo_open = n->lo_open;
+        if (v > *lo || (v == *lo && n->lo_open)) *lo = v, lo_open = n->lo_open;
     }
     if (n->has_hi) {
         dec_wide v = dec_unit(n->hi);
-        if (v < hi) hi = v, hi_open = n->hi_open;
-        else if (v == hi) hi_open = hi_open || n->hi_open;
+        if (v < *hi) *hi = v, hi_open = n->hi_open;
+        else if (v == *hi) hi_open = hi_open || n->hi_open;
     }
     /* What has more digits than are written does not count. */
-    dec_wide step, one = dec_pow10(DEC_SCALE);
-    lo += lo_open, hi -= hi_open;
-    if (lo > hi) return false;
-    if (!step_of(n, &step)) return n->kind != NUM_FRACTION || lo != hi || lo % one;
+    *lo += lo_open, *hi -= hi_open;
+    return *lo <= *hi;
+}
+
+static dec_wide multiples(dec_wide step, dec_wide lo, dec_wide hi) {
     dec_wide first = lo / step * step;
     if (first < lo) first += step;
-    if (n->kind == NUM_FRACTION && first % one == 0) { /* then the next one is not whole, or none */
-        if (step % one == 0) return false;
-        first += step;
-    }
-    return first <= hi;
+    return first > hi ? 0 : (hi - first) / step + 1;
+}
+
+uint32_t num_count(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open) {
+    dec_wide step = 1;
+    if (!num_within(n, &lo, &hi, hi_open)) return 0;
+    bool stepped = step_of(n, &step);
+    dec_wide count = multiples(step, lo, hi);
+    dec whole = {1, 0};
+    if (n->kind == NUM_FRACTION && (!stepped || dec_lcm(n->step, whole, &whole)))
+        count -= multiples(dec_unit(whole), lo, hi);
+    return count < DFA_MANY ? (uint32_t)count : DFA_MANY;
+}
+
+bool num_meets(const num_spec *n, dec_wide lo, dec_wide hi, bool hi_open) {
+    dec_wide step = 1;
+    if (n->kind == NUM_FRACTION) return num_count(n, lo, hi, hi_open) > 0;
+    if (!num_within(n, &lo, &hi, hi_open)) return false;
+    if (!step_of(n, &step)) return true;
+    dec_wide first = lo / step * step;
+    return (first < lo ? first + step : first) <= hi;
 }
 
 bool num_is(const num_spec *n, dec_wide v) {
@@ -97,6 +115,12 @@ static bool num_and(const num_spec *a, const num_spec *b, num_spec *out, err *e)
         out->has_step = true;
     }
     return !num_empty(out);
+}
+
+bool num_overlap(const num_spec *a, const num_spec *b) {
+    num_spec both;
+    err mine = {0};
+    return num_and(a, b, &both, &mine) || mine.code;
 }
 
 /* The complement, as up to four alternatives. */
@@ -175,6 +199,7 @@ static bool arr_and(schema *s, const arr_spec *a, const arr_spec *b, arr_spec *o
     for (uint32_t i = 0; i < b->n_some; i++) some[a->n_some + i] = b->some[i];
     out->some = some;
     out->n_some = a->n_some + b->n_some;
+    out->unique = a->unique ? a->unique : b->unique;
     return true;
 }
 
@@ -183,6 +208,11 @@ static const arr_spec arr_any = {.rest = EXPR_ANY, .max = UINT32_MAX};
 /* Appends what breaks a: an element that does not fit, too few, too many, the wrong number of
  * those that contains counts. */
 static bool arr_not(schema *s, const arr_spec *a, canon *out, err *e) {
+    if (a->unique)
+        return err_set(e, ERR_USAGE,
+                       "uniqueItems (in %s): under not (or in one branch of oneOf) it "
+                       "cannot be enforced",
+                       schema_path(s, a->unique));
     size_t room = a->n_prefix + 1u + 2u + 2u * a->n_some;
     arr_spec *v = arena_calloc(schema_arena(s), room, sizeof *v);
     arr_some *some = arena_calloc(schema_arena(s), 2u * a->n_some + 1u, sizeof *some);
@@ -355,7 +385,8 @@ static bool str_free(const str_spec *t) {
 static bool arr_free(const arr_spec *a) {
     bool free_prefix = true;
     for (uint32_t i = 0; i < a->n_prefix; i++) free_prefix &= a->prefix[i] == EXPR_ANY;
-    return free_prefix && a->rest == EXPR_ANY && !a->min && a->max == UINT32_MAX && !a->n_some;
+    return free_prefix && a->rest == EXPR_ANY && !a->min && a->max == UINT32_MAX && !a->n_some &&
+           !a->unique;
 }
 
 static bool obj_free(const obj_spec *o) {

@@ -23,8 +23,6 @@ typedef struct kept_dfa {
     dfa *d;
     str pattern;        /* when it is exactly this pattern's */
     const char *format; /* or this format's */
-    bool counted;
-    uint32_t n_texts; /* see dfa_count */
 } kept_dfa;
 
 typedef struct named_place {
@@ -55,6 +53,9 @@ struct schema {
     size_t n_places, cap_places;
 };
 
+/* unique.c: whether the array's uniqueItems can be enforced; how many values its elements have. */
+bool unique_check(schema *s, const arr_spec *a, err *e);
+uint32_t unique_values(schema *s, const arr_spec *a);
 bool schema_see(schema *s, expr x, err *e);
 bool key_has(const key_set *k, str name);
 /* What the value of the property `name` must be. */

@@ -227,9 +227,8 @@ static bool read_arrays(reader *r) {
     if (tuple) {
         if (more && !sub_schema(r, "additionalItems", more, &a->rest)) return false;
     } else if (items && !sub_schema(r, "items", items, &a->rest)) return false;
-    if (json_is_true(get(r, "uniqueItems")) && a->max > 1 &&
-        !(a->rest == EXPR_NONE && a->n_prefix <= 1))
-        return refuse(r, "uniqueItems", "cannot be enforced; leave it out and check afterwards");
+    if (json_is_true(get(r, "uniqueItems")) && !(a->rest == EXPR_NONE && a->n_prefix <= 1))
+        a->unique = r->j;
     if (!read_contains(r)) return false;
     if (a->min > a->max) r->has_arr = false;
     return true;

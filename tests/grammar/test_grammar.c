@@ -141,7 +141,7 @@ static void own_rules(void **state) {
 static void refused_by_name(void **state) {
     (void)state;
     static const char *const row[][2] = {
-        {"{\"uniqueItems\":true}", "uniqueItems"},
+        {"{\"uniqueItems\":true}", "uniqueItems (in #)"},
         {"{\"$dynamicRef\":\"#a\"}", "$dynamicRef"},
         {"{\"format\":\"regex\"}", "format"},
         {"{\"type\":\"string\",\"pattern\":\"(a)\\\\1\"}", "pattern"},
@@ -329,6 +329,86 @@ static void many_keys_are_remembered(void **state) {
     grammar_state_free(c), grammar_state_free(s), grammar_free(g);
 }
 
+/* uniqueItems: equal values, however they are spelled, and nothing that only leads to them. */
+static void elements_come_once(void **state) {
+    (void)state;
+    static const char
+        any[] = "{\"items\":{\"type\":[\"string\",\"number\",\"null\",\"boolean\"]},"
+                "\"uniqueItems\":true}",
+        few[] = "{\"items\":{\"enum\":[\"a\",\"ab\",1,2,12,null]},\"uniqueItems\":true}",
+        whole[] = "{\"items\":{\"type\":\"integer\",\"minimum\":-1,\"maximum\":11},"
+                  "\"uniqueItems\":true,\"minItems\":2}",
+        half[] = "{\"items\":{\"multipleOf\":0.5,\"minimum\":0,\"maximum\":1,\"type\":"
+                 "\"number\"},\"uniqueItems\":true}",
+        text[] = "{\"items\":{\"type\":\"string\",\"maxLength\":1,\"pattern\":\"^[xy]*$\"},"
+                 "\"uniqueItems\":true}";
+    static const struct {
+        const char *schema, *text;
+        bool taken;
+    } rows[] = {
+        {any, "[]", true},
+        {any, "[\"a\",\"b\",1,true,false,null,\"1\",\"null\"]", true},
+        {any, "[\"a\",\"a\"]", false},
+        {any, "[\"\\u00e9\",\"\xC3\xA9\"]", false},
+        {any, "[null,1,null]", false},
+        {any, "[true,true]", false},
+        {any, "[\"\",\"\"]", false},
+        {any, "[1,1.0]", false},
+        {any, "[100,1e2]", false},
+        {any, "[0.015,15e-3]", false},
+        {any, "[0.015,15E-4]", true},
+        {any, "[0,-0]", false},
+        {any, "[1,-1,10,0.1,1e400,1e401]", true},
+        {any, "[10.50,1050e-2]", false},
+        {any, "[123456789012345678901234567890,123456789012345678901234567890.00]", false},
+        {any, "[123456789012345678901234567890,123456789012345678901234567891]", true},
+        {few, "[\"a\",\"ab\",1,12,2,null]", true},
+        {few, "[\"a\",\"ab\",1,12,2,null,", false},
+        {few, "[1,12,1", false},
+        {whole, "[1,11,10,0,-1]", true},
+        {whole, "[1,1]", false},
+        {whole, "[1]", false},
+        {half, "[0,0.5,1]", true},
+        {half, "[0,0.5,1.0]", true},
+        {half, "[0,0.5,0.50]", false},
+        {text, "[\"x\",\"\",\"y\"]", true},
+        {text, "[\"x\",\"y\",\"x\"]", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        grammar *g = schema_of(rows[i].schema);
+        if (takes(g, rows[i].text) != rows[i].taken)
+            fail_msg("%s takes %s: %d", rows[i].schema, rows[i].text, !rows[i].taken);
+        grammar_free(g);
+    }
+    static const char *const stuck[][2] = {
+        {few, "[\"a\",\"ab\",\""},      {few, "[1,2,12,1"},   {few, "[1,12,\"ab\",null,\"a\",2,"},
+        {whole, "[1,11,10,1"},          {whole, "[-1,0,-"},   {half, "[0,0.5,1,"},
+        {text, "[\"x\",\"\",\"y\",\""}, {text, "[\"x\",\"x"},
+    };
+    for (size_t i = 0; i < sizeof stuck / sizeof *stuck; i++) {
+        err e = {0};
+        grammar *g = schema_of(stuck[i][0]);
+        grammar_state *s = grammar_state_new(g, NULL, &e);
+        if (grammar_state_accept_bytes(s, str_of(stuck[i][1]))) fail_msg("%s", stuck[i][1]);
+        grammar_state_free(s), grammar_free(g);
+    }
+    static const char *const no[] = {
+        "{\"items\":{\"type\":\"object\"},\"uniqueItems\":true}",
+        "{\"prefixItems\":[{\"type\":\"null\"}],\"items\":{\"type\":\"string\"},\"uniqueItems\":"
+        "true}",
+        "{\"contains\":{\"const\":1},\"items\":{\"type\":\"number\"},\"uniqueItems\":true}",
+        "{\"not\":{\"items\":{\"type\":\"string\"},\"uniqueItems\":true}}",
+    };
+    err e = {0};
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        assert_null(grammar_json_schema(str_of(no[i]), 0, &e));
+        if (!strstr(e.msg, "uniqueItems (in #")) fail_msg("%s", e.msg);
+    }
+    assert_null(grammar_json_schema(STR("{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},"
+                                        "\"uniqueItems\":true,\"minItems\":3}"),
+                                    GRAMMAR_ORDERED, &e));
+}
+
 /* No place is reached from which nothing goes on. */
 static void numbers_can_be_completed(void **state) {
     (void)state;
@@ -399,6 +479,19 @@ static void masks_equal_acceptance(void **state) {
         {"{\"patternProperties\":{\"^(the|then|a|\u00e9.?)$\":true},\"properties\":{\"a\":true},"
          "\"additionalProperties\":false}",
          "{\"the\":1,\"then\":2, \"\xC3\xA9\":0,\"a\":true,\"\\u00e9e\":1}"},
+        {"{\"items\":{\"type\":[\"string\",\"null\"]},\"uniqueItems\":true,\"type\":\"array\"}",
+         "[\"the\",\"th\",null, \"\\u00e9\",\"the \"]"},
+        {"{\"items\":{\"enum\":[\"the\",\"then\",\"there\",12,123,1]},\"uniqueItems\":true,"
+         "\"type\":"
+         "\"array\"}",
+         "[\"then\",12,\"the\",\"there\",1,123]"},
+        {"{\"items\":{\"type\":\"string\",\"maxLength\":3},\"uniqueItems\":true,\"type\":"
+         "\"array\"}",
+         "[\"the\",\"th\",\"t\",\"tha\"]"},
+        {"{\"items\":{\"type\":\"string\",\"pattern\":\"^[a-t]{0,4}$\"},\"uniqueItems\":true,"
+         "\"type\":"
+         "\"array\"}",
+         "[\"then\",\"the\",\"that\"]"},
         {"{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"^[a-e]+$\"},{\"type\":\"string\","
          "\"minLength\":3,\"maxLength\":6},{\"type\":\"string\",\"format\":\"date\"}]}",
          "\"2024-1\""},
@@ -444,6 +537,7 @@ int main(void) {
         cmocka_unit_test(keys_come_once),
         cmocka_unit_test(keys_run_out),
         cmocka_unit_test(many_keys_are_remembered),
+        cmocka_unit_test(elements_come_once),
         cmocka_unit_test(numbers_can_be_completed),
         cmocka_unit_test(masks_equal_acceptance),
     };

@@ -154,7 +154,7 @@ def test_one_instance_token_by_token(tmp_path):
 
 
 @pytest.mark.parametrize("what, words", [
-    ({"type": "array", "uniqueItems": True}, ["uniqueItems"]),
+    ({"type": "array", "uniqueItems": True}, ["uniqueItems", "in #)"]),
     ({"properties": {"a": {"unevaluatedProperties": False}}}, ["unevaluatedProperties", "#/properties/a"]),
     ({"properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}, ["pattern", "#/properties/a"]),
     ({"$schema": "http://localhost/mine", "type": "number"}, ["$schema"]),
