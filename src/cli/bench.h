@@ -17,6 +17,7 @@
 
 #include "cli/limits.h"
 #include "cli/models.h"
+#include "hub/beside.h"
 #include "model/cost.h"
 
 typedef struct bench_shape {
@@ -26,10 +27,12 @@ typedef struct bench_shape {
     int sequences; /* decoding together */
     int threads;   /* 0: what there is */
     kern_kv_type kv;
-    bool no_pack;        /* weights stay in the file */
-    bool constrained;    /* decode under a grammar too, to see what that costs */
-    const char *draft;   /* a model that guesses ahead while rewriting, or NULL */
-    const char *rewrite; /* a text file, or NULL: then `tokens` is the most to write */
+    bool no_pack;             /* weights stay in the file */
+    bool constrained;         /* decode under a grammar too, to see what that costs */
+    const char *draft;        /* a model that guesses ahead while rewriting, or NULL */
+    const char *rewrite;      /* a text file, or NULL: then `tokens` is the most to write */
+    const hub_adapters *lora; /* beside the model's own; borrowed */
+    bool lora_turns;          /* sequence i has the i-th alone, and so on from the first */
 } bench_shape;
 
 /* One repetition, in tokens a second; shares of what the machine can do. NAN: not measured. */
@@ -56,6 +59,8 @@ typedef struct bench_watch {
 typedef struct bench {
     bench_shape shape;
     hearth_model *m, *draft; /* draft may be NULL */
+    hearth_lora_use *lora;   /* [n_lora] */
+    size_t n_lora;
     hearth_model_info info;
     hearth_engine *engine;
     hearth_engine *plain;    /* without speculation; NULL unless something is rewritten */

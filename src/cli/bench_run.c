@@ -105,6 +105,12 @@ static bool request_drain(hearth_request *r, int32_t *out, int32_t cap, int32_t 
 static hearth_request *submit(bench *b, hearth_engine *g, hearth_params *q, int i, err *e) {
     hearth_err he = {0};
     q->tag = &b->watch.got[i];
+    q->lora = b->lora;
+    q->n_lora = b->n_lora;
+    if (b->n_lora && b->shape.lora_turns) {
+        q->lora = &b->lora[(size_t)i % b->n_lora];
+        q->n_lora = 1;
+    }
     hearth_request *r = hearth_submit(g, q, &he);
     if (!r) err_from_hearth(e, &he);
     return r;
@@ -309,10 +315,13 @@ bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, 
     gguf *g = models_open_file(r, e);
     bool ok = g && model_cost_of(g, s->kv, &b->cost, e);
     gguf_close(g);
-    if (ok && !(b->m = models_open(r, s->threads, 0, s->no_pack, &he))) {
+    models_ref bare = *r;
+    bare.n_adapters = 0; /* they are opened here */
+    if (ok && !(b->m = models_open(&bare, s->threads, 0, s->no_pack, &he))) {
         err_from_hearth(e, &he);
         ok = false;
     }
+    ok = ok && hub_loras_of(b->m, r->name, s->lora, &b->lora, &b->n_lora, e);
     if (ok) {
         hearth_model_info_get(b->m, &b->info);
         b->watch.got = calloc((size_t)s->sequences, sizeof *b->watch.got);
@@ -327,6 +336,7 @@ void bench_close(bench *b) {
     hearth_engine_free(b->engine);
     hearth_engine_free(b->plain);
     hearth_grammar_free(b->grammar);
+    hub_loras_close(b->lora, b->n_lora);
     hearth_model_close(b->m);
     hearth_model_close(b->draft);
     if (b->shape.rewrite) hearth_free(b->ids);

@@ -212,6 +212,7 @@ static int run(const cli_args *a) {
     bench b = {0};
     outcome o = {0};
     limits *l = NULL;
+    hub_adapters lora = {0};
     const char *kv = cli_text(a, "kv", "f16");
     bool want_limits = cli_flag(a, "limits"), profiled = a->n_args && cli_flag(a, "profile");
     bench_shape s = {.prompt = (int)cli_int(a, "prompt", 512),
@@ -222,6 +223,8 @@ static int run(const cli_args *a) {
                      .threads = (int)cli_int(a, "threads", 0),
                      .kv = kv_type_named(kv),
                      .constrained = cli_flag(a, "constrained"),
+                     .lora = &lora,
+                     .lora_turns = cli_flag(a, "lora-turns"),
                      .no_pack = cli_flag(a, "no-pack")};
     s.tokens = (int)cli_int(a, "tokens", s.rewrite ? 512 : 128);
     int threads = s.threads ? s.threads : team_default_size();
@@ -232,6 +235,9 @@ static int run(const cli_args *a) {
         ok = err_set(&e, ERR_USAGE, "--rewrite has one sequence and a context of its own");
     else if (s.draft && !s.rewrite)
         ok = err_set(&e, ERR_USAGE, "--draft is for --rewrite: random tokens cannot be guessed");
+    const cli_value *adapters = cli_get(a, "lora");
+    for (int i = 0; ok && i < adapters->n_list; i++)
+        ok = hub_adapters_add(&lora, adapters->list[i], '=', &e);
     if (ok && want_limits) ok = (l = limits_begin(&e)) != NULL;
     if (ok && l && !cli_flag(a, "paced"))
         ok = (o.n_limits = limits_table(l, threads, o.limit, &e)) > 0;
@@ -242,6 +248,7 @@ static int run(const cli_args *a) {
     }
     bench_close(&b);
     limits_end(l);
+    hub_adapters_deinit(&lora);
     free(o.sample);
     return ok ? ERR_NONE : cli_fail(&e);
 }
@@ -254,6 +261,9 @@ static const cli_option options[] = {
     {"rewrite", 0, CLI_FILE, "FILE",
      "decode FILE's text with a word changed, guessing ahead and not", 0, 0},
     {"draft", 0, CLI_FILE, "MODEL", "with --rewrite: a smaller model that guesses ahead too", 0, 0},
+    {"lora", 0, CLI_LIST, "FILE[=SCALE]", "an adapter beside the weights; several: again", 0, 0},
+    {"lora-turns", 0, CLI_FLAG, NULL,
+     "sequences take turns with the adapters, one each, instead of all having all", 0, 0},
     {"constrained", 0, CLI_FLAG, NULL,
      "decode under a JSON schema, and freely beside it, to see what that costs", 0, 0},
     {"grammar", 0, CLI_FILE, "FILE",

@@ -37,6 +37,7 @@ static int run(const cli_args *a) {
     hub_make_options o = {.paths = true,
                           .base = base,
                           .quantize = cli_text(a, "quantize", NULL),
+                          .draft_quantize = cli_text(a, "draft-quantize", NULL),
                           .n_threads = (int)cli_int(a, "threads", 0),
                           .status = storing_bar_status,
                           .ud = &progress};
@@ -61,6 +62,7 @@ static const cli_option options[] = {
     {"file", 'f', CLI_FILE, "FILE", "the Modelfile, - for what is piped in (default Modelfile)", 0,
      0},
     {"quantize", 'q', CLI_TEXT, "TYPE", "store the weights in this type, such as Q4_K_M", 0, 0},
+    {"draft-quantize", 0, CLI_TEXT, "TYPE", "the same for the draft model", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads for --quantize (default: what this machine gives)", 1,
      256},
     {0},

@@ -9,6 +9,7 @@
 #include "cli/input.h"
 #include "cli/models.h"
 #include "hearth.h"
+#include "hub/beside.h"
 
 /* Texts to embed: the arguments, or the lines of a file or of what is piped in. */
 typedef struct texts {
@@ -82,11 +83,18 @@ static bool embed(const cli_args *a, const texts *t, err *e) {
     hearth_err he = {0};
     if (!models_find(&ref, a->arg[0], e)) return false;
     int threads = (int)cli_int(a, "threads", 0);
+    hearth_lora_use *lora = NULL;
+    size_t n_lora = 0;
+    ref.n_adapters = 0; /* they are opened here */
     hearth_model *m = models_open(&ref, threads, 0, false, &he);
     hearth_engine_options o = {.n_threads = threads};
+    if (m && !hub_loras_of(m, ref.name, NULL, &lora, &n_lora, e))
+        return hearth_model_close(m), false;
     hearth_engine *g = m ? hearth_engine_new(m, &o, &he) : NULL;
     hearth_embed_params p = {.raw = cli_flag(a, "raw"),
                              .truncate = cli_flag(a, "truncate"),
+                             .lora = lora,
+                             .n_lora = n_lora,
                              .pooling = pooling_of(cli_text(a, "pooling", "model"))};
     float *vec = NULL;
     int32_t dim;
@@ -95,6 +103,7 @@ static bool embed(const cli_args *a, const texts *t, err *e) {
     else err_from_hearth(e, &he);
     hearth_free(vec);
     hearth_engine_free(g);
+    hub_loras_close(lora, n_lora);
     hearth_model_close(m);
     return ok;
 }

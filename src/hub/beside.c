@@ -81,6 +81,15 @@ bool hub_loras_open(hearth_model *m, const hub_recipe *r, const hub_adapters *mo
     return false;
 }
 
+bool hub_loras_of(hearth_model *m, const char *name, const hub_adapters *more,
+                  hearth_lora_use **use, size_t *n, err *e) {
+    hub_recipe r;
+    if (!hub_recipe_of(&r, name, e)) return false;
+    bool ok = hub_loras_open(m, &r, more, use, n, e);
+    hub_recipe_deinit(&r);
+    return ok;
+}
+
 void hub_loras_close(hearth_lora_use *use, size_t n) {
     for (size_t i = 0; i < n; i++) hearth_lora_close(use[i].lora);
     free(use);

@@ -33,6 +33,9 @@ void hub_adapters_deinit(hub_adapters *l);
  * are none. Both may be closed while requests still use them. */
 bool hub_loras_open(hearth_model *m, const hub_recipe *r, const hub_adapters *more,
                     hearth_lora_use **use, size_t *n, err *e);
+/* The same for a model by its name. */
+bool hub_loras_of(hearth_model *m, const char *name, const hub_adapters *more,
+                  hearth_lora_use **use, size_t *n, err *e);
 void hub_loras_close(hearth_lora_use *use, size_t n);
 /* The recipe's draft model. *out NULL: it has none, or does not want it (draft_num_predict 0). It
  * changes when tokens come, never which: so who cannot have it may go on without. */

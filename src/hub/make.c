@@ -54,6 +54,17 @@ static bool word_set(char *dst, size_t cap, const char *value, const char *what,
     return true;
 }
 
+bool hub_requires_set(hub_recipe *r, const char *value, err *e) {
+    unsigned major, minor, patch;
+    int end = 0;
+    const char *v = value + (*value == 'v');
+    if (sscanf(v, "%9u.%9u.%9u%n", &major, &minor, &patch, &end) == 3 && (!v[end] || v[end] == '-'))
+        return word_set(r->requires, sizeof r->requires, v, "REQUIRES", e);
+    char shown[60];
+    return err_set(e, ERR_USAGE, "REQUIRES \"%s\": a version of Ollama like 0.14.0 is wanted",
+                   str_printable(str_of(value), shown, sizeof shown));
+}
+
 bool hub_template_is_jinja(const char *text) {
     return strstr(text, "{%") != NULL;
 }
@@ -98,7 +109,7 @@ static bool line_take(hub_plan *p, const hub_line *l, err *e) {
     case HUB_DRAFT: return text_set(&r->draft, l->value, e);
     case HUB_RENDERER: return word_set(r->renderer, sizeof r->renderer, l->value, "RENDERER", e);
     case HUB_PARSER: return word_set(r->parser, sizeof r->parser, l->value, "PARSER", e);
-    case HUB_REQUIRES: return word_set(r->requires, sizeof r->requires, l->value, "REQUIRES", e);
+    case HUB_REQUIRES: return hub_requires_set(r, l->value, e);
     }
     return false;
 }
@@ -148,7 +159,8 @@ static bool gguf_check(const hub_store *s, const hub_digest *d, hub_layer_kind k
     bool adapter = str_eq(type, STR("adapter"));
     gguf_close(g);
     if (adapter && kind != HUB_LAYER_ADAPTER)
-        return err_set(e, ERR_USAGE, "FROM: that is an adapter: name it with ADAPTER");
+        return err_set(e, ERR_USAGE, "%s: that is an adapter: name it with ADAPTER",
+                       kind == HUB_LAYER_DRAFT ? "DRAFT" : "FROM");
     if (!adapter && kind == HUB_LAYER_ADAPTER)
         return err_set(e, ERR_USAGE, "ADAPTER: that is no adapter (general.type is not adapter)");
     return true;
@@ -200,11 +212,11 @@ static bool add_weights_path(maker *k, const char *path, err *e) {
     return ok;
 }
 
-static bool add_bundled(maker *k, err *e) {
+static bool add_bundled(maker *k, hub_layer_kind kind, err *e) {
     hub_model b;
     hub_digest d;
     return hub_find(&b, "bard", e) && hub_store_add(k->s, (str){b.data, b.n}, &d, e) &&
-           hub_manifest_add(&k->m, HUB_LAYER_MODEL, &d, b.n, e);
+           hub_manifest_add(&k->m, kind, &d, b.n, e);
 }
 
 /* A layer of another store is copied; one of ours is only named. */
@@ -242,7 +254,8 @@ static bool take_model(maker *k, const hub_name *n, err *e) {
         ok = hub_store_manifest(x.store, HUB_READY, &x.name, &m, e) &&
              hub_recipe_read(&k->old, x.store, &m, e);
         for (size_t i = 0; ok && i < m.n; i++) {
-            bool draft = m.layer[i].kind == HUB_LAYER_DRAFT && k->p->recipe.draft;
+            bool draft = m.layer[i].kind == HUB_LAYER_DRAFT &&
+                         (k->p->recipe.draft || k->p->draft.hex[0]);
             if (is_bulk(m.layer[i].kind) && !draft) ok = take_layer(k, x.store, &m.layer[i], e);
             if (m.layer[i].kind == HUB_LAYER_TENSOR)
                 ok = err_set(e, ERR_USAGE, "it is made of safetensors, which are not read");
@@ -299,7 +312,7 @@ static bool weights(maker *k, err *e) {
     if (k->p->n_weights) return split_check(k, e);
     if (!k->p->from) return err_set(e, ERR_USAGE, "nothing is said to make the model of");
     bool named = hub_name_parse(&n, str_of(k->p->from), &why);
-    if (named && n.kind == HUB_BUNDLED) return add_bundled(k, e);
+    if (named && n.kind == HUB_BUNDLED) return add_bundled(k, HUB_LAYER_MODEL, e);
     if (named && n.kind == HUB_URL)
         return err_set(e, ERR_USAGE, "FROM a URL: fetch it first (hearth pull), then name it");
     if (named && n.kind == HUB_NAME) {
@@ -322,17 +335,21 @@ static bool weights(maker *k, err *e) {
 
 /* ---- another type of weights ---- */
 
-static bool quantize(maker *k, err *e) {
+/* Of the model, or of the draft. */
+static bool quantize(maker *k, hub_layer_kind kind, const char *type, err *e) {
     char out[PATH_MAX];
-    const mix *m = k->o->quantize ? mix_named(k->o->quantize) : NULL;
-    hub_layer *w = (hub_layer *)hub_manifest_layer(&k->m, HUB_LAYER_MODEL, 0);
-    if (!k->o->quantize) return true;
-    if (!m) return err_set(e, ERR_USAGE, "--quantize: there is no type \"%s\"", k->o->quantize);
-    if (!w) return err_set(e, ERR_USAGE, "--quantize: it has no weights");
+    const mix *m = type ? mix_named(type) : NULL;
+    hub_layer *w = (hub_layer *)hub_manifest_layer(&k->m, kind, 0);
+    if (!type) return true;
+    if (!m) return err_set(e, ERR_USAGE, "quantize: there is no type \"%s\"", type);
+    if (!w)
+        return err_set(e, ERR_USAGE, "quantize: there is %s",
+                       kind == HUB_LAYER_DRAFT ? "no draft" : "nothing that could be");
     /* where gc spares what is young */
     snprintf(out, sizeof out, "%s/partial/quantize-%ld.gguf", hub_store_folder(k->s),
              (long)getpid());
-    char *path = hub_split_path(k->s, &k->m, e);
+    char *path = kind == HUB_LAYER_MODEL ? hub_split_path(k->s, &k->m, e)
+                                         : hub_store_blob_file(k->s, &w->digest, e);
     gguf *g = path ? gguf_open(path, e) : NULL;
     int n_threads = k->o->n_threads > 0 ? k->o->n_threads : team_default_size();
     team *t = g ? team_new(n_threads, e) : NULL;
@@ -354,8 +371,7 @@ static bool quantize(maker *k, err *e) {
     unlink(out);
     size_t n = 0; /* one file, whatever number of parts it was */
     for (size_t i = 0; i < k->m.n; i++)
-        if (k->m.layer[i].kind != HUB_LAYER_MODEL || &k->m.layer[i] == w)
-            k->m.layer[n++] = k->m.layer[i];
+        if (k->m.layer[i].kind != kind || &k->m.layer[i] == w) k->m.layer[n++] = k->m.layer[i];
     k->m.n = n;
     return ok;
 }
@@ -440,19 +456,58 @@ static bool config(maker *k, err *e) {
     return ok;
 }
 
+static bool add_blob(maker *k, const hub_digest *d, hub_layer_kind kind, err *e) {
+    uint64_t size = 0;
+    int fd = hub_store_blob(k->s, d, &size, e);
+    if (fd >= 0) close(fd);
+    return fd >= 0 && gguf_check(k->s, d, kind, e) && hub_manifest_add(&k->m, kind, d, size, e);
+}
+
+/* The weights of a model that is here by name, as a draft. */
+static bool add_draft_of(maker *k, const hub_name *n, err *e) {
+    hub_entry x = {0};
+    hub_manifest m = {0};
+    hub_places *p = hub_places_open(e);
+    bool ok = p && hub_places_find(p, n, &x, e);
+    if (ok && !x.store) {
+        ok = add_path(k, x.file, HUB_LAYER_DRAFT, true, e);
+    } else if (ok && (ok = hub_store_manifest(x.store, HUB_READY, &x.name, &m, e))) {
+        const hub_layer *w = hub_manifest_layer(&m, HUB_LAYER_MODEL, 0);
+        if (!w || hub_manifest_layer(&m, HUB_LAYER_MODEL, 1))
+            ok = err_set(e, ERR_USAGE, "a draft is one file");
+        hub_layer as = w ? *w : (hub_layer){0};
+        as.kind = HUB_LAYER_DRAFT;
+        ok = ok && take_layer(k, x.store, &as, e);
+    }
+    hub_manifest_deinit(&m);
+    hub_entry_deinit(&x);
+    hub_places_close(p);
+    return ok;
+}
+
+/* A name or a path, as FROM has it. */
+static bool add_draft(maker *k, const char *text, err *e) {
+    hub_name n;
+    err why = {0};
+    bool named = hub_name_parse(&n, str_of(text), &why);
+    if (named && n.kind == HUB_BUNDLED) return add_bundled(k, HUB_LAYER_DRAFT, e);
+    if (named && n.kind == HUB_NAME) {
+        if (add_draft_of(k, &n, &why)) return true;
+        if (why.code != ERR_NOT_FOUND || !k->o->paths)
+            return err_set(e, why.code, "DRAFT: %s", why.msg);
+    }
+    return add_named_path(k, text, HUB_LAYER_DRAFT, e) || err_wrap(e, "DRAFT");
+}
+
 static bool side_files(maker *k, err *e) {
     const hub_recipe *r = &k->p->recipe;
     bool ok = true;
     for (size_t i = 0; ok && i < r->n_adapter; i++)
         ok = add_named_path(k, r->adapter[i], HUB_LAYER_ADAPTER, e);
-    for (size_t i = 0; ok && i < k->p->n_adapters; i++) {
-        uint64_t size = 0;
-        int fd = hub_store_blob(k->s, &k->p->adapters[i], &size, e);
-        if (fd >= 0) close(fd);
-        ok = fd >= 0 && gguf_check(k->s, &k->p->adapters[i], HUB_LAYER_ADAPTER, e) &&
-             hub_manifest_add(&k->m, HUB_LAYER_ADAPTER, &k->p->adapters[i], size, e);
-    }
-    return ok && (!r->draft || add_named_path(k, r->draft, HUB_LAYER_DRAFT, e));
+    for (size_t i = 0; ok && i < k->p->n_adapters; i++)
+        ok = add_blob(k, &k->p->adapters[i], HUB_LAYER_ADAPTER, e);
+    if (ok && k->p->draft.hex[0]) return add_blob(k, &k->p->draft, HUB_LAYER_DRAFT, e);
+    return ok && (!r->draft || add_draft(k, r->draft, e));
 }
 
 bool hub_make(hub_store *s, const hub_name *n, const hub_plan *p, const hub_make_options *o,
@@ -460,7 +515,8 @@ bool hub_make(hub_store *s, const hub_name *n, const hub_plan *p, const hub_make
     maker k = {.s = s, .p = p, .o = o};
     buf b;
     buf_init(&b, LIMIT_MANIFEST_BYTES);
-    bool ok = weights(&k, e) && quantize(&k, e) && side_files(&k, e);
+    bool ok = weights(&k, e) && quantize(&k, HUB_LAYER_MODEL, o->quantize, e) &&
+              side_files(&k, e) && quantize(&k, HUB_LAYER_DRAFT, o->draft_quantize, e);
     if (ok && o->status) o->status(o->ud, "writing manifest", 0, 0);
     /* texts and manifest in one go: no rm between them takes what they share with another model */
     if (ok && (ok = hub_store_lock(s, e))) {

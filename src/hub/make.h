@@ -20,16 +20,18 @@ typedef struct hub_plan {
     size_t n_weights;
     hub_digest *adapters; /* [n_adapters] blobs of the store; owned */
     size_t n_adapters;
+    hub_digest draft; /* likewise; empty: none */
 } hub_plan;
 
 bool hub_plan_of(hub_plan *p, const hub_modelfile *m, err *e);
 void hub_plan_deinit(hub_plan *p);
 
 typedef struct hub_make_options {
-    bool paths;           /* FROM, ADAPTER and DRAFT may be paths: never for a stranger */
-    const char *base;     /* relative paths begin there */
-    const char *quantize; /* "Q4_K_M"; NULL: as they are */
-    int n_threads;        /* 0: what there is */
+    bool paths;                 /* FROM, ADAPTER and DRAFT may be paths: never for a stranger */
+    const char *base;           /* relative paths begin there */
+    const char *quantize;       /* "Q4_K_M"; NULL: as they are */
+    const char *draft_quantize; /* the same for the draft */
+    int n_threads;              /* 0: what there is */
     /* What is being done, with bytes where they are known; true: stop. May be NULL. */
     bool (*status)(void *ud, const char *what, uint64_t done, uint64_t total);
     void *ud;
@@ -39,6 +41,8 @@ bool hub_make(hub_store *s, const hub_name *n, const hub_plan *p, const hub_make
               err *e);
 /* The same model under another name. */
 bool hub_copy(hub_store *s, const hub_name *from, const hub_name *to, err *e);
+/* What REQUIRES says: a version; ERR_USAGE. */
+bool hub_requires_set(hub_recipe *r, const char *value, err *e);
 /* A text in Go's language or Jinja's that can be read; ERR_USAGE. */
 bool hub_template_check(const char *text, err *e);
 bool hub_template_is_jinja(const char *text);

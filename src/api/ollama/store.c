@@ -93,6 +93,16 @@ static bool digests_take(const json_t *o, hub_digest **list, size_t *n, err *e) 
     return true;
 }
 
+static bool draft_take(const json_t *o, hub_digest *out, err *e) {
+    hub_digest *list = NULL;
+    size_t n = 0;
+    bool ok = digests_take(o, &list, &n, e);
+    if (ok && n > 1) ok = err_set(e, ERR_USAGE, "draft_files: a draft is one file");
+    if (ok && n) *out = list[0];
+    free(list);
+    return ok;
+}
+
 static bool licenses_take(hub_recipe *r, const json_t *v, err *e) {
     size_t n = json_is_array(v) ? json_array_size(v) : json_is_string(v);
     r->license = calloc(n + 1, sizeof *r->license);
@@ -140,11 +150,13 @@ static bool plan_take(api_call *c, store_work *w, err *e) {
     r->template_own = true;
     snprintf(r->renderer, sizeof r->renderer, "%s", api_get_text(b, "renderer", ""));
     snprintf(r->parser, sizeof r->parser, "%s", api_get_text(b, "parser", ""));
-    snprintf(r->requires, sizeof r->requires, "%s", api_get_text(b, "requires", ""));
     const char *template = api_get_text(b, "template", "");
-    return text_take(&p->from, api_get(b, "from"), e) &&
+    const char *requires = api_get_text(b, "requires", "");
+    return (!*requires || hub_requires_set(r, requires, e)) &&
+           text_take(&p->from, api_get(b, "from"), e) &&
            digests_take(api_get(b, "files"), &p->weights, &p->n_weights, e) &&
            digests_take(api_get(b, "adapters"), &p->adapters, &p->n_adapters, e) &&
+           draft_take(api_get(b, "draft_files"), &p->draft, e) &&
            (!*template || hub_template_check(template, e)) &&
            text_take(&r->template, *template ? api_get(b, "template") : NULL, e) &&
            text_take(&r->system, api_get(b, "system"), e) &&
@@ -172,14 +184,22 @@ static bool on_status(void *ud, const char *what, uint64_t done, uint64_t total)
     return api_call_unwanted(c);
 }
 
+/* A type's name, which clients write as they like; NULL: none. */
+static const char *upper(const api_call *c, const char *name, char dst[32]) {
+    const char *s = api_get_text(c->body, name, "");
+    size_t n = 0;
+    for (; s[n] && n < 31; n++) dst[n] = (char)(s[n] >= 'a' && s[n] <= 'z' ? s[n] - 32 : s[n]);
+    dst[n] = 0;
+    return n ? dst : NULL;
+}
+
 static void create_work(api_call *c) {
     store_work *w = c->state;
-    const char *quantize = api_get_text(c->body, "quantize", NULL);
-    char upper[32] = "";
-    for (size_t i = 0; quantize && quantize[i] && i + 1 < sizeof upper; i++)
-        upper[i] = (char)(quantize[i] >= 'a' && quantize[i] <= 'z' ? quantize[i] - 32
-                                                                   : quantize[i]);
-    hub_make_options o = {.quantize = *upper ? upper : NULL, .status = on_status, .ud = c};
+    char type[32], draft_type[32];
+    hub_make_options o = {.quantize = upper(c, "quantize", type),
+                          .draft_quantize = upper(c, "draft_quantize", draft_type),
+                          .status = on_status,
+                          .ud = c};
     hub_store *s = hub_store_open(NULL, HUB_STORE_EDIT, &w->why);
     if (s) hub_make(s, &w->name, &w->plan, &o, &w->why);
     hub_store_close(s);
@@ -221,6 +241,10 @@ static const api_field create_fields[] = {
      .types = API_STRING,
      .len_max = 31,
      .doc = "store weights as, say, Q4_K_M"},
+    {.name = "draft_files",
+     .types = API_OBJECT,
+     .doc = "a model that guesses ahead: its file's name with the digest of a blob"},
+    {.name = "draft_quantize", .types = API_STRING, .len_max = 31, .doc = "the same for the draft"},
     {.name = "renderer", .types = API_STRING, .len_max = 63},
     {.name = "parser", .types = API_STRING, .len_max = 63},
     {.name = "requires", .types = API_STRING, .len_max = 31},
