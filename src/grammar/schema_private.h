@@ -56,6 +56,9 @@ struct schema {
 /* unique.c: whether the array's uniqueItems can be enforced; how many values its elements have. */
 bool unique_check(schema *s, const arr_spec *a, err *e);
 uint32_t unique_values(schema *s, const arr_spec *a);
+/* What an unevaluated keyword of j asks of the rest; *out NULL: nothing. */
+bool schema_unevaluated(schema *s, const json_t *j, int32_t base, bool items, const canon **out,
+                        err *e);
 bool schema_see(schema *s, expr x, err *e);
 bool key_has(const key_set *k, str name);
 /* What the value of the property `name` must be. */

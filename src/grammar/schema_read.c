@@ -508,18 +508,20 @@ static bool read_enum(reader *r, const canon **c) {
     return canon_or(r->s, texts, rest, both, r->e) && meet(r, c, both);
 }
 
-/* Keywords that constrain and are not enforced. With nothing beside them that could evaluate
- * properties, unevaluated means additional. */
+/* Keywords that constrain and are not enforced. */
 static bool read_refused(reader *r) {
     static const char *const never[] = {"$dynamicRef", "$recursiveRef", "disallow", "extends",
                                         "divisibleBy"};
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (get(r, never[i])) return refuse(r, never[i], "is not supported");
-    static const char *const unevaluated[] = {"unevaluatedProperties", "unevaluatedItems"};
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *v = get(r, unevaluated[i]);
-        if (v && !json_is_true(v) && r->s->draft >= DRAFT_2019)
-            return refuse(r, unevaluated[i], "is not supported; use additionalProperties or items");
+    return true;
+}
+
+static bool read_unevaluated(reader *r, const canon **c) {
+    for (int items = 0; items < 2; items++) {
+        const canon *rest;
+        if (!schema_unevaluated(r->s, r->j, r->base, items, &rest, r->e)) return false;
+        if (rest && !meet(r, c, rest)) return false;
     }
     return true;
 }
@@ -557,7 +559,7 @@ const canon *schema_read(schema *s, const json_t *j, int32_t base, err *e) {
     }
     if (!read_refused(&r) || !read_type(&r) || !read_numbers(&r) || !read_strings(&r) ||
         !read_arrays(&r) || !read_objects(&r) || !(c = gather(&r)) || !read_enum(&r, &c) ||
-        !read_ref(&r, "$ref", &c) || !read_combined(&r, &c))
+        !read_ref(&r, "$ref", &c) || !read_combined(&r, &c) || !read_unevaluated(&r, &c))
         return NULL;
     return c;
 }

@@ -58,7 +58,7 @@ def test_the_official_suite(tmp_path):
         for g in groups:
             whole.write_text(json.dumps(g) + "\n")
             assert judged(vocab, whole)["instances_wrong"] == 0, g["name"]
-    assert got["refused"] < 0.35 * got["schemas"]
+    assert got["refused"] < 0.18 * got["schemas"]
 
 
 def once_each(pairs):
@@ -134,6 +134,15 @@ def test_one_instance(tmp_path, instance, accepted):
     assert got["compile_us"] > 0
 
 
+@pytest.mark.parametrize("instance, accepted", [('{"a":1,"b":2,"x1":3}', True), ('{"a":1,"c":2}', False), ('[1,2]', True),
+                                                ('[1,2,null]', True), ('[1,2,3]', False)])
+def test_what_is_not_evaluated(tmp_path, instance, accepted):
+    by = {"properties": {"a": True}, "allOf": [{"$ref": "#/$defs/b"}, {"patternProperties": {"^x": True}}],
+          "$defs": {"b": {"properties": {"b": True}, "prefixItems": [True, True]}}, "unevaluatedProperties": False,
+          "unevaluatedItems": {"type": "null"}}
+    assert json.loads(schema(tmp_path, by, instance).stdout)["accepted"] is accepted
+
+
 def test_an_anchor_beside_the_schemas_own_id(tmp_path):
     by = {"$id": "http://localhost/top", "$defs": {"n": {"$anchor": "n", "type": "integer"}}, "items": {"$ref": "#n"}}
     assert schema(tmp_path, by, "[1]").returncode == 0 and schema(tmp_path, by, '["1"]').returncode == 1
@@ -155,7 +164,9 @@ def test_one_instance_token_by_token(tmp_path):
 
 @pytest.mark.parametrize("what, words", [
     ({"type": "array", "uniqueItems": True}, ["uniqueItems", "in #)"]),
-    ({"properties": {"a": {"unevaluatedProperties": False}}}, ["unevaluatedProperties", "#/properties/a"]),
+    ({"properties": {"a": {"anyOf": [{"properties": {"b": True}}], "unevaluatedProperties": False}}},
+     ["unevaluatedProperties", "#/properties/a"]),
+    ({"if": {"prefixItems": [True]}, "unevaluatedItems": False}, ["unevaluatedItems", "in #)"]),
     ({"properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}, ["pattern", "#/properties/a"]),
     ({"$schema": "http://localhost/mine", "type": "number"}, ["$schema"]),
     ({"$ref": "other.json"}, ["$ref", "other.json"]), ({"type": "strnig"}, ["type"]), ("{", ["not JSON"])])
