@@ -42,6 +42,7 @@ static void print_model(const sight *s) {
     }
     const model_params *p = &s->params;
     line("layers", "%d, %d wide, feed-forward %d", p->n_layer, p->n_embd, p->n_ff);
+    if (p->guesses_ahead) line("", "one more that guesses the token after the next");
     line("heads", "%d for queries, %d for keys and values, %d wide", p->n_head, p->n_head_kv,
          p->head_dim_k);
     if (p->n_expert > 0)
@@ -169,6 +170,7 @@ static void json_model(jsonw *w, const sight *s) {
         jsonw_key(w, numbers[i].key);
         jsonw_int(w, numbers[i].value);
     }
+    jsonw_key(w, "guesses_ahead"), jsonw_bool(w, p->guesses_ahead);
 }
 
 static void json_memory(jsonw *w, const sight *s) {

@@ -10,14 +10,6 @@
 /* Vocabularies of one family are padded to different sizes. */
 #define PADDING_MOST 512
 
-#define RATE_FIRST 0.6
-#define RATE_STEP 0.08
-#define REST_FIRST 32
-#define REST_LAST 1024
-#define PROBE 2       /* guesses after a rest */
-#define WORTH 1.02    /* less is not worth the trouble */
-#define SHARE_FIRST 8 /* a draft model is a good deal smaller than this part, or it does not pay */
-
 struct drafter {
     model *m;
     model_exec *exec;
@@ -120,45 +112,11 @@ void drafter_free(drafter *d) {
 
 /* ---- how far ---- */
 
-/* Tokens expected of a step with k guesses, of which each is right with probability p. */
-static double expected(double p, int k) {
-    double sum = 1, right = 1;
-    for (int i = 0; i < k; i++) sum += right *= p;
-    return sum;
-}
-
 int32_t drafter_most(const drafter *d, drafter_seq *s, int32_t n, int32_t most,
                      const cost *target) {
-    if (d->broken || n < s->rest_until || n + 1 >= d->n_ctx) return 0;
-    if (!s->began) {
-        s->began = true;
-        s->rate = RATE_FIRST;
-        s->rest = REST_FIRST;
-    }
-    cost_shape shape = {.rows = 1, .context = n, .draws = 1};
-    double one = cost_of(target, &shape), best = WORTH / one;
-    double each = d->step_s > 0 ? d->step_s : one / SHARE_FIRST;
-    int32_t best_k = 0;
+    if (d->broken || n + 1 >= d->n_ctx) return 0;
     if (most > d->n_ctx - 1 - n) most = d->n_ctx - 1 - n;
-    for (int32_t k = 1; k <= most; k++) {
-        shape = (cost_shape){.rows = 1 + k, .context = (double)n * (1 + k), .draws = 1 + k};
-        double speed = expected(s->rate, k) / (cost_of(target, &shape) + k * each);
-        if (!(speed > best)) continue;
-        best = speed;
-        best_k = k;
-    }
-    if (best_k > 0) return best_k;
-    bool rested = s->rest_until > 0;
-    s->rest_until = n + s->rest;
-    if (s->rest < REST_LAST) s->rest *= 2;
-    return rested && most >= PROBE ? PROBE : 0;
-}
-
-void drafter_learn(drafter_seq *s, int32_t n, int32_t n_tried, int32_t n_right) {
-    (void)n;
-    for (int32_t i = 0; i < n_tried && i <= n_right; i++)
-        s->rate += RATE_STEP * ((i < n_right ? 1.0 : 0.0) - s->rate);
-    if (n_right == n_tried && n_tried > 0) s->rest = REST_FIRST;
+    return pace_most(&s->pace, d->step_s, n, most, target);
 }
 
 /* ---- guessing ---- */

@@ -5,9 +5,7 @@
  * with guesses from the text's past (draft.h). For a sampled answer it draws with the request's own
  * sampler settings and the same random numbers, so that two models of like mind draw alike.
  *
- * How far it guesses follows from how often it has been right for this request, lately, and from
- * what its steps cost beside the larger model's: so many that the tokens expected from a step, over
- * its time, are most. Where none is best, it rests, for longer each time.
+ * How far it guesses is a matter of pace.h.
  *
  * What goes wrong here costs guesses, never an answer. The engine's thread alone.
  */
@@ -17,6 +15,7 @@
 #include "base/team.h"
 #include "engine/cost.h"
 #include "engine/kv.h"
+#include "engine/pace.h"
 #include "engine/sample.h"
 
 typedef struct drafter drafter;
@@ -26,10 +25,8 @@ typedef struct drafter_seq {
     kv_seq *seq;
     int32_t *tokens; /* [cap] with keys and values: the first n */
     int32_t n, cap;
-    sampler *sampler;         /* the request's settings; owned */
-    double rate;              /* share of its guesses that were right, lately */
-    int32_t rest_until, rest; /* tokens of the text; of the next rest */
-    bool began;
+    sampler *sampler; /* the request's settings; owned */
+    pace pace;
 } drafter_seq;
 
 /* One request's wish in a step. */
@@ -54,8 +51,6 @@ int32_t drafter_most(const drafter *d, drafter_seq *s, int32_t n, int32_t most, 
 /* Guesses for all jobs side by side. A long text is read in pieces: until it is read nothing is
  * guessed. */
 void drafter_run(drafter *d, drafter_job *jobs, int32_t n_jobs);
-/* Of the last guesses so many were tried, and so many were right before the first wrong one. */
-void drafter_learn(drafter_seq *s, int32_t n, int32_t n_tried, int32_t n_right);
 void drafter_leave(drafter *d, drafter_seq *s); /* keys and values go; d NULL is fine */
 
 #endif

@@ -435,12 +435,14 @@ static void engine_delete(hearth_engine *g) {
     fill_close(g);
     kv_free(g->kv);
     drafter_free(g->drafter);
+    nextn_free(g->nextn);
     model_exec_free(g->exec);
     team_free(g->team);
     free(g->running);
     free(g->waiting);
     free(g->items);
     free(g->jobs);
+    free(g->nextn_jobs);
     turns_deinit(&g->turns);
     free(g->batch);
     free(g->parts);
@@ -498,10 +500,18 @@ static bool engine_build(hearth_engine *g, const hearth_engine_options *o, err *
     g->exec = model_exec_new(g->model->inner, g->team, kv_type, g->batch_tokens, e);
     if (!g->exec || !kv_make(g, o, e) || !fill_open(g, o, e)) return false;
     g->draft_most = o->draft_most > 0 ? o->draft_most : INT32_MAX;
-    if (!o->draft || !g->speculate || g->encoder) return true;
-    g->drafter = drafter_new(o->draft->inner, g->model->inner, g->team, kv_type, g->n_ctx,
-                             g->batch_tokens, g->max_requests, e);
-    return g->drafter != NULL;
+    if (!g->speculate || g->encoder) return true;
+    if (o->draft) {
+        g->drafter = drafter_new(o->draft->inner, g->model->inner, g->team, kv_type, g->n_ctx,
+                                 g->batch_tokens, g->max_requests, e);
+        return g->drafter != NULL;
+    }
+    if (!model_nextn_group(g->model->inner)) return true;
+    g->nextn_jobs = calloc((size_t)g->max_requests, sizeof *g->nextn_jobs);
+    if (!g->nextn_jobs) return err_set(e, ERR_NO_FIT, "out of memory");
+    g->nextn = nextn_new(g->model->inner, g->team, kv_type, g->n_ctx, g->batch_tokens,
+                         g->max_requests, e);
+    return g->nextn != NULL;
 }
 
 hearth_engine *hearth_engine_new(hearth_model *m, const hearth_engine_options *o, hearth_err *e) {

@@ -12,7 +12,8 @@
  *   constrain.c answers that obey a grammar; thought.c: thoughts that have a limit; force.c: tokens
  *              that either puts in
  *   shift.c    answers that go on when the context is full
- *   draft.c    guesses at the next tokens, which a step may try
+ *   guess.c    guesses at the next tokens, which a step may try: from the text's past (draft.c),
+ *              by a smaller model (drafter.c), or by a layer of the model itself (nextn.c)
  *   adapt.c    adapters: open, and the requests that use them
  *   stats.c    what it counts
  *
@@ -45,6 +46,7 @@
 #include "engine/draft.h"
 #include "engine/drafter.h"
 #include "engine/kv.h"
+#include "engine/nextn.h"
 #include "engine/sample.h"
 #include "engine/text.h"
 #include "engine/thought.h"
@@ -102,6 +104,8 @@ typedef struct summing {
     float vec[]; /* [n_embd] */
 } summing;
 
+typedef enum guess_by { GUESS_PAST, GUESS_DRAFTER, GUESS_NEXTN } guess_by;
+
 struct hearth_request {
     /* set at submit, constant afterwards */
     hearth_engine *g;
@@ -139,8 +143,9 @@ struct hearth_request {
     int32_t *tokens;      /* [cap_tokens] prompt, then answer */
     int32_t n_tokens, cap_tokens;
     int32_t computed;
-    kv_seq *seq; /* while running */
-    bool filled; /* nothing more comes from elsewhere */
+    int32_t computed_before; /* the present step */
+    kv_seq *seq;             /* while running */
+    bool filled;             /* nothing more comes from elsewhere */
     disk_page disk_at;
     int32_t disk_blocks; /* pages that disk_at names */
     sampler *sampler;
@@ -165,7 +170,8 @@ struct hearth_request {
     int32_t guess[DRAFT_MOST];
     draft draft;
     drafter_seq drafted;  /* by a draft model */
-    bool by_model;        /* the guesses of this step are a draft model's */
+    nextn_seq ahead;      /* by the model's next-n layer */
+    guess_by guess_by;    /* whose the guesses of this step are */
     float *logits;        /* of its last row in this step, then of its drafts; NULL: none wanted */
     float *raw;           /* [n_vocab] when log-probabilities are wanted */
     hearth_finish finish; /* what it will end with; NONE while it goes on */
@@ -199,7 +205,8 @@ struct hearth_engine {
     kv *kv;
     drafter *drafter;   /* NULL: none */
     int32_t draft_most; /* guesses of it at a time */
-    disk *disk;         /* NULL: none */
+    nextn *nextn;     /* NULL: none, or there is a drafter */
+    disk *disk;       /* NULL: none */
     pthread_t thread;
 
     _Atomic int32_t n_queued; /* submitted, never admitted, not settled */
@@ -228,6 +235,7 @@ struct hearth_engine {
     hearth_stats stats;
     /* one step */
     drafter_job *jobs;      /* [max_requests] */
+    nextn_job *nextn_jobs;  /* [max_requests] */
     turns_item *items;      /* [max_requests] */
     hearth_request **batch; /* [max_requests] those that take part */
     int32_t n_batch;
@@ -238,7 +246,7 @@ struct hearth_engine {
     model_row *rows;  /* [batch_tokens] */
     float *logits;    /* [max_requests + DRAFT_MOST][n_vocab] */
     float *hidden;    /* [batch_tokens][n_embd] */
-    bool sums;        /* the step has requests that want it */
+    bool states;      /* the step has requests that want it */
     uint8_t *scratch; /* an encoder's pages */
     size_t hidden_bytes, scratch_bytes, scratch_page;
     void **scratch_at;      /* [batch_tokens / KV_PAGE + max_requests] */
@@ -309,6 +317,13 @@ void sum_take(const hearth_engine *g, hearth_request *r, int32_t row0);
 
 /* step.c */
 void engine_step(hearth_engine *g);
+
+/* guess.c */
+void guess_plan(hearth_engine *g);   /* guesses of all that decode, within the rows that are free */
+void guess_learn(hearth_request *r); /* n_right of its n_draft guesses were right */
+/* Whether r's states are wanted, and handing them on after a step. */
+bool guess_follows(const hearth_engine *g, const hearth_request *r);
+void guess_follow(hearth_engine *g);
 
 /* stats.c */
 void stats_step(hearth_engine *g, int32_t n_rows, double seconds); /* one more step */

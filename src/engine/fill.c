@@ -127,6 +127,7 @@ static void pin_keep(hearth_engine *g, hearth_request *r) {
 
 void fill_part(hearth_engine *g, hearth_request *r) {
     drafter_leave(g->drafter, &r->drafted);
+    nextn_leave(g->nextn, &r->ahead);
     if (r->pin && r->finish == HEARTH_FINISH_LENGTH && g->n_pins < ENGINE_PINS) pin_keep(g, r);
     else if (r->seq && !lend(g, r->seq, r->space, r->tokens, r->n_tokens))
         kv_seq_free(g->kv, r->seq, r->tokens);

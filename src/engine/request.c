@@ -96,14 +96,13 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
         return NULL;
     }
     r->sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
-    /* Another one for the draft model, whose history goes back and forth. */
-    bool drafts = g->drafter != NULL;
-    if (drafts)
-        r->drafted.sampler = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
-    if (!r->sampler || (drafts && !r->drafted.sampler) ||
-        !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
-        !adapt_begin(g, r, p->lora, p->n_lora, e) || !thought_init(&r->thought, p, e) ||
-        (p->grammar && !constrain_begin(g, r, p->grammar, e)) || !force_begin(g, r, e)) {
+    /* Another one for who guesses: its history goes back and forth. */
+    sampler **guesses = g->drafter ? &r->drafted.sampler : g->nextn ? &r->ahead.sampler : NULL;
+    if (guesses) *guesses = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
+    if (!r->sampler || (guesses && !*guesses) ||
+        !text_init(&r->text, g->tok, p->special_text, p->stop, e) || !adapt_begin(g, r, p->lora, p->n_lora, e) ||
+        !thought_init(&r->thought, p, e) || (p->grammar && !constrain_begin(g, r, p->grammar, e)) ||
+        !force_begin(g, r, e)) {
         request_release(r);
         return NULL;
     }
@@ -121,6 +120,7 @@ void request_release(hearth_request *r) {
     constrain_end(r);
     draft_deinit(&r->draft);
     drafter_leave(NULL, &r->drafted);
+    nextn_leave(NULL, &r->ahead);
     text_deinit(&r->text);
     thought_deinit(&r->thought);
     tok_ids_deinit(&r->forced);

@@ -99,90 +99,21 @@ static void plan_pages(hearth_engine *g) {
     }
 }
 
-/* ---- drafts ---- */
-
-/* Rows of a step that take about as long as one. */
-#define FREE_ROWS (DRAFT_MOST + 1)
-
-static bool drafts_now(const hearth_engine *g, const hearth_request *r) {
-    return r->step_rows == 1 && rest_of(r) == 1 && r->max_tokens != 0 &&
-           r->finish == HEARTH_FINISH_NONE && g->speculate;
-}
-
-/* Positions of r beyond its rows that may be had; where memory is short, only those of pages that
- * it has: a guess takes nothing from anybody. */
-static int32_t draft_room(hearth_engine *g, hearth_request *r, int32_t most) {
-    int32_t room = g->n_ctx - r->n_tokens - 1; /* each is followed by a draw */
-    if (r->max_tokens > 0 && r->max_tokens - r->account.n_generated - 1 < room)
-        room = r->max_tokens - r->account.n_generated - 1;
-    if (most < room) room = most;
-    int32_t in_page = (KV_PAGE - r->n_tokens % KV_PAGE) % KV_PAGE;
-    if (room > in_page && (g->full || g->n_waiting > 0)) room = in_page;
-    return room;
-}
-
-/* Guesses from the text's own past: none, or so many. */
-static int32_t guess_from_past(hearth_engine *g, hearth_request *r, int32_t most) {
-    int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
-    r->by_model = false;
-    return got > 0 && kv_seq_extend(g->kv, r->seq, r->n_tokens + got) ? got : 0;
-}
-
-/* The draft model's, for those who found nothing in their past. */
-static void guess_by_model(hearth_engine *g, int32_t n_jobs) {
-    drafter_run(g->drafter, g->jobs, n_jobs);
-    for (int32_t i = 0; i < g->n_running; i++) {
-        hearth_request *r = g->running[i];
-        for (int32_t k = 0; k < n_jobs; k++)
-            if (g->jobs[k].s == &r->drafted) r->n_draft = r->n_planned = g->jobs[k].got;
-    }
-}
-
-/* Guesses of all that decode, within the rows that are free. */
-static void plan_drafts(hearth_engine *g) {
-    int32_t room = g->batch_tokens < FREE_ROWS ? g->batch_tokens : FREE_ROWS, n = 0, n_jobs = 0;
-    for (int32_t i = 0; i < g->n_running; i++) {
-        g->running[i]->n_draft = g->running[i]->n_planned = 0;
-        room -= g->running[i]->step_rows;
-        n += drafts_now(g, g->running[i]);
-    }
-    for (int32_t i = 0; i < g->n_running && room > 0; i++) {
-        hearth_request *r = g->running[i];
-        if (!drafts_now(g, r)) continue;
-        int32_t most = draft_room(g, r, (room + n - 1) / n), got;
-        n--;
-        if ((got = guess_from_past(g, r, most)) > 0) {
-            r->n_draft = r->n_planned = got;
-        } else if (g->drafter && r->drafted.sampler && most > 0) {
-            if (most > g->draft_most) most = g->draft_most;
-            got = drafter_most(g->drafter, &r->drafted, r->n_tokens, most, &g->cost);
-            if (got == 0 || !kv_seq_extend(g->kv, r->seq, r->n_tokens + got)) continue;
-            r->by_model = true;
-            g->jobs[n_jobs++] = (drafter_job){.s = &r->drafted,
-                                              .tokens = r->tokens,
-                                              .n = r->n_tokens,
-                                              .most = got,
-                                              .guess = r->guess};
-        }
-        room -= got;
-    }
-    if (n_jobs > 0) guess_by_model(g, n_jobs);
-}
-
 /* ---- the model ---- */
 
 static int32_t batch_build(hearth_engine *g) {
     int32_t n_rows = 0, n_logits = 0;
     g->n_batch = 0;
     g->shape = (cost_shape){0};
-    g->sums = false;
+    g->states = false;
     for (int32_t i = 0; i < g->n_running; i++) {
         hearth_request *r = g->running[i];
         if (r->step_rows == 0) continue;
         int32_t end = r->computed + r->step_rows, s = g->n_batch++;
         bool draws = end == r->n_tokens && (r->max_tokens != 0 || (r->sum && r->sum->yes >= 0));
-        g->sums |= r->sum != NULL;
+        g->states |= r->sum != NULL || guess_follows(g, r);
         g->batch[s] = r;
+        r->computed_before = r->computed;
         r->served = g->stats.n_steps;
         for (int k = 0; k < MODEL_MAX_KV_GROUPS; k++) g->seqs[s].page[k] = kv_seq_pages(r->seq, k);
         g->seqs[s].lora = r->lora_inner;
@@ -204,7 +135,7 @@ static int32_t batch_build(hearth_engine *g) {
 static bool run_alone(hearth_engine *g, hearth_request *r, const model_row *rows) {
     err e = {0};
     float *logits = r->logits ? r->logits : g->logits;
-    float *hidden = r->sum ? g->hidden + (rows - g->rows) * g->n_embd : NULL;
+    float *hidden = r->sum || guess_follows(g, r) ? g->hidden + (rows - g->rows) * g->n_embd : NULL;
     model_batch b = {g->seqs, g->n_batch, rows, r->step_rows + r->n_draft, &r->cancel};
     if (model_exec_run(g->exec, &b, logits, hidden, &e)) return true;
     bool ok = false;
@@ -223,7 +154,7 @@ static bool batch_run(hearth_engine *g, int32_t n_rows) {
     if (g->n_batch == 1) return run_alone(g, g->batch[0], g->rows);
     err e = {0};
     model_batch b = {g->seqs, g->n_batch, g->rows, n_rows, NULL};
-    if (model_exec_run(g->exec, &b, g->logits, g->sums ? g->hidden : NULL, &e)) return true;
+    if (model_exec_run(g->exec, &b, g->logits, g->states ? g->hidden : NULL, &e)) return true;
     const model_row *rows = g->rows;
     for (int32_t i = 0; i < g->n_batch; i++) {
         run_alone(g, g->batch[i], rows);
@@ -327,8 +258,7 @@ static void tokens_draw(const hearth_engine *g, hearth_request *r) {
     if (r->n_put < 0) r->n_put = 0; /* the last one was guessed, and ended the answer */
     r->account.n_drafted += r->n_draft;
     r->account.n_accepted += n_right;
-    if (r->by_model) drafter_learn(&r->drafted, r->n_tokens, r->n_draft, n_right);
-    else draft_learn(&r->draft, r->n_draft, n_right);
+    guess_learn(r);
 }
 
 static void draw_some(team *t, int me, void *ud) {
@@ -369,7 +299,7 @@ void engine_step(hearth_engine *g) {
     plan_rows(g);
     plan_pages(g);
     double planned = clock_now_s();
-    plan_drafts(g);
+    guess_plan(g);
     double drafting = clock_now_s() - planned; /* no part of what rows cost */
     int32_t n_rows = batch_build(g);
     if (n_rows == 0) return;
@@ -379,6 +309,7 @@ void engine_step(hearth_engine *g) {
     if (g->n_batch == 1) tokens_draw(g, g->batch[0]);
     else team_run(g->team, draw_some, g);
     drafts_commit(g);
+    guess_follow(g);
     shift_full(g);
     double seconds = clock_now_s() - began;
     if (whole) cost_learn(&g->cost, &g->shape, seconds - drafting);

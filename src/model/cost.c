@@ -23,7 +23,7 @@ bool model_cost_of(const gguf *g, kern_kv_type kv, model_cost *c, err *e) {
     if (!p) return err_set(e, ERR_NO_FIT, "no memory for hyper-parameters");
     bool ok = params_read(p, g, e) && plan_build(&pl, p, 0, e);
     if (ok) {
-        for (int32_t i = 0; i < pl.n_matrices; i++)
+        for (int32_t i = 0; i < pl.nextn_matrix; i++)
             matrix_add(c, &pl.matrix[i], p->n_expert_used, i == pl.head);
         c->n_groups = pl.n_groups;
         for (int i = 0; i < pl.n_groups; i++) {

@@ -109,6 +109,7 @@ static void place_all(model_exec *x, carver *c) {
     carve_refined(c, &x->h, rows, embd);
     carve_act(c, &x->a, rows, ex.a);
     carve_refined(c, &x->f, rows, ex.f);
+    if (x->nextn) carve_refined(c, &x->j, rows, 2 * embd);
     for (int i = 0; i < pl->n_ropes; i++) {
         x->cos[i] = carve(c, rows * (pl->rope[i].n_rot / 2), sizeof(float));
         x->sin[i] = carve(c, rows * (pl->rope[i].n_rot / 2), sizeof(float));
@@ -137,7 +138,7 @@ static void place_all(model_exec *x, carver *c) {
     x->attn_bytes = c->at - before;
 }
 
-model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err *e) {
+static model_exec *exec_new(model *m, team *t, kern_kv_type kv, int max_rows, bool nextn, err *e) {
     if (max_rows < 1 || max_rows > LIMIT_CONTEXT) {
         err_set(e, ERR_USAGE, "a batch of %d rows; it must lie in 1 .. %d", max_rows,
                 LIMIT_CONTEXT);
@@ -153,11 +154,16 @@ model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err
     x->n_threads = team_size(t);
     x->local = calloc((size_t)x->n_threads, sizeof *x->local);
     if (!x->local) goto no_memory;
-    for (int g = 0; g < m->pl.n_groups; g++) {
-        x->shape[g] = (kern_kv_shape){kv, m->pl.group[g].head_dim_k, m->pl.group[g].head_dim_v};
+    x->nextn = nextn;
+    x->step0 = nextn ? m->pl.nextn_step : 0;
+    x->step1 = nextn ? m->pl.n_steps : m->pl.nextn_step;
+    x->n_groups = nextn ? 1 : m->pl.n_groups;
+    x->group = nextn ? &m->pl.nextn_group : m->pl.group;
+    for (int g = 0; g < x->n_groups; g++) {
+        x->shape[g] = (kern_kv_shape){kv, x->group[g].head_dim_k, x->group[g].head_dim_v};
         x->block_bytes[g] = kern_kv_block_bytes(&x->shape[g]);
     }
-    for (int i = 0; i < m->pl.n_steps; i++)
+    for (int i = x->step0; i < x->step1; i++)
         if (m->pl.step[i].op == PLAN_ATTN) x->trim_step = i;
     extents ex = extents_of(&m->pl);
     x->max_chunks = (m->p.pub.n_ctx + KERN_ATTN_CHUNK - 1) / KERN_ATTN_CHUNK;
@@ -179,6 +185,16 @@ no_memory:
     err_set(e, ERR_NO_FIT, "a batch of %d rows needs %.1f MB of working memory, which is not there",
             max_rows, x ? (double)x->map_bytes / 1e6 : 0.0);
     model_exec_free(x);
+    return NULL;
+}
+
+model_exec *model_exec_new(model *m, team *t, kern_kv_type kv, int max_rows, err *e) {
+    return exec_new(m, t, kv, max_rows, false, e);
+}
+
+model_exec *model_exec_new_nextn(model *m, team *t, kern_kv_type kv, int max_rows, err *e) {
+    if (model_nextn_group(m)) return exec_new(m, t, kv, max_rows, true, e);
+    err_set(e, ERR_USAGE, "%s: no layer that guesses ahead", gguf_path(m->g));
     return NULL;
 }
 
@@ -235,7 +251,7 @@ static bool row_check(const model_exec *x, int r, err *e) {
     if (before && before->seq == row->seq && before->pos + 1 != row->pos)
         return err_set(e, ERR_USAGE, "row %d is at position %d, the one before it at %d", r,
                        row->pos, before->pos);
-    for (int g = 0; g < pl->n_groups; g++)
+    for (int g = 0; g < x->n_groups; g++)
         if (!b->seqs[row->seq].page[g] || !b->seqs[row->seq].page[g][row->pos / KERN_PAGE])
             return err_set(e, ERR_USAGE, "sequence %d has no page for position %d", row->seq,
                            row->pos);
@@ -276,11 +292,12 @@ static bool run_begin(model_exec *x, const model_batch *b, float *logits, float 
     x->logits = logits;
     x->hidden = hidden;
     x->n_want = x->n_out = 0;
+    bool every = hidden && !x->nextn; /* the next-n layer has states of its outputs alone */
     for (int r = 0; r < b->n_rows; r++) {
         if (!row_check(x, r, e)) return false;
         x->all[r] = r;
-        if (b->rows[r].want_logits && logits) x->out_row[x->n_out++] = hidden ? r : x->n_want;
-        if (hidden || (b->rows[r].want_logits && logits)) x->want[x->n_want++] = r;
+        if (b->rows[r].want_logits && logits) x->out_row[x->n_out++] = every ? r : x->n_want;
+        if (every || (b->rows[r].want_logits && logits)) x->want[x->n_want++] = r;
     }
     x->n_seg_all = segments(x, x->all, b->n_rows, x->seg_all);
     if (!ends_set(x, e)) return false;
@@ -314,6 +331,10 @@ bool exec_sync(exec_walk *w) {
 static void embed(const exec_walk *w, int r, float *dst) {
     const model_exec *x = w->x;
     const model_row *row = &x->b->rows[r];
+    if (x->nextn) {
+        memset(dst, 0, (size_t)x->m->p.pub.n_embd * sizeof *dst);
+        return;
+    }
     model_embd_row(x->m, row->token, dst);
     if (w->n_lora > 0) exec_lora_embed(w, r, row->token, dst);
     if (x->m->pl.encoder) model_embd_add(x->m, row->pos, row->type, w->l->tmp, dst);
@@ -387,6 +408,7 @@ static bool step_run(exec_walk *w, const plan_step *s) {
     case PLAN_EXP_DOWN: exec_experts_down(w, s); break;
     case PLAN_HEAD: exec_head(w, s); break;
     case PLAN_END: break;
+    case PLAN_JOIN: return exec_join(w, s);
     case PLAN_OPS: break;
     }
     return true;
@@ -417,7 +439,7 @@ static void walk_steps(model_exec *x, int me) {
                    .small = x->b->n_rows <= EXEC_SMALL};
     if (!walk_begin(&w)) return;
     lap(&w, EXEC_EMBED);
-    for (int i = 0; i < pl->n_steps; i++) {
+    for (int i = x->step0; i < x->step1; i++) {
         const plan_step *s = &pl->step[i];
         if (i == x->trim_step) {
             walk_trim(&w);
@@ -445,13 +467,19 @@ static void walk(team *t, int me, void *ud) {
 
 static bool hidden_check(const model_exec *x, err *e) {
     int64_t n = x->m->p.pub.n_embd;
-    for (int64_t i = 0; x->hidden && i < x->b->n_rows * n; i++)
+    for (int64_t i = 0; x->hidden && i < x->n_want * n; i++)
         if (!isfinite(x->hidden[i]))
             return err_set(e, ERR_FAILED,
                            "%s: value %lld of the final state of row %lld is not a finite number: "
                            "damaged weights",
                            gguf_path(x->m->g), (long long)(i % n), (long long)(i / n));
     return true;
+}
+
+bool model_exec_run_nextn(model_exec *x, const model_batch *b, const float *before, float *logits,
+                          float *hidden, err *e) {
+    x->before = before;
+    return model_exec_run(x, b, logits, hidden, e);
 }
 
 bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e) {
@@ -472,11 +500,11 @@ bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *h
 
 int model_exec_profile(model_exec *x, const char **names, double *seconds, int cap, bool reset) {
     static const char *const kinds[EXEC_KINDS] = {
-        [PLAN_NORM] = "norm",     [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
-        [PLAN_OUT] = "output",    [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
-        [PLAN_ROUTE] = "route",   [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
-        [PLAN_HEAD] = "head",     [PLAN_END] = "end",           [EXEC_EMBED] = "embedding",
-        [EXEC_LORA] = "adapters", [EXEC_WAIT] = "wait"};
+        [PLAN_NORM] = "norm",       [PLAN_QKV] = "qkv",           [PLAN_ATTN] = "attention",
+        [PLAN_OUT] = "output",      [PLAN_GATE_UP] = "gate-up",   [PLAN_DOWN] = "down",
+        [PLAN_ROUTE] = "route",     [PLAN_EXP_UP] = "experts-up", [PLAN_EXP_DOWN] = "experts-down",
+        [PLAN_HEAD] = "head",       [PLAN_END] = "end",           [PLAN_JOIN] = "join",
+        [EXEC_EMBED] = "embedding", [EXEC_LORA] = "adapters",     [EXEC_WAIT] = "wait"};
     for (int i = 0; i < EXEC_KINDS && i < cap; i++) {
         names[i] = kinds[i];
         seconds[i] = x->seconds[i];

@@ -74,12 +74,16 @@ struct model_exec {
     int max_rows, n_threads;
     int32_t max_chunks, attn_rows; /* attention: chunks of the longest context, rows of an item */
     int64_t part_slots, shared_slots;
+    int step0, step1; /* the plan's steps that it runs */
+    bool nextn;       /* those of the next-n layer */
+    int n_groups;
+    const model_kv_group *group;
     int trim_step; /* the last layer's ATTN: from here on only rows with an output are alive */
 
     void *map;
     size_t map_bytes, attn_bytes; /* the latter: partial results, touched only by long contexts */
     float *x, *y, *q;
-    kern_act h, a, f;
+    kern_act h, a, f, j;                              /* j: JOIN's input */
     float *cos[PLAN_MAX_ROPES], *sin[PLAN_MAX_ROPES]; /* [row][n_rot/2] */
     float *part_m, *part_l, *part_acc;                /* [shared_slots] */
     float *scores;                                    /* [row][n_expert] */
@@ -94,6 +98,7 @@ struct model_exec {
     /* The present run. */
     const model_batch *b;
     float *logits, *hidden;
+    const float *before; /* JOIN: [n_rows][n_embd] */
     int32_t *all, *want; /* batch rows alive before and after trim_step */
     int32_t *end;        /* of each batch row: position behind the last that it sees */
     int32_t *out_row;    /* i of the rows that want logits, after trim_step */
@@ -163,6 +168,7 @@ bool exec_sync(exec_walk *w);
 void exec_norm(exec_walk *w, const plan_step *s, const plan_step *next);
 void exec_qkv(exec_walk *w, const plan_step *s);
 bool exec_attn(exec_walk *w, const plan_step *s, bool reads_q);
+bool exec_join(exec_walk *w, const plan_step *s);
 void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in);
 void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down);
 void exec_head(exec_walk *w, const plan_step *s);

@@ -13,6 +13,7 @@ bool model_params_read(const gguf *g, model_params *out, err *e) {
     bool ok = params_read(p, g, e) && plan_build(&pl, p, 0, e);
     if (ok) {
         p->pub.weight_bytes = weights_bytes(&pl, false);
+        p->pub.guesses_ahead = pl.nextn_group.n_layers > 0;
         for (int i = 0; i < pl.n_groups; i++)
             if (pl.group[i].window) p->pub.window = pl.group[i].window;
         plan_deinit(&pl);
@@ -47,6 +48,9 @@ uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type, err 
     } else if (params_read(p, g, e) && plan_build(&pl, p, 0, e)) {
         for (int i = 0; i < pl.n_groups; i++)
             total += group_pages(&pl.group[i], n_ctx) * model_kv_page_bytes(&pl.group[i], type);
+        if (pl.nextn_group.n_layers)
+            total += group_pages(&pl.nextn_group, n_ctx) *
+                     model_kv_page_bytes(&pl.nextn_group, type);
         plan_deinit(&pl);
     }
     free(p);
@@ -84,6 +88,7 @@ static model *open_gguf(gguf *g, const model_options *o, err *e) {
     if (!weights_load(&m->w, &m->pl, g, o, e) || !ropes_init(m, e)) goto failed;
     if (!classifier_load(&m->cls, g, m->p.pub.n_embd, e)) goto failed;
     m->p.pub.weight_bytes = m->w.map_bytes;
+    m->p.pub.guesses_ahead = m->pl.nextn_group.n_layers > 0;
     for (int i = 0; i < m->pl.n_groups; i++)
         if (m->pl.group[i].window) m->p.pub.window = m->pl.group[i].window;
     return m;
@@ -142,6 +147,10 @@ const model_kv_group *model_kv_group_at(const model *m, int g) {
     return g >= 0 && g < m->pl.n_groups ? &m->pl.group[g] : NULL;
 }
 
+const model_kv_group *model_nextn_group(const model *m) {
+    return m->pl.nextn_group.n_layers ? &m->pl.nextn_group : NULL;
+}
+
 void model_row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst) {
     const quant_info *q = quant_info_of(t->type);
     size_t row = (size_t)k / q->block * q->block_bytes;
@@ -158,6 +167,11 @@ void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float
         model_row_read(m->pl.pos_embd, pos, k, tmp);
         kern_get()->add(dst, tmp, k);
     }
+}
+
+void model_nextn_embd_row(const model *m, int32_t token, float *dst) {
+    if (m->pl.nextn_embd) model_row_read(m->pl.nextn_embd, token, m->p.pub.n_embd, dst);
+    else model_embd_row(m, token, dst);
 }
 
 void model_embd_row(const model *m, int32_t token, float *dst) {

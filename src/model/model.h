@@ -55,8 +55,9 @@ typedef struct model_params {
     int32_t n_vocab, n_embd, n_layer, n_ctx;                  /* n_ctx: trained context */
     int32_t n_head, n_head_kv, head_dim_k, head_dim_v, n_rot; /* of layer 0 */
     int32_t n_ff, n_expert, n_expert_used, n_ff_expert;
-    int32_t window;    /* sliding window in tokens, 0 when no layer has one */
-    uint64_t n_params; /* elements of all tensors */
+    int32_t window;     /* sliding window in tokens, 0 when no layer has one */
+    bool guesses_ahead; /* there is a layer behind the n_layer for the token after the next */
+    uint64_t n_params;  /* elements of all tensors */
     uint64_t file_bytes;
     uint64_t weight_bytes; /* packed, in memory; in model_params_read: the estimate */
 } model_params;
@@ -114,6 +115,8 @@ typedef struct model_kv_group {
 int model_n_kv_groups(const model *m);
 const model_kv_group *model_kv_group_at(const model *m, int g);
 size_t model_kv_page_bytes(const model_kv_group *g, kern_kv_type type); /* multiple of 64 */
+/* Of the next-n layer (below); NULL: the file has none. One group, with pages of its own. */
+const model_kv_group *model_nextn_group(const model *m);
 /* The same from parameters alone, for estimates: bytes of KV for n_ctx positions of one sequence.
  * */
 uint64_t model_kv_estimate(const gguf *g, int32_t n_ctx, kern_kv_type type,
@@ -189,6 +192,16 @@ size_t model_exec_bytes(const model_exec *x); /* working memory */
  * [n_rows][n_embd]: the final normed state of every row (embeddings). ERR_FAILED when a value is
  * not finite (damaged weights). */
 bool model_exec_run(model_exec *x, const model_batch *b, float *logits, float *hidden, err *e);
+
+/* ---- the layer that guesses the token after the next ----
+ * A run of its own. A row is a token and the final state of the token before it (hidden, above);
+ * its logits are of the token that follows it, and its own final state may stand for the next
+ * row's `before`. Positions count from wherever its pages begin: only distances matter. */
+model_exec *model_exec_new_nextn(model *m, team *t, kern_kv_type kv, int max_rows, err *e);
+/* before: [n_rows][n_embd]. logits, hidden (may be NULL): of the rows that want logits, in order.
+ */
+bool model_exec_run_nextn(model_exec *x, const model_batch *b, const float *before, float *logits,
+                          float *hidden, err *e);
 
 /* One row that a matrix of tensor t is about to be multiplied with: t has n_expert matrices, this
  * row is for `expert`. Called by one of the team's threads while the others wait or work. */

@@ -30,6 +30,8 @@ struct model {
 void model_row_read(const gguf_tensor *t, int64_t i, int64_t k, float *dst);
 /* Row `token` of the embedding as floats, [n_embd], before any scale. */
 void model_embd_row(const model *m, int32_t token, float *dst);
+/* As the next-n layer has it. */
+void model_nextn_embd_row(const model *m, int32_t token, float *dst);
 /* Adds what an encoder adds to it for the position and the type. tmp: [n_embd]. */
 void model_embd_add(const model *m, int32_t pos, int32_t type, float *tmp, float *dst);
 

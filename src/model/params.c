@@ -46,6 +46,13 @@ static const key_rule rules[] = {
     {"expert_count", KEY_INT, AT(n_expert), 0, LIMIT_EXPERTS, false, 0},
     {"expert_used_count", KEY_INT, AT(n_expert_used), 0, LIMIT_EXPERTS, false, 0},
     {"expert_feed_forward_length", KEY_INT, AT(n_ff_expert), 0, LIMIT_FF, false, 0},
+    {"expert_shared_count", KEY_INT, AT(n_expert_shared), 0, LIMIT_EXPERTS, false, 0},
+    {"expert_group_count", KEY_INT, AT(n_expert_group), 0, LIMIT_EXPERTS, false, 0},
+    {"leading_dense_block_count", KEY_INT, AT(n_dense_lead), 0, LIMIT_LAYERS, false, 0},
+    {"expert_gating_func", KEY_INT, AT(expert_gate), 0, 255, false, PARAM_ABSENT},
+    {"expert_weights_norm", KEY_INT, AT(expert_norm), 0, 1, false, PARAM_ABSENT},
+    {"expert_weights_scale", KEY_FLOAT, AT(expert_scale), 1e-6, 1e6, false, 1},
+    {"nextn_predict_layers", KEY_INT, AT(n_nextn), 0, LIMIT_LAYERS, false, 0},
     {"rope.dimension_count", KEY_INT, AT(pub.n_rot), 0, LIMIT_HEAD_DIM, false, PARAM_ABSENT},
     {"rope.freq_base", KEY_DOUBLE, AT(rope_base), 1, 1e12, false, 10000},
     {"rope.freq_base_swa", KEY_DOUBLE, AT(rope_base_local), 1, 1e12, false, PARAM_ABSENT},
@@ -219,6 +226,15 @@ static bool experts_check(params *p, err *e) {
     return true;
 }
 
+/* block_count includes layers that take no part in what the model says. */
+static bool nextn_check(params *p, err *e) {
+    if (p->n_nextn >= p->pub.n_layer)
+        return params_fail(p, "nextn_predict_layers", e, "is %d of %d layers", p->n_nextn,
+                           p->pub.n_layer);
+    p->pub.n_layer -= p->n_nextn;
+    return true;
+}
+
 /* Rows of the embedding are the vocabulary; a tokenizer with more tokens than rows cannot be. */
 static bool vocab_check(params *p, err *e) {
     const gguf_tensor *t = gguf_tensor_find(p->g, "token_embd.weight");
@@ -294,5 +310,5 @@ bool params_read(params *p, const gguf *g, err *e) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rule_apply(p, &rules[i], e)) return false;
     return norms_check(p, e) && heads_check(p, e) && experts_check(p, e) && scaling_read(p, e) &&
-           vocab_check(p, e);
+           nextn_check(p, e) && vocab_check(p, e);
 }

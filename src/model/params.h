@@ -31,6 +31,13 @@ typedef struct params {
     int32_t window_pattern;   /* every n-th layer sees everything */
     int32_t no_rope_interval; /* every n-th layer has no rope */
     int32_t n_expert, n_expert_used, n_ff_expert;
+    int32_t n_expert_shared; /* experts that every row uses, as one */
+    int32_t n_expert_group;
+    int32_t n_dense_lead; /* layers in front that have no experts */
+    int32_t expert_gate;  /* how experts are weighted: 1 softmax, 2 sigmoid; or PARAM_ABSENT */
+    int32_t expert_norm;  /* whether the chosen ones' weights are normed; or PARAM_ABSENT */
+    float expert_scale;   /* of their weights */
+    int32_t n_nextn;      /* layers behind the n_layer that guess tokens after the next */
     float attn_softcap, final_softcap, attn_scale, embd_scale, logit_scale;
     rope_scaling scaling;
     double rope_base, rope_base_local, rope_factor, rope_attn_factor;

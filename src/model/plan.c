@@ -142,15 +142,25 @@ plan_ref plan_add_rows(plan *pl, const char *name, int layer, int64_t rows, int6
                       (plan_matrix){.src = t, .k = k, .n_out = n_out, .row0 = row0, .n_expert = 1});
 }
 
-const gguf_tensor *plan_add_rows_read(plan *pl, const char *name, int64_t ne0, int64_t ne1) {
-    const gguf_tensor *t = find(pl, name, 0, ne0, ne1, 1);
+static const gguf_tensor *rows_read(plan *pl, const char *name, int layer, int64_t ne0,
+                                    int64_t ne1) {
+    const gguf_tensor *t = find(pl, name, layer, ne0, ne1, 1);
     const quant_info *q = t ? quant_info_of(t->type) : NULL;
     if (t && (!q || !q->dequantize || ne0 % q->block)) {
-        plan_fail(pl, "tensor %s is of type %s, which has no rows of %lld", name,
+        plan_fail(pl, "tensor %.*s is of type %s, which has no rows of %lld", STR_ARG(t->name),
                   q ? q->name : "unknown", (long long)ne0);
         return NULL;
     }
     return t;
+}
+
+const gguf_tensor *plan_add_rows_read(plan *pl, const char *name, int64_t ne0, int64_t ne1) {
+    return rows_read(pl, name, 0, ne0, ne1);
+}
+
+const gguf_tensor *plan_opt_rows_read(plan *pl, const char *name, int layer, int64_t ne0,
+                                      int64_t ne1) {
+    return plan_has(pl, name, layer) ? rows_read(pl, name, layer, ne0, ne1) : NULL;
 }
 
 plan_ref plan_add_matrix(plan *pl, const char *name, int layer, int64_t n_out, int64_t k) {
@@ -182,7 +192,7 @@ int32_t plan_add_rope(plan *pl, const plan_rope *r) {
 int32_t plan_add_heads(plan *pl, plan_heads h) {
     model_kv_group want = {0, h.n_head_kv, h.head_dim_k, h.head_dim_v, h.window};
     int g = 0;
-    for (; g < pl->n_groups; g++) {
+    for (; g < pl->n_groups && !pl->in_nextn; g++) {
         const model_kv_group *s = &pl->group[g];
         if (s->n_head_kv == want.n_head_kv && s->head_dim_k == want.head_dim_k &&
             s->head_dim_v == want.head_dim_v && s->window == want.window)
@@ -192,9 +202,10 @@ int32_t plan_add_heads(plan *pl, plan_heads h) {
         plan_fail(pl, "layers of more than %d kinds (KV heads, windows)", MODEL_MAX_KV_GROUPS);
         return 0;
     }
-    if (g == pl->n_groups) pl->group[pl->n_groups++] = want;
+    if (pl->in_nextn) pl->nextn_group = want;
+    else if (g == pl->n_groups) pl->group[pl->n_groups++] = want;
     h.group = g;
-    h.slot = pl->group[g].n_layers++;
+    h.slot = pl->in_nextn ? pl->nextn_group.n_layers++ : pl->group[g].n_layers++;
     plan_heads *p = grow(pl, (void **)&pl->heads, &pl->n_heads, &pl->cap_heads, sizeof *p);
     if (!p) return 0;
     *p = h;
@@ -218,6 +229,9 @@ plan_step *plan_add_step(plan *pl, plan_op op) {
                      .q_norm = PLAN_NONE,
                      .k_norm = PLAN_NONE,
                      .sinks = PLAN_NONE,
+                     .choose = PLAN_NONE,
+                     .enorm = PLAN_NONE,
+                     .hnorm = PLAN_NONE,
                      .scale = 1};
     return s;
 }
@@ -235,6 +249,10 @@ bool plan_build(plan *pl, const params *p, int32_t n_ctx, err *e) {
         if (e) *e = pl->e;
         plan_deinit(pl);
         return false;
+    }
+    if (pl->nextn_group.n_layers == 0) {
+        pl->nextn_step = pl->n_steps;
+        pl->nextn_matrix = pl->n_matrices;
     }
     return true;
 }

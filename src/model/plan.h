@@ -17,11 +17,19 @@
  *     GATE_UP  f = glu(Wg h + bias, Wu h + bias)
  *     DOWN     y = W f + bias
  *     ROUTE    the n_used best experts of each row by W h + bias, weighted by a softmax over these
- *              (which equals one over all experts, normed to the chosen ones)
+ *              (which equals one over all experts, normed to the chosen ones); or, by sigmoid, the
+ *              best by sigmoid(W h) + choose, weighted by the sigmoid alone, times a scale
  *     EXP_UP   f = glu(...) for each (row, expert)
  *     EXP_DOWN y = sum over a row's experts, ascending, of weight * (W f + bias)
  *     HEAD     logits = W h + bias, scaled and capped, for rows that want them
  *     END      of an encoder: h is its answer
+ *     JOIN     y = W [norm(embedding, enorm), norm(state, hnorm)]; x = 0
+ *
+ * A DOWN behind EXP_DOWN adds to y: an expert that every row uses.
+ *
+ * Some models have a layer more, which guesses the token after the next from the final state of a
+ * token and the token that follows it ("next-n", multi-token prediction). Its steps lie behind the
+ * model's own and are a run by themselves: JOIN, one layer, HEAD.
  *
  * An encoder differs in this: every row sees its whole sequence, which must be in one batch; keys
  * and values are wanted within their layer only, so that all layers write to the same place; NORM
@@ -49,6 +57,7 @@ typedef enum plan_op {
     PLAN_EXP_DOWN,
     PLAN_HEAD,
     PLAN_END,
+    PLAN_JOIN,
     PLAN_OPS
 } plan_op;
 
@@ -79,9 +88,13 @@ typedef struct plan_step {
     int32_t heads;           /* QKV, ATTN: index into plan.heads */
     bool first;              /* NORM: there is no y yet */
     bool keep;               /* NORM: layernorm with w and b, whose result x becomes */
+    bool add;                /* DOWN: to what y has */
     plan_glu glu;
-    int32_t n_used;   /* ROUTE */
-    float scale, cap; /* HEAD: factor (1: none) and soft cap (0: none) */
+    int32_t n_used;        /* ROUTE */
+    bool sigmoid, normed;  /* ROUTE: not by softmax; then, whether weights are normed to sum 1 */
+    plan_ref choose;       /* ROUTE by sigmoid: added to what experts are chosen by */
+    plan_ref enorm, hnorm; /* JOIN */
+    float scale, cap;      /* HEAD, ROUTE by sigmoid: factor (1: none). HEAD: soft cap (0: none) */
 } plan_step;
 
 typedef struct plan_matrix {
@@ -124,6 +137,9 @@ typedef struct plan {
     int32_t n_ropes;
     model_kv_group group[MODEL_MAX_KV_GROUPS];
     int32_t n_groups;
+    int32_t nextn_step, nextn_matrix; /* from here on they are the next-n layer's */
+    model_kv_group nextn_group;       /* its keys and values; no layers: there is none */
+    const gguf_tensor *nextn_embd;    /* its own embedding, or NULL */
     bool encoder;
     const gguf_tensor *embd;
     const gguf_tensor *pos_embd, *type_embd; /* added to embd's rows, or NULL */
@@ -135,6 +151,7 @@ typedef struct plan {
     /* While building. */
     const params *p;
     int32_t n_ctx; /* context that will be served: picks the long or short rope factors */
+    bool in_nextn; /* heads that are added now are the next-n layer's */
     bool failed;
     err e;
 } plan;
@@ -167,6 +184,9 @@ int32_t plan_add_rope(plan *pl, const plan_rope *r);
 int32_t plan_add_heads(plan *pl, plan_heads h);
 /* A tensor of ne0 x ne1 that is read row by row from the file. NULL fails the plan. */
 const gguf_tensor *plan_add_rows_read(plan *pl, const char *name, int64_t ne0, int64_t ne1);
+/* NULL when absent. */
+const gguf_tensor *plan_opt_rows_read(plan *pl, const char *name, int layer, int64_t ne0,
+                                      int64_t ne1);
 /* A step with every reference PLAN_NONE. The pointer is good until the next plan_add_step. */
 plan_step *plan_add_step(plan *pl, plan_op op);
 void plan_fail(plan *pl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

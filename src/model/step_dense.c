@@ -39,12 +39,14 @@ void exec_act_put(const model_exec *x, kern_act *a, int64_t row0, int64_t col, i
 
 /* ---- NORM ---- */
 
-/* Whether any matrix that reads h wants it quantised. */
+/* Whether any matrix that reads h wants it quantised. s: the step behind the NORM. */
 static bool h_reads_q(const model_exec *x, const plan_step *s) {
     const plan_ref refs[] = {s->w, s->wk, s->wv, s->w2};
     for (int i = 0; i < 4; i++)
         if (refs[i] != PLAN_NONE && exec_mat(x, refs[i])->reads_q) return true;
-    return s->op == PLAN_ROUTE && h_reads_q(x, s + 1);
+    if (s->op == PLAN_ROUTE) return h_reads_q(x, s + 1);
+    bool shared = s->op == PLAN_EXP_UP && s[2].op == PLAN_GATE_UP; /* EXP_DOWN lies between */
+    return shared && h_reads_q(x, s + 2);
 }
 
 typedef struct norm_job {
@@ -231,11 +233,35 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
             if (w->n_lora > 0) exec_lora_out(w, s, s->w, p, NULL, t0, n, w->l->c);
             for (int i = 0; i < n; i++) {
                 float *c = w->l->c + i * KERN_ROWS;
+                float *y = x->y + (t0 + i) * m->n_out + col;
                 if (b) bias_add(c, b + col, width);
-                memcpy(x->y + (t0 + i) * m->n_out + col, c, (size_t)width * sizeof(float));
+                if (s->add)
+                    for (int r = 0; r < width; r++) y[r] += c[r];
+                else memcpy(y, c, (size_t)width * sizeof(float));
             }
         }
     }
+}
+
+/* ---- JOIN ---- */
+
+bool exec_join(exec_walk *w, const plan_step *s) {
+    model_exec *x = w->x;
+    int64_t n = x->m->p.pub.n_embd;
+    const float *we = exec_vec(x, s->enorm), *wh = exec_vec(x, s->hnorm);
+    float scale = x->m->pl.embd_scale;
+    for (int i; (i = team_next(x->t)) < w->n;) {
+        float *to = x->j.x + i * 2 * n, *e = w->l->tmp;
+        model_nextn_embd_row(x->m, x->b->rows[w->live[i]].token, e);
+        if (scale != 1) x->k->scale(e, scale, n);
+        x->k->rmsnorm(e, we, x->m->pl.eps, n, to);
+        x->k->rmsnorm(x->before + w->live[i] * n, wh, x->m->pl.eps, n, to + n);
+        if (exec_mat(x, s->w)->reads_q)
+            exec_act_round(x, &x->j, i * 2 * n, to, 2 * n, KERN_TWICE_NORM);
+    }
+    if (!exec_sync(w)) return false;
+    exec_linear(w, s, &x->j);
+    return true;
 }
 
 /* ---- GATE_UP ---- */

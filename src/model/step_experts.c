@@ -4,24 +4,39 @@
 
 /* ---- ROUTE ---- */
 
-/* The n best of a row's scores, the best first, lower index first among equals; weights by softmax
- * over these. Scores that are no numbers lose to all others but never leave a place empty. */
-static void row_choose(const model_exec *x, const float *scores, int32_t n_expert, int32_t n,
-                       int32_t *top, float *weight) {
-    for (int32_t u = 0; u < n; u++) {
+static float sigmoid(float score) {
+    return 1 / (1 + kern_expf(-score));
+}
+
+/* Weights of the n chosen by sigmoid, from their scores. */
+static void weigh_by_sigmoid(const plan_step *s, float *weight) {
+    float sum = 0;
+    for (int32_t u = 0; u < s->n_used; u++) sum += weight[u] = sigmoid(weight[u]);
+    float factor = s->normed ? s->scale / (sum + 1e-20f) : s->scale;
+    for (int32_t u = 0; u < s->n_used; u++) weight[u] *= factor;
+}
+
+/* The n best of a row's scores, the best first, lower index first among equals, and their weights.
+ * Scores that are no numbers lose to all others but never leave a place empty. */
+static void row_choose(const exec_walk *w, const plan_step *s, const float *scores,
+                       int32_t n_expert, int32_t *top, float *weight) {
+    const float *choose = exec_vec(w->x, s->choose), *by = scores;
+    for (int32_t e = 0; e < n_expert && choose; e++)
+        w->l->scores[e] = sigmoid(scores[e]) + choose[e];
+    if (choose) by = w->l->scores;
+    for (int32_t u = 0; u < s->n_used; u++) {
         int32_t best = -1;
         for (int32_t e = 0; e < n_expert; e++) {
             bool taken = false;
             for (int32_t t = 0; t < u; t++) taken |= top[t] == e;
             if (taken) continue;
-            if (best < 0 || scores[e] > scores[best] ||
-                (scores[best] != scores[best] && scores[e] == scores[e]))
-                best = e;
+            if (best < 0 || by[e] > by[best] || (by[best] != by[best] && by[e] == by[e])) best = e;
         }
         top[u] = best;
         weight[u] = scores[best];
     }
-    x->k->softmax(weight, n);
+    if (s->sigmoid) weigh_by_sigmoid(s, weight);
+    else w->x->k->softmax(weight, s->n_used);
 }
 
 static void row_scores(const exec_walk *w, const plan_step *s, int p, int t0, int n,
@@ -73,14 +88,14 @@ bool exec_route(exec_walk *w, const plan_step *s) {
     if (!exec_sync(w)) return false;
     if (w->small) {
         for (int i = 0; i < w->n; i++)
-            row_choose(x, x->scores + i * n_expert, n_expert, s->n_used, w->l->top + i * s->n_used,
+            row_choose(w, s, x->scores + i * n_expert, n_expert, w->l->top + i * s->n_used,
                        w->l->top_w + i * s->n_used);
         pairs_sort(w, n_expert, s->n_used, w->l->top, w->l->top_w);
         return true;
     }
     for (int b; (b = team_next(x->t)) * 8 < w->n;)
         for (int i = b * 8; i < b * 8 + 8 && i < w->n; i++)
-            row_choose(x, x->scores + i * n_expert, n_expert, s->n_used, x->top + i * s->n_used,
+            row_choose(w, s, x->scores + i * n_expert, n_expert, x->top + i * s->n_used,
                        x->top_w + i * s->n_used);
     if (!exec_sync(w)) return false;
     pairs_sort(w, n_expert, s->n_used, x->top, x->top_w);

@@ -25,12 +25,12 @@ static void guesses_go_as_far_as_they_pay(void **state) {
     drafter_seq s = {0};
     int32_t first = drafter_most(d, &s, 10, 10, &c);
     assert_in_range(first, 1, 5);
-    for (int i = 0; i < 30; i++) drafter_learn(&s, 10, 4, 4);
+    for (int i = 0; i < 30; i++) pace_learn(&s.pace, 4, 4);
     assert_int_equal(drafter_most(d, &s, 10, 10, &c), 10); /* always right: all that may be */
     assert_int_equal(drafter_most(d, &s, 10, 3, &c), 3);
     assert_int_equal(drafter_most(d, &s, CTX - 3, 10, &c), 2); /* its context ends */
     assert_int_equal(drafter_most(d, &s, CTX - 1, 10, &c), 0);
-    for (int i = 0; i < 60; i++) drafter_learn(&s, 10, 4, 0);
+    for (int i = 0; i < 60; i++) pace_learn(&s.pace, 4, 0);
     assert_int_equal(drafter_most(d, &s, 20, 10, &c), 0); /* always wrong: it rests */
     int32_t n = 21, rests = 0;
     while (drafter_most(d, &s, n, 10, &c) == 0) n++;
@@ -38,8 +38,8 @@ static void guesses_go_as_far_as_they_pay(void **state) {
     for (rests = 1; drafter_most(d, &s, n + rests, 10, &c) == 0; rests++) continue;
     assert_in_range(rests, 60, 80); /* twice as long */
     /* What is right again brings it back. */
-    for (int i = 0; i < 30; i++) drafter_learn(&s, 10, 2, 2);
-    s.rest_until = 0;
+    for (int i = 0; i < 30; i++) pace_learn(&s.pace, 2, 2);
+    s.pace.rest_until = 0;
     assert_true(drafter_most(d, &s, 150, 10, &c) > 2);
     drafter_leave(d, &s);
     drafter_free(d);

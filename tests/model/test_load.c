@@ -48,6 +48,7 @@ static void each_missing_tensor_is_named(void **state) {
         {"phi3", "blk.1.attn_qkv.weight"},
         {"qwen3moe", "blk.1.ffn_gate_inp.weight"},
         {"gpt-oss", "blk.0.attn_sinks.weight"},
+        {"glm4moe", "blk.2.ffn_up_shexp.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char message[96];
@@ -139,6 +140,7 @@ static void estimates_and_teams(void **state) {
             assert_int_equal(bytes % 64, 0);
             kv += 4 * bytes;
         }
+        if (model_nextn_group(m)) kv += 4 * model_kv_page_bytes(model_nextn_group(m), KERN_KV_F16);
         assert_int_equal(kv, model_kv_estimate(g, 256, KERN_KV_F16, &e));
         assert_int_equal(model_kv_estimate(g, 0, KERN_KV_F16, &e), 0);
         model_close(m);

@@ -7,7 +7,10 @@ For each model two files are written to DIR (default tests/model/vectors):
     NAME.json  metadata pairs and tensors as they stand in a GGUF file, with the prompt;
     NAME.f32   logits of every position of the prompt, [n_prompt][n_vocab], little-endian float; of models
                that sum up a text, the final state of every position, [n_prompt][n_embd], then what their
-               classifier says of the whole.
+               classifier says of the whole;
+    NAME.nextn.f32  of models with a layer that guesses ahead, its logits: row i of the first [n_prompt - 1] from the
+               state of token i and token i + 1, then three more that follow the likeliest tokens: the model's own
+               behind the prompt, then what the layer said itself.
 
 Weights are in neither: both sides draw them from the seed. Element i of tensor T is
     centre + spread * u,   u = (philox >> 8) * 2^-23 - 1,
@@ -66,6 +69,8 @@ def philox(seed, stream, n_blocks):
 
 def draw(t):
     """The values of one tensor of a spec, in GGUF's row order."""
+    if "eye" in t:
+        return np.float32(t["eye"]) * np.eye(t["ne"][1], t["ne"][0], dtype=np.float32)
     if "values" in t:
         return np.array(t["values"], np.float32).reshape(t["ne"][::-1])
     n = math.prod(t["ne"])
@@ -109,11 +114,13 @@ class Spec:
 
 def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0, tied=True, eps=1e-5, ctx=256,
             window=0, qk_norm=False, qkv_bias=False, out_bias=False, post_norms=False, packed=False,
-            experts=0, used=0, expert_ff=0, expert_bias=False, sinks=False, extra=()):
+            experts=0, used=0, expert_ff=0, expert_bias=False, sinks=False, extra=(), n_rot=0, shared=0, dense=0,
+            nextn=None, idle=False):
     """The metadata and tensors that the dense and mixture-of-experts transformers here have in common."""
     s = Spec(name, arch, n_layer=n_layer, n_head=n_head, n_kv=n_kv, hd=hd, ff=ff, base=base, tied=tied, eps=eps,
-             ctx=ctx, window=window, experts=experts, used=used, expert_ff=expert_ff)
-    s.key("block_count", "u32", n_layer)
+             ctx=ctx, window=window, experts=experts, used=used, expert_ff=expert_ff, n_rot=n_rot or hd, shared=shared,
+             dense=dense, nextn=nextn)
+    s.key("block_count", "u32", n_layer + (nextn is not None))
     s.key("context_length", "u32", ctx)
     s.key("embedding_length", "u32", EMBD)
     s.key("feed_forward_length", "u32", ff)
@@ -122,8 +129,16 @@ def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0
     s.key("attention.key_length", "u32", hd)
     s.key("attention.value_length", "u32", hd)
     s.key("attention.layer_norm_rms_epsilon", "f32", eps)
-    s.key("rope.dimension_count", "u32", hd)
+    s.key("rope.dimension_count", "u32", n_rot or hd)
     s.key("rope.freq_base", "f32", base)
+    if nextn is not None:
+        s.key("nextn_predict_layers", "u32", 1)
+    if shared:
+        s.key("expert_shared_count", "u32", shared)
+        s.key("leading_dense_block_count", "u32", dense)
+        s.key("expert_gating_func", "u32", 2)
+        s.key("expert_weights_norm", "u32", 1)
+        s.key("expert_weights_scale", "f32", 1.5)
     if window:
         s.key("attention.sliding_window", "u32", window)
     if experts:
@@ -138,8 +153,11 @@ def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0
     s.norm("output_norm", EMBD)
     if not tied:
         s.matrix("output", EMBD, N_VOCAB, gain=4.0)
-    for i in range(n_layer):
+    quiet = 0.0 if idle else 1.0  # idle: layers add nothing, so that a token alone says what follows it
+    for i in range(n_layer + (nextn is not None)):
         b = f"blk.{i}."
+        if i == n_layer:
+            nextn_tensors(s, b, nextn, idle)
         s.norm(b + "attn_norm", EMBD)
         if packed:
             s.matrix(b + "attn_qkv", EMBD, (n_head + 2 * n_kv) * hd, gain=1.5)
@@ -156,19 +174,24 @@ def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0
             s.norm(b + "attn_k_norm", hd)
         if sinks:
             s.vector(b + "attn_sinks.weight", n_head, 0.5, 1.0)
-        s.matrix(b + "attn_output", n_head * hd, EMBD)
+        s.matrix(b + "attn_output", n_head * hd, EMBD, gain=quiet)
         if out_bias:
             s.vector(b + "attn_output.bias", EMBD, 0.0, 0.25)
         if post_norms:
             s.norm(b + "post_attention_norm", EMBD)
             s.norm(b + "post_ffw_norm", EMBD)
-        # gpt-oss names the norm before its feed-forward after where it stands
-        s.norm(b + ("post_attention_norm" if sinks else "ffn_norm"), EMBD)
-        if experts:
+        # gpt-oss and glm4moe name the norm before their feed-forward after where it stands
+        s.norm(b + ("post_attention_norm" if sinks or shared else "ffn_norm"), EMBD)
+        if experts and i >= dense:
             s.matrix(b + "ffn_gate_inp", EMBD, experts, gain=2.0)
             s.matrix(b + "ffn_gate_exps", EMBD, expert_ff, experts)
             s.matrix(b + "ffn_up_exps", EMBD, expert_ff, experts)
             s.matrix(b + "ffn_down_exps", expert_ff, EMBD, experts)
+            if shared:
+                s.vector(b + "exp_probs_b.bias", experts, 0.0, 0.5)
+                s.matrix(b + "ffn_gate_shexp", EMBD, shared * expert_ff)
+                s.matrix(b + "ffn_up_shexp", EMBD, shared * expert_ff)
+                s.matrix(b + "ffn_down_shexp", shared * expert_ff, EMBD)
             if expert_bias:
                 s.vector(b + "ffn_gate_inp.bias", experts, 0.0, 0.5)
                 for t, n in (("gate", expert_ff), ("up", expert_ff), ("down", EMBD)):
@@ -179,8 +202,24 @@ def layered(name, arch, n_layer=2, n_head=4, n_kv=2, hd=64, ff=512, base=10000.0
         else:
             s.matrix(b + "ffn_gate", EMBD, ff)
             s.matrix(b + "ffn_up", EMBD, ff)
-            s.matrix(b + "ffn_down", ff, EMBD)
+            s.matrix(b + "ffn_down", ff, EMBD, gain=quiet)
     return s
+
+
+def nextn_tensors(s, b, own, idle):
+    """What the layer that guesses ahead has beside a layer's own; `own`: it has its own norm, embedding and head."""
+    b += "nextn."
+    if idle:
+        s.tensors.append({"name": b + "eh_proj.weight", "ne": [2 * EMBD, EMBD], "eye": 1.0})
+        s.vector(b + "enorm.weight", EMBD, 1.0, 0.0)
+    else:
+        s.matrix(b + "eh_proj", 2 * EMBD, EMBD, gain=1.5)
+        s.norm(b + "enorm", EMBD)
+    s.norm(b + "hnorm", EMBD)
+    if own:
+        s.norm(b + "shared_head_norm", EMBD)
+        s.matrix(b + "embed_tokens", EMBD, N_VOCAB)
+        s.matrix(b + "shared_head_head", EMBD, N_VOCAB)
 
 
 MEAN, CLS, LAST, RANK = 1, 2, 3, 4
@@ -299,6 +338,12 @@ def specs():
                     (SCALING + "original_context_length", "u32", ORIGINAL_CTX)]),
     ]
     out += [
+        layered("glm4moe", "glm4moe", n_layer=3, n_rot=32, qkv_bias=True, qk_norm=True, tied=False, experts=8, used=3,
+                expert_ff=256, shared=1, dense=1, nextn=False),
+        layered("qwen3-nextn", "qwen3", base=1e6, qk_norm=True, eps=1e-6, nextn=True),
+        layered("qwen3-sure", "qwen3", base=1e6, qk_norm=True, eps=1e-6, tied=False, nextn=False, idle=True),
+    ]
+    out += [
         encoder("bert", "bert", CLS, n_scores=1, n_first=40),
         encoder("nomic-bert", "nomic-bert", MEAN),
         judge(),
@@ -399,7 +444,7 @@ def build_hf(s):
         return T.MistralForCausalLM(T.MistralConfig(**common, rope_parameters=rope, sliding_window=p["window"]))
     if name == "qwen2":
         return T.Qwen2ForCausalLM(T.Qwen2Config(**common, rope_parameters=rope))
-    if name in ("qwen3", "qwen3-rank"):
+    if name.startswith("qwen3") and s.arch == "qwen3":
         return T.Qwen3ForCausalLM(T.Qwen3Config(**common, rope_parameters=rope))
     if name == "gemma2":
         return T.Gemma2ForCausalLM(T.Gemma2Config(
@@ -419,6 +464,12 @@ def build_hf(s):
                 "long_factor": long_factors(hd, "long"), "short_factor": long_factors(hd, "short")}))
     if name == "smollm3":
         return T.SmolLM3ForCausalLM(T.SmolLM3Config(**common, rope_parameters=rope, no_rope_layer_interval=4))
+    if name == "glm4moe":
+        return T.Glm4MoeForCausalLM(T.Glm4MoeConfig(
+            **common, rope_parameters={**rope, "partial_rotary_factor": p["n_rot"] / hd}, attention_bias=True,
+            use_qk_norm=True, n_routed_experts=p["experts"], num_experts_per_tok=p["used"], n_shared_experts=p["shared"],
+            moe_intermediate_size=p["expert_ff"], first_k_dense_replace=p["dense"], norm_topk_prob=True,
+            routed_scaling_factor=1.5, n_group=1, topk_group=1))
     if name == "qwen3moe":
         return T.Qwen3MoeForCausalLM(T.Qwen3MoeConfig(
             **common, rope_parameters=rope, num_experts=p["experts"], num_experts_per_tok=p["used"],
@@ -470,7 +521,7 @@ def hf_weights(s, g=None):
             out[h + "pre_feedforward_layernorm.weight"] = norm(g[b + "ffn_norm.weight"])
             out[h + "post_feedforward_layernorm.weight"] = norm(g[b + "post_ffw_norm.weight"])
         else:
-            out[h + "post_attention_layernorm.weight"] = g[b + ("post_attention_norm" if s.arch == "gpt-oss" else "ffn_norm") + ".weight"]
+            out[h + "post_attention_layernorm.weight"] = g[b + ("post_attention_norm" if s.arch in ("gpt-oss", "glm4moe") else "ffn_norm") + ".weight"]
         if s.arch == "phi3":
             out[m + "gate_up_proj.weight"] = g[b + "ffn_up.weight"]
             out[m + "down_proj.weight"] = g[b + "ffn_down.weight"]
@@ -483,7 +534,11 @@ def hf_weights(s, g=None):
                 [g[b + "ffn_gate_exps.bias"], g[b + "ffn_up_exps.bias"]], 2).reshape(gate.shape[0], -1)
             out[m + "experts.down_proj"] = g[b + "ffn_down_exps.weight"].swapaxes(1, 2)
             out[m + "experts.down_proj_bias"] = g[b + "ffn_down_exps.bias"]
-        elif p["experts"]:
+        elif p["experts"] and i >= p["dense"]:
+            if p["shared"]:
+                out[m + "gate.e_score_correction_bias"] = g[b + "exp_probs_b.bias"]
+                for x in ("gate", "up", "down"):
+                    out[m + f"shared_experts.{x}_proj.weight"] = g[b + f"ffn_{x}_shexp.weight"]
             out[m + "gate.weight"] = g[b + "ffn_gate_inp.weight"]
             out[m + "experts.gate_up_proj"] = np.concatenate([g[b + "ffn_gate_exps.weight"], g[b + "ffn_up_exps.weight"]], 1)
             out[m + "experts.down_proj"] = g[b + "ffn_down_exps.weight"]
@@ -601,6 +656,55 @@ def logits_of(s, g=None):
         return model(torch.tensor([prompt_ids()]), use_cache=False).logits[0].numpy().astype("<f4")
 
 
+def nextn_of(s):
+    """Logits of the layer that guesses ahead. transformers leaves it out; its layer is one of the model's kind, fed
+    with eh_proj of the token's embedding and the state before it, both normed."""
+    import torch
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    p, n = s.p, s.p["n_layer"]
+    p["n_layer"] = n + 1  # one layer more, which does not run with the others
+    model, want = build_hf(s).float().eval(), hf_weights(s)
+    p["n_layer"] = n
+    model.set_attn_implementation("eager")
+    model.load_state_dict({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in want.items()}, strict=False)
+    model.tie_weights()
+    extra = model.model.layers[n]
+    del model.model.layers[n]
+    model.config.num_hidden_layers = n
+    g = {t["name"]: torch.from_numpy(np.ascontiguousarray(draw(t))) for t in s.tensors if f"blk.{n}.nextn." in t["name"]}
+
+    def own(name, other):
+        return g.get(f"blk.{n}.nextn.{name}.weight", other)
+
+    def norm(x, w):
+        return w * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + p["eps"]))
+
+    embd = own("embed_tokens", model.model.embed_tokens.weight)
+    head = own("shared_head_head", model.lm_head.weight)
+
+    def layer(states, ids):
+        """States and logits of the layer over a whole text."""
+        x = torch.cat([norm(embd[ids], own("enorm", None)), norm(states, own("hnorm", None))], -1) @ own("eh_proj", None).T
+        k = x.shape[0]
+        mask = torch.full((k, k), float("-inf")).triu(1)[None, None]
+        pos = model.model.rotary_emb(x[None], torch.arange(k)[None])
+        y = extra(x[None], attention_mask=mask, position_embeddings=pos, position_ids=torch.arange(k)[None])
+        y = norm((y[0] if isinstance(y, tuple) else y)[0], own("shared_head_norm", model.model.norm.weight))
+        return y, y @ head.T
+
+    with torch.no_grad():
+        ids = torch.tensor(prompt_ids())
+        states = model.model(ids[None], use_cache=False).last_hidden_state[0]
+        out = [layer(states[:-1], ids[1:])[1]]
+        ids = torch.cat([ids[1:], (states[-1] @ model.lm_head.weight.T).argmax()[None]])
+        for _ in range(3):
+            y, logits = layer(states, ids)
+            out.append(logits[-1:])
+            states, ids = torch.cat([states, y[-1:]]), torch.cat([ids, logits[-1].argmax()[None]])
+        return torch.cat(out).numpy().astype("<f4")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("names", nargs="*")
@@ -616,16 +720,22 @@ def main():
             sys.exit(f"no model {name}; known: {' '.join(known)}")
         s, compute = known[name]
         logits = compute(s)
+        ahead = nextn_of(s) if compute is logits_of and s.p.get("nextn") is not None else None
         span = float(logits.max() - logits.min())
         if a.check:
             have = np.fromfile(a.out / f"{name}.f32", "<f4").reshape(logits.shape)
             diff = float(np.abs(have - logits).max()) / span
+            if ahead is not None:
+                have = np.fromfile(a.out / f"{name}.nextn.f32", "<f4").reshape(ahead.shape)
+                diff = max(diff, float(np.abs(have - ahead).max()) / float(ahead.max() - ahead.min()))
             bad += diff > 1e-5
             print(f"{name}: largest difference {diff:.2e} of the range")
         else:
             for x in [s] if compute is logits_of else adapters_of(s):
                 (a.out / f"{x.name}.json").write_text(json.dumps(x.as_json(), separators=(",", ":")) + "\n")
             logits.tofile(a.out / f"{name}.f32")
+            if ahead is not None:
+                ahead.tofile(a.out / f"{name}.nextn.f32")
             top = np.sort(logits, 1)
             print(f"{name}: range {span:.2f}, smallest top-two gap {float((top[:, -1] - top[:, -2]).min()):.4f}")
     sys.exit(1 if bad else 0)

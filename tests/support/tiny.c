@@ -14,8 +14,10 @@
 #define ALIGN 32
 
 const char *const tiny_names[] = {
-    "llama",  "llama-untied", "llama-linear", "llama-yarn", "mistral",  "qwen2",   "qwen3",
-    "gemma2", "gemma3",       "phi3",         "smollm3",    "qwen3moe", "gpt-oss", NULL};
+    "llama",  "llama-untied", "llama-linear", "llama-yarn", "mistral", "qwen2",   "qwen3", "gemma2",
+    "gemma3", "phi3",         "smollm3",      "qwen3moe",   "gpt-oss", "glm4moe", NULL};
+
+const char *const tiny_ahead[] = {"glm4moe", "qwen3-nextn", "qwen3-sure", NULL};
 
 const char *const tiny_embedders[] = {"bert", "nomic-bert", "qwen3-rank", NULL};
 
@@ -131,6 +133,14 @@ static float *draw(json_t *tensor, uint64_t seed, uint64_t n) {
     if (values) {
         for (uint64_t i = 0; i < n; i++)
             x[i] = (float)json_number_value(json_array_get(values, (size_t)i));
+        return x;
+    }
+    json_t *eye = json_object_get(tensor, "eye");
+    if (eye) {
+        uint64_t row = (uint64_t)json_integer_value(
+            json_array_get(json_object_get(tensor, "ne"), 0));
+        for (uint64_t i = 0; i < n; i++)
+            x[i] = i % row == i / row ? (float)json_number_value(eye) : 0.0f;
         return x;
     }
     json_t *named = json_object_get(tensor, "stream");
@@ -293,6 +303,17 @@ static bool read_logits(tiny_model *t, err *e) {
     return t->state != NULL;
 }
 
+/* The file NAME.nextn.f32, where there is one. */
+static bool read_ahead(tiny_model *t, err *e) {
+    char full[96];
+    bool has = false;
+    for (const char *const *name = tiny_ahead; *name; name++) has |= strcmp(*name, t->name) == 0;
+    if (!has) return true;
+    snprintf(full, sizeof full, "%s.nextn", t->name);
+    t->ahead = read_floats(full, (size_t)(t->n_prompt + 2) * (size_t)t->n_vocab, e);
+    return t->ahead != NULL;
+}
+
 bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e) {
     *t = (tiny_model){.name = name};
     buf_init(&t->gguf, 256u << 20);
@@ -307,7 +328,8 @@ bool tiny_open(tiny_model *t, const char *name, uint32_t weight_type, err *e) {
     t->prompt = calloc((size_t)t->n_prompt, sizeof *t->prompt);
     for (int i = 0; t->prompt && i < t->n_prompt; i++)
         t->prompt[i] = (int32_t)json_integer_value(json_array_get(prompt, (size_t)i));
-    bool ok = t->prompt && build(spec, weight_type, &t->gguf, e) && read_logits(t, e);
+    bool ok = t->prompt && build(spec, weight_type, &t->gguf, e) && read_logits(t, e) &&
+              read_ahead(t, e);
     json_decref(spec);
     if (!ok) tiny_close(t);
     return ok;
@@ -318,5 +340,6 @@ void tiny_close(tiny_model *t) {
     free(t->prompt);
     free(t->logits);
     free(t->state);
+    free(t->ahead);
     *t = (tiny_model){0};
 }

@@ -28,10 +28,15 @@ typedef struct tiny_model {
     float *score; /* [n_scores] what its classifier says of the whole prompt; part of state */
     int n_embd, n_scores;
     int n_first; /* tokens of the first of two texts */
+    /* Of models with a layer that guesses ahead, its logits [n_prompt + 2][n_vocab]: of the states
+     * of tokens 0 .. n_prompt - 2; then behind the prompt, following the likeliest tokens. */
+    float *ahead;
 } tiny_model;
 
 /* Every model there is, NULL-terminated: "llama", "llama-yarn", ..., "gpt-oss". */
 extern const char *const tiny_names[];
+/* Those with a layer that guesses ahead; "qwen3-sure" is always right. NULL-terminated. */
+extern const char *const tiny_ahead[];
 /* Those that sum up a text: "bert", "nomic-bert", "qwen3-rank". NULL-terminated. */
 extern const char *const tiny_embedders[];
 

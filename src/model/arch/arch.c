@@ -11,6 +11,7 @@
     ROW("smollm3", arch_smollm3, false)                                                            \
     ROW("qwen3moe", arch_qwen3moe, false)                                                          \
     ROW("gpt-oss", arch_gpt_oss, false)                                                            \
+    ROW("glm4moe", arch_glm4moe, false)                                                            \
     ROW("bert", arch_bert, true)                                                                   \
     ROW("nomic-bert", arch_nomic_bert, true)
 

@@ -27,6 +27,7 @@ void arch_gemma3(plan *pl, const params *p);
 void arch_phi3(plan *pl, const params *p);
 void arch_smollm3(plan *pl, const params *p);
 void arch_gpt_oss(plan *pl, const params *p);
+void arch_glm4moe(plan *pl, const params *p);
 void arch_bert(plan *pl, const params *p);
 void arch_nomic_bert(plan *pl, const params *p);
 
@@ -44,12 +45,14 @@ typedef struct arch_style {
     const char *ffn_post;  /* norm of the feed-forward branch's output, or NULL */
     plan_glu glu;
     bool expert_bias; /* router and experts have biases */
+    bool sigmoid;     /* experts are chosen and weighted by sigmoids; the router has a `choose` */
 } arch_style;
 
 arch_style arch_style_of(void);
 /* The embedding, and the head's matrix, which is the same where the file has no output.weight. */
 void arch_begin(plan *pl, const params *p);
-/* Final norm and head. */
+/* Final norm and head; then, where the file has one, the layer that guesses the token after the
+ * next, which is made like the last of the others. */
 void arch_end(plan *pl, const params *p, const arch_style *s);
 /* Heads of layer il as the keys say: scale 1/sqrt(head_dim) unless given, no window, no cap. */
 plan_heads arch_heads_of(const params *p, int il);

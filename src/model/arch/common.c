@@ -151,9 +151,27 @@ static void feed_forward(plan *pl, const params *p, int il, const arch_style *s)
     to->b = bd;
 }
 
+/* What every row uses beside the experts that it chooses: a feed-forward that adds to theirs. */
+static void shared_expert(plan *pl, const params *p, int il, const arch_style *s) {
+    int64_t k = p->pub.n_embd, ff = (int64_t)p->n_ff_expert * p->n_expert_shared;
+    plan_ref gate = plan_add_matrix(pl, "blk.%d.ffn_gate_shexp.weight", il, ff, k);
+    plan_ref up = plan_add_matrix(pl, "blk.%d.ffn_up_shexp.weight", il, ff, k);
+    plan_ref down = plan_add_matrix(pl, "blk.%d.ffn_down_shexp.weight", il, k, ff);
+    plan_pair(pl, gate, up);
+    plan_step *to = plan_add_step(pl, PLAN_GATE_UP);
+    to->w = gate;
+    to->w2 = up;
+    to->glu = s->glu;
+    to = plan_add_step(pl, PLAN_DOWN);
+    to->w = down;
+    to->add = true;
+}
+
 static void experts(plan *pl, const params *p, int il, const arch_style *s) {
     int64_t k = p->pub.n_embd, ff = p->n_ff_expert;
     int32_t n = p->n_expert;
+    plan_ref choose = s->sigmoid ? plan_opt_vector(pl, "blk.%d.exp_probs_b.bias", il, n)
+                                 : PLAN_NONE;
     plan_ref router = plan_add_matrix(pl, "blk.%d.ffn_gate_inp.weight", il, n, k);
     plan_ref br = bias(pl, "blk.%d.ffn_gate_inp.bias", il, n, s->expert_bias);
     plan_ref gate = plan_add_experts(pl, "blk.%d.ffn_gate_exps.weight", il, n, ff, k);
@@ -169,6 +187,10 @@ static void experts(plan *pl, const params *p, int il, const arch_style *s) {
     to->w = router;
     to->b = br;
     to->n_used = p->n_expert_used;
+    to->sigmoid = s->sigmoid;
+    to->choose = choose;
+    to->normed = p->expert_norm != 0;
+    to->scale = s->sigmoid ? p->expert_scale : 1;
     to = plan_add_step(pl, PLAN_EXP_UP);
     to->w = gate;
     to->b = bg;
@@ -178,23 +200,61 @@ static void experts(plan *pl, const params *p, int il, const arch_style *s) {
     to = plan_add_step(pl, PLAN_EXP_DOWN);
     to->w = down;
     to->b = bd;
+    if (p->n_expert_shared > 0) shared_expert(pl, p, il, s);
 }
 
 void arch_layer(plan *pl, const params *p, int il, const plan_heads *h, const arch_style *s) {
-    norm(pl, p, il, "blk.%d.attn_norm.weight", il ? s->ffn_post : NULL, il - 1);
+    bool begins = il == 0 || pl->in_nextn;
+    norm(pl, p, il, "blk.%d.attn_norm.weight", begins ? NULL : s->ffn_post, il - 1);
     if (il == 0 && !pl->failed) pl->step[pl->n_steps - 1].first = true;
     attention(pl, p, il, h, s);
     norm(pl, p, il, s->ffn_norm, s->attn_post, il);
-    if (p->n_expert > 0) experts(pl, p, il, s);
+    if (p->n_expert > 0 && il >= p->n_dense_lead) experts(pl, p, il, s);
     else feed_forward(pl, p, il, s);
+}
+
+static void head(plan *pl, const params *p, plan_ref w) {
+    plan_ref b = plan_opt_vector(pl, "output.bias", 0, p->pub.n_vocab);
+    plan_step *to = plan_add_step(pl, PLAN_HEAD);
+    to->w = w;
+    to->b = b;
+    to->scale = p->logit_scale > 0 ? p->logit_scale : 1;
+    to->cap = p->final_softcap > 0 ? p->final_softcap : 0;
+}
+
+/* Layer il, the first behind the model's own. Its embedding, norm and head are the model's where
+ * the file has none of its own. Further such layers are left alone: this one guesses on from what
+ * it said itself. */
+static void nextn(plan *pl, const params *p, int il, const arch_style *s) {
+    int64_t k = p->pub.n_embd;
+    const char *own_head = "blk.%d.nextn.shared_head_head.weight",
+               *own_norm = "blk.%d.nextn.shared_head_norm.weight";
+    pl->in_nextn = true;
+    pl->nextn_step = pl->n_steps;
+    pl->nextn_matrix = pl->n_matrices;
+    pl->nextn_embd = plan_opt_rows_read(pl, "blk.%d.nextn.embed_tokens.weight", il, k,
+                                        p->pub.n_vocab);
+    plan_ref e = plan_add_vector(pl, "blk.%d.nextn.enorm.weight", il, k);
+    plan_ref h = plan_add_vector(pl, "blk.%d.nextn.hnorm.weight", il, k);
+    plan_ref join = plan_add_matrix(pl, "blk.%d.nextn.eh_proj.weight", il, k, 2 * k);
+    plan_step *to = plan_add_step(pl, PLAN_JOIN);
+    to->w = join;
+    to->enorm = e;
+    to->hnorm = h;
+    if (pl->failed) return;
+    plan_heads like = pl->heads[pl->n_heads - 1];
+    like.n_head = p->n_head[il];
+    like.n_head_kv = p->n_head_kv[il];
+    arch_layer(pl, p, il, &like, s);
+    norm(pl, p, il, plan_has(pl, own_norm, il) ? own_norm : "output_norm.weight", s->ffn_post, il);
+    head(pl, p,
+         plan_has(pl, own_head, il) ? plan_add_matrix(pl, own_head, il, p->pub.n_vocab, k)
+                                    : pl->head);
 }
 
 void arch_end(plan *pl, const params *p, const arch_style *s) {
     norm(pl, p, 0, "output_norm.weight", s->ffn_post, p->pub.n_layer - 1);
-    plan_ref b = plan_opt_vector(pl, "output.bias", 0, p->pub.n_vocab);
-    plan_step *to = plan_add_step(pl, PLAN_HEAD);
-    to->w = pl->head;
-    to->b = b;
-    to->scale = p->logit_scale > 0 ? p->logit_scale : 1;
-    to->cap = p->final_softcap > 0 ? p->final_softcap : 0;
+    head(pl, p, pl->head);
+    if (p->n_nextn > 0 && plan_has(pl, "blk.%d.nextn.eh_proj.weight", p->pub.n_layer))
+        nextn(pl, p, p->pub.n_layer, s);
 }

@@ -40,7 +40,8 @@ void arch_gemma2(plan *pl, const params *p) {
         arch_layer(pl, p, il, &h, &s);
     }
     arch_end(pl, p, &s);
-    if (!pl->failed && p->final_softcap == PARAM_ABSENT) pl->step[pl->n_steps - 1].cap = 30;
+    for (int i = 0; !pl->failed && i < pl->n_steps; i++)
+        if (pl->step[i].op == PLAN_HEAD && p->final_softcap == PARAM_ABSENT) pl->step[i].cap = 30;
 }
 
 void arch_gemma3(plan *pl, const params *p) {
