@@ -7,39 +7,18 @@
 #define CAP_FIRST 1024
 #define CAP_LAST 65536
 
-/* Tokens that must agree, longest first, and how far a guess from them may go. */
+/* Tokens that must agree, longest first; how far a guess from them may go; and the share of its
+ * tokens that is right, as long as nothing is known. */
 static const struct {
     int32_t n, most;
-} lengths[DRAFT_LENGTHS] = {{8, DRAFT_MOST}, {5, DRAFT_MOST}, {3, 6}, {2, 3}};
+    double rate;
+} lengths[DRAFT_LENGTHS] = {
+    {8, DRAFT_MOST, 0.8}, {5, DRAFT_MOST, 0.7}, {3, 6, 0.5}, {2, 4, 0.4}, {1, 2, 0.2}};
 
-/* ---- how well a length does ---- */
-
-#define RATE_FIRST 0.4
-#define RATE_LOW 0.1   /* below, a length rests */
-#define RATE_BACK 0.15 /* after a rest: two wrong guesses, and it rests again */
-#define RATE_GOOD 0.4  /* above, rests are forgotten */
-#define RATE_STEP 0.2
-#define REST_FIRST 16
-#define REST_LAST 1024
-
-static void gauges_init(draft *d) {
-    for (int i = 0; i < DRAFT_LENGTHS; i++)
-        d->gauge[i] = (draft_gauge){
-            .rate = RATE_FIRST, .most = (lengths[i].most + 1) / 2, .rest = REST_FIRST};
-}
+#define EACH_S 1e-9 /* of a guess: a look into a table is nothing beside a step */
 
 void draft_learn(draft *d, int32_t n_tried, int32_t n_right) {
-    if (n_tried <= 0) return;
-    draft_gauge *g = &d->gauge[d->used];
-    g->rate += RATE_STEP * ((double)n_right / (double)n_tried - g->rate);
-    if (n_right < n_tried) g->most = n_right + 1;
-    else if (n_tried >= g->most) g->most = 2 * g->most;
-    if (g->most > lengths[d->used].most) g->most = lengths[d->used].most;
-    if (g->rate > RATE_GOOD) g->rest = REST_FIRST;
-    if (g->rate >= RATE_LOW) return;
-    g->since = d->n + n_right + 1 + g->rest;
-    g->rate = RATE_BACK;
-    if (g->rest < REST_LAST) g->rest *= 2;
+    if (n_tried > 0) pace_learn(&d->pace[d->used], n_tried, n_right);
 }
 
 /* ---- the tables ---- */
@@ -66,7 +45,7 @@ static bool tables_fit(draft *d, int32_t n) {
             draft_deinit(d);
             return false;
         }
-    if (first) gauges_init(d);
+    for (int i = 0; first && i < DRAFT_LENGTHS; i++) pace_begin(&d->pace[i], lengths[i].rate);
     return true;
 }
 
@@ -101,15 +80,14 @@ static int32_t place_find(draft *d, const int32_t *tokens, int32_t n) {
     return 0;
 }
 
-int32_t draft_guess(draft *d, const int32_t *tokens, int32_t n, int32_t most, int32_t *guess) {
+int32_t draft_guess(draft *d, const int32_t *tokens, int32_t n, int32_t most, double least,
+                    const cost *target, int32_t *guess) {
     if (most <= 0 || !tables_fit(d, n)) return 0;
     tables_follow(d, tokens, n);
     int32_t end = place_find(d, tokens, n);
-    if (end == 0) return 0;
-    const draft_gauge *g = &d->gauge[d->used];
-    if (n < g->since) return 0;
-    d->n = n;
-    if (most > g->most) most = g->most;
+    if (end == 0 || d->pace[d->used].rate < least) return 0;
+    if (most > lengths[d->used].most) most = lengths[d->used].most;
+    most = pace_most(&d->pace[d->used], EACH_S, n, most, target);
     /* A guess that reaches the end of the text goes on with its own beginning: a loop. */
     for (int32_t i = 0; i < most; i++)
         guess[i] = end + i < n ? tokens[end + i] : guess[end + i - n];

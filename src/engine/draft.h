@@ -6,13 +6,14 @@
  * forget and may never lie. What the tokens are worth is not decided here: a draft is only a guess,
  * and who asks for it finds out what is true.
  *
- * Each length keeps count of how its guesses went. Drafts grow while they are right and shrink when
- * they are wrong; a length that is hardly ever right rests, for longer each time.
+ * Each length keeps count of how its guesses went, and so many are made as pay (pace.h): drafts
+ * grow while they are right and shrink when they are wrong; a length that is hardly ever right
+ * rests, for longer each time.
  *
- * One thread. Memory: at most 32 bytes a token of the text, and at most 1 MiB.
+ * One thread. Memory: at most 40 bytes a token of the text, and at most 1.25 MiB.
  *
  *     draft d = {0};
- *     int32_t guess[DRAFT_MOST], n_guess = draft_guess(&d, tokens, n, DRAFT_MOST, guess);
+ *     int32_t guess[DRAFT_MOST], n_guess = draft_guess(&d, tokens, n, DRAFT_MOST, 0, &cost, guess);
  *     ...
  *     draft_learn(&d, n_guess, n_right);   // once for each guess that was tried
  *     draft_deinit(&d);
@@ -23,30 +24,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DRAFT_MOST 10
-#define DRAFT_LENGTHS 4
+#include "engine/pace.h"
 
-/* How one length does. */
-typedef struct draft_gauge {
-    double rate;   /* share of its tokens that were right, lately */
-    int32_t most;  /* tokens of its next draft */
-    int32_t since; /* it rests until the text has so many tokens */
-    int32_t rest;  /* tokens of its next rest */
-} draft_gauge;
+#define DRAFT_MOST 10
+#define DRAFT_LENGTHS 5
 
 typedef struct draft {
     int32_t *end[DRAFT_LENGTHS]; /* [cap] where such tokens ended last; 0: never */
     int32_t cap;                 /* a power of two */
     int32_t seen;                /* ends up to here are in the tables */
-    int32_t n;                   /* tokens when the last draft was made */
-    int used;                    /* the length that made it */
-    draft_gauge gauge[DRAFT_LENGTHS];
+    int used;                    /* the length that made the last draft */
+    pace pace[DRAFT_LENGTHS];
 } draft;
 
 void draft_deinit(draft *d);
-/* Guesses what follows tokens[0 .. n): at most `most` tokens into guess; 0: nothing to go by.
- * Between calls the text only grows. Where memory is short there are fewer guesses. */
-int32_t draft_guess(draft *d, const int32_t *tokens, int32_t n, int32_t most, int32_t *guess);
+/* Guesses what follows tokens[0 .. n): at most `most` tokens into guess, as far as that pays where a
+ * step takes what `target` says; 0: nothing to go by, or nothing of which at least the share `least`
+ * is right, lately. Between calls the text only grows. Where memory is short there are fewer
+ * guesses. */
+int32_t draft_guess(draft *d, const int32_t *tokens, int32_t n, int32_t most, double least,
+                    const cost *target, int32_t *guess);
 /* Of the last draft so many tokens were tried, and so many were right before the first wrong one.
  */
 void draft_learn(draft *d, int32_t n_tried, int32_t n_right);

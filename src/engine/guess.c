@@ -30,9 +30,14 @@ typedef struct asked {
     int32_t n_drafter, n_nextn;
 } asked;
 
+/* Guesses from the past cost nothing: half as often right as what others say is enough. */
+#define PAST_WORTH 0.5
+
 /* From the text's own past: none, or so many. */
 static int32_t by_past(hearth_engine *g, hearth_request *r, int32_t most) {
-    int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, r->guess);
+    const pace *other = g->drafter ? &r->drafted.pace : g->nextn ? &r->ahead.pace : NULL;
+    double least = other && r->n_tokens >= other->rest_until ? PAST_WORTH * other->rate : 0;
+    int32_t got = draft_guess(&r->draft, r->tokens, r->n_tokens, most, least, &g->cost, r->guess);
     r->guess_by = GUESS_PAST;
     return got > 0 && kv_seq_extend(g->kv, r->seq, r->n_tokens + got) ? got : 0;
 }

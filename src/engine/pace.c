@@ -15,13 +15,13 @@ static double expected(double p, int k) {
     return sum;
 }
 
+void pace_begin(pace *p, double rate) {
+    *p = (pace){.rate = rate, .rest = REST_FIRST, .began = true};
+}
+
 int32_t pace_most(pace *p, double each_s, int32_t n, int32_t most, const cost *target) {
     if (n < p->rest_until) return 0;
-    if (!p->began) {
-        p->began = true;
-        p->rate = RATE_FIRST;
-        p->rest = REST_FIRST;
-    }
+    if (!p->began) pace_begin(p, RATE_FIRST);
     cost_shape shape = {.rows = 1, .context = n, .draws = 1};
     double one = cost_of(target, &shape), best = WORTH / one;
     double each = each_s > 0 ? each_s : one / SHARE_FIRST;

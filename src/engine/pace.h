@@ -23,6 +23,8 @@ typedef struct pace {
     bool began;
 } pace;
 
+/* The share of guesses that are right, as long as nothing is known; 0.6 unless this is called. */
+void pace_begin(pace *p, double rate);
 /* Tokens worth guessing behind n of them, at most `most`; 0 while it rests. A guess takes each_s
  * seconds, 0: not known yet; a step takes what `target` says. */
 int32_t pace_most(pace *p, double each_s, int32_t n, int32_t most, const cost *target);

@@ -16,6 +16,7 @@
 #define VEC_TILE_TOKENS 6                   /* tile of matrix products: at most so many tokens, */
 #define VEC_TILE_ROWS(n) ((n) <= 3 ? 4 : 2) /* so many vectors of rows with n tokens, */
 #define VEC_PLAIN_ROWS 4                    /* of float weights, */
+#define VEC_DIRECT 16                       /* tokens up to which weights are not staged */
 #define VEC_STAGED_STEP 8 /* groups of four elements unrolled in prefill: all, or GCC spills */
 
 typedef __m512 vec;

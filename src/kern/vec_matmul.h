@@ -24,7 +24,11 @@
 #define TILE VEC_TILE_TOKENS         /* tokens of the largest tile: 4 or 6 */
 /* Up to DIRECT tokens nothing is staged, and a tile has so few that it can have most rows: one walk
  * through memory, with the further tiles of a chunk reading it from the cache. */
+#ifdef VEC_DIRECT
+#define DIRECT VEC_DIRECT
+#else
 #define DIRECT 9
+#endif
 #if TILE == 6
 #define DIRECT_TILE 4
 #else
