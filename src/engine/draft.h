@@ -38,10 +38,10 @@ typedef struct draft {
 } draft;
 
 void draft_deinit(draft *d);
-/* Guesses what follows tokens[0 .. n): at most `most` tokens into guess, as far as that pays where a
- * step takes what `target` says; 0: nothing to go by, or nothing of which at least the share `least`
- * is right, lately. Between calls the text only grows. Where memory is short there are fewer
- * guesses. */
+/* Guesses what follows tokens[0 .. n): at most `most` tokens into guess, as far as that pays where
+ * a step takes what `target` says; 0: nothing to go by, or nothing of which at least the share
+ * `least` is right, lately. Between calls the text only grows. Where memory is short there are
+ * fewer guesses. */
 int32_t draft_guess(draft *d, const int32_t *tokens, int32_t n, int32_t most, double least,
                     const cost *target, int32_t *guess);
 /* Of the last draft so many tokens were tried, and so many were right before the first wrong one.

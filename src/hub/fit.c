@@ -37,7 +37,7 @@ static uint64_t work_bytes(const gguf *g, const char *arch) {
 }
 
 static uint64_t kv_bytes(const model_cost *c, int32_t n) {
-    double b = model_cost_kv_bytes(c, n);
+    double b = model_cost_kv_bytes(c, n) + c->nextn_bytes * n;
     return b < 1e18 ? (uint64_t)b : UINT64_MAX / 4;
 }
 

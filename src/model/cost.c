@@ -30,6 +30,8 @@ bool model_cost_of(const gguf *g, kern_kv_type kv, model_cost *c, err *e) {
             c->group_bytes[i] = (double)model_kv_page_bytes(&pl.group[i], kv) / KERN_PAGE;
             c->window[i] = pl.group[i].window;
         }
+        if (pl.nextn_group.n_layers)
+            c->nextn_bytes = (double)model_kv_page_bytes(&pl.nextn_group, kv) / KERN_PAGE;
         plan_deinit(&pl);
     }
     free(p);

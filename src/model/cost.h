@@ -21,6 +21,8 @@ typedef struct model_cost {
     int32_t n_groups;
     double group_bytes[MODEL_MAX_KV_GROUPS]; /* of keys and values of one position */
     int32_t window[MODEL_MAX_KV_GROUPS];     /* positions seen at most; 0: all */
+    double
+        nextn_bytes; /* of the layer that guesses ahead, which are memory but no part of a step */
 } model_cost;
 
 bool model_cost_of(const gguf *g, kern_kv_type kv, model_cost *c, err *e);
