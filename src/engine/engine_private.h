@@ -205,8 +205,8 @@ struct hearth_engine {
     kv *kv;
     drafter *drafter;   /* NULL: none */
     int32_t draft_most; /* guesses of it at a time */
-    nextn *nextn;     /* NULL: none, or there is a drafter */
-    disk *disk;       /* NULL: none */
+    nextn *nextn;       /* NULL: none, or there is a drafter */
+    disk *disk;         /* NULL: none */
     pthread_t thread;
 
     _Atomic int32_t n_queued; /* submitted, never admitted, not settled */

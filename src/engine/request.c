@@ -100,9 +100,9 @@ static hearth_request *request_new(hearth_engine *g, const hearth_params *p, err
     sampler **guesses = g->drafter ? &r->drafted.sampler : g->nextn ? &r->ahead.sampler : NULL;
     if (guesses) *guesses = sampler_new(p, g->n_vocab, g->tok ? piece_of : NULL, g->tok, e);
     if (!r->sampler || (guesses && !*guesses) ||
-        !text_init(&r->text, g->tok, p->special_text, p->stop, e) || !adapt_begin(g, r, p->lora, p->n_lora, e) ||
-        !thought_init(&r->thought, p, e) || (p->grammar && !constrain_begin(g, r, p->grammar, e)) ||
-        !force_begin(g, r, e)) {
+        !text_init(&r->text, g->tok, p->special_text, p->stop, e) ||
+        !adapt_begin(g, r, p->lora, p->n_lora, e) || !thought_init(&r->thought, p, e) ||
+        (p->grammar && !constrain_begin(g, r, p->grammar, e)) || !force_begin(g, r, e)) {
         request_release(r);
         return NULL;
     }

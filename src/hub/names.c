@@ -55,7 +55,8 @@ static size_t split(str s, str part[4]) {
     return n;
 }
 
-/* addressed: s is what follows "http://", so that its first part is a host whatever else is there. */
+/* addressed: s is what follows "http://", so that its first part is a host whatever else is
+ * there. */
 static bool registry_name(hub_name *n, str s, bool addressed, err *e) {
     str part[4], tag = STR(HUB_TAG);
     size_t colon = s.n;

@@ -92,7 +92,8 @@ static void run_all(hearth_engine *g, const char *what) {
     }
 }
 
-/* A row more costs little, whatever the machine is doing: how far guesses go is the same each time. */
+/* A row more costs little, whatever the machine is doing: how far guesses go is the same each
+ * time. */
 static const cost cheap = {.coef = {1, 0.03, 0, 0}, .fixed = true};
 
 static void same_bytes(const char *name, const char *by, const cost *fixed) {
