@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define PATH_BYTES 4096
@@ -192,10 +193,11 @@ static bool sync_folder(const char *dir) {
 
 struct file_new {
     int fd;
-    bool exists;  /* a file of that name is there, whose mode is kept */
-    mode_t mode;  /* of that file */
-    size_t n;     /* bytes waiting in buffer */
-    char *target; /* with links resolved */
+    bool exists;       /* a file of that name is there, whose mode is kept */
+    mode_t mode;       /* of that file */
+    size_t n;          /* bytes waiting in buffer */
+    uint64_t expected; /* in all; 0: nobody has said */
+    char *target;      /* with links resolved */
     char dir[PATH_BYTES], tmp[PATH_BYTES + 64];
     char buffer[NEW_BUFFER];
 };
@@ -244,6 +246,26 @@ fail:
     return NULL;
 }
 
+bool file_new_expect(file_new *f, uint64_t bytes, err *e) {
+    struct statvfs v;
+    char shown[256];
+    f->expected = bytes;
+    if (fstatvfs(f->fd, &v) != 0 || bytes <= (uint64_t)v.f_bavail * v.f_frsize) return true;
+    return err_set(e, ERR_NO_FIT,
+                   "%s: the disk has no room: %llu bytes are needed and %llu are free",
+                   str_printable(str_of(f->target), shown, sizeof shown), (unsigned long long)bytes,
+                   (unsigned long long)v.f_bavail * v.f_frsize);
+}
+
+static bool new_fail(const file_new *f, const char *what, int error, err *e) {
+    char shown[256];
+    if (f->expected == 0 || (error != ENOSPC && error != EDQUOT))
+        return fail_path(e, f->target, what, error);
+    return err_set(e, ERR_NO_FIT, "%s: the disk is full: %llu bytes are needed",
+                   str_printable(str_of(f->target), shown, sizeof shown),
+                   (unsigned long long)f->expected);
+}
+
 const char *file_new_path(const file_new *f) {
     return f->tmp;
 }
@@ -251,14 +273,13 @@ const char *file_new_path(const file_new *f) {
 bool file_new_flush(file_new *f, err *e) {
     size_t n = f->n;
     f->n = 0;
-    return write_all(f->fd, f->buffer, n) || fail_path(e, f->target, "cannot write", errno);
+    return write_all(f->fd, f->buffer, n) || new_fail(f, "cannot write", errno, e);
 }
 
 bool file_new_write(file_new *f, const void *p, size_t n, err *e) {
     if (n > NEW_BUFFER - f->n) {
         if (!file_new_flush(f, e)) return false;
-        if (n >= NEW_BUFFER)
-            return write_all(f->fd, p, n) || fail_path(e, f->target, "cannot write", errno);
+        if (n >= NEW_BUFFER) return write_all(f->fd, p, n) || new_fail(f, "cannot write", errno, e);
     }
     if (n) memcpy(f->buffer + f->n, p, n);
     f->n += n;
@@ -282,7 +303,7 @@ bool file_new_commit(file_new *f, err *e) {
     }
     if (!ok) {
         unlink(f->tmp);
-        fail_path(e, f->target, what, error);
+        new_fail(f, what, error, e);
     } else if (!sync_folder(f->dir)) {
         ok = fail_path(e, f->dir, "cannot sync the folder", errno);
     }

@@ -29,6 +29,9 @@ bool file_replace(const char *path, const void *data, size_t n, unsigned mode, e
  * file_new. */
 typedef struct file_new file_new;
 file_new *file_new_open(const char *path, unsigned mode, err *e);
+/* So many bytes will be written. False: the disk has no room for them, now. What it says where
+ * they later do not fit names them too. */
+bool file_new_expect(file_new *f, uint64_t bytes, err *e);
 bool file_new_write(file_new *f, const void *p, size_t n, err *e);
 bool file_new_flush(file_new *f, err *e); /* what was written can now be read at file_new_path */
 const char *file_new_path(const file_new *f); /* the temporary name */

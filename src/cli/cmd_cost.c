@@ -6,13 +6,13 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/csv.h"
 #include "base/jsonw.h"
 #include "base/limits.h"
 #include "cli/amounts.h"
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "meter/cost.h"
-#include "meter/csv.h"
 #include "store/store.h"
 
 typedef struct bill {

@@ -50,9 +50,11 @@ static int pull(const cli_args *a) {
 /* "0.5 GB, Apache 2.0, " of what the catalogue knows: nothing is asked of the network for it. */
 static void known_of(const char *model, char *dst, size_t cap) {
     dst[0] = 0;
-    for (const hub_catalogue_row *r = hub_catalogue; r->name; r++)
-        if (strcmp(r->name, model) == 0)
-            snprintf(dst, cap, " (%.1f GB, %s)", r->fetch_gb, r->license);
+    size_t n;
+    const hub_catalogue_row *r = hub_catalogue(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(r[i].name, model) == 0)
+            snprintf(dst, cap, " (%.1f GB, %s)", r[i].fetch_gb, r[i].license);
 }
 
 bool progress_fetch_missing(const char *model, bool insecure, char **name, err *e) {

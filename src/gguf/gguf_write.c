@@ -195,7 +195,10 @@ static bool emit_header(gguf_writer *w) {
     uint32_t version = 3;
     uint64_t n = 4 + sizeof version + sizeof w->n_tensors + sizeof w->n_kv + w->pairs.len +
                  w->records.len;
+    uint64_t all = n;
+    for (uint64_t i = 0; i < w->n_tensors; i++) all += w->size_bytes[i] + w->alignment;
     w->has_header = true;
+    if (!file_new_expect(w->file, all, &w->first)) return false;
     return emit(w, GGUF_MAGIC, 4) && emit(w, &version, sizeof version) &&
            emit(w, &w->n_tensors, sizeof w->n_tensors) && emit(w, &w->n_kv, sizeof w->n_kv) &&
            emit(w, w->pairs.data, w->pairs.len) && emit(w, w->records.data, w->records.len) &&

@@ -140,7 +140,9 @@ bool hub_export(const hub_store *s, const hub_name *n, const char *file,
         ok = err_set(e, ERR_USAGE, "%s is there already: --force replaces it", file);
     w.total = m.bytes;
     ok = ok && (w.f = file_new_open(file, 0644, e)) != NULL;
-    if (ok && !all_write(&w, &found, &m, buf_str(&b), e)) {
+    /* a header and a part of a block for each, and the end */
+    uint64_t all = m.bytes + (uint64_t)b.len + (m.n + 4) * 2 * BLOCK;
+    if (ok && (!file_new_expect(w.f, all, e) || !all_write(&w, &found, &m, buf_str(&b), e))) {
         file_new_abort(w.f);
         ok = false;
     } else if (ok) {

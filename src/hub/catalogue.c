@@ -1,31 +1,63 @@
-/* The catalogue: in order of how good the answers are, the best last. */
+/* The catalogue: data/models.csv, read once. */
 #include "hub/catalogue.h"
 
-#include <stddef.h>
+#include <pthread.h>
 
-const hub_catalogue_row hub_catalogue[] = {
-    {"smollm2:360m", 0.7, 0.7, "Apache 2.0", "short answers on very small machines"},
-    {"qwen3:0.6b", 0.5, 0.5, "Apache 2.0", "quick answers, sorting and tagging text"},
-    {"llama3.2:1b", 1.3, 1.3, "Llama 3.2 licence", "summaries, rewriting, chat"},
-    {"qwen3:1.7b", 1.4, 1.4, "Apache 2.0", "chat and simple reasoning"},
-    {"llama3.2:3b", 2.0, 2.0, "Llama 3.2 licence", "chat, summaries, following instructions"},
-    {"qwen3:4b", 2.6, 2.6, "Apache 2.0", "reasoning, code, many languages"},
-    {"mistral:7b", 4.4, 4.4, "Apache 2.0", "chat and writing"},
-    {"qwen3:8b", 5.2, 5.2, "Apache 2.0", "reasoning, code, many languages"},
-    {"hf.co/ggml-org/gpt-oss-20b-GGUF", 12.1, 2.3, "Apache 2.0",
-     "reasoning, at a small model's speed"},
-    {"qwen3:14b", 9.3, 9.3, "Apache 2.0", "reasoning, code, long answers"},
-    {"qwen3:30b", 18.6, 2.3, "Apache 2.0", "reasoning and code, at a small model's speed"},
-    {NULL, 0, 0, NULL, NULL},
-};
+#include "base/csv.h"
+#include "base/data.h"
+
+static struct {
+    csv file; /* holds the rows' texts; it stays as long as the program */
+    hub_catalogue_row *row;
+    size_t n;
+    err why;
+} all;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static bool read_row(hub_catalogue_row *r, const csv *c, size_t i, err *e) {
+    *r = (hub_catalogue_row){.name = csv_cell(c, i, csv_column(c, "name")),
+                             .license = csv_cell(c, i, csv_column(c, "license")),
+                             .good_for = csv_cell(c, i, csv_column(c, "good_for"))};
+    if (*r->name && *r->license && *r->good_for &&
+        str_to_f64(str_of(csv_cell(c, i, csv_column(c, "fetch_gb"))), &r->fetch_gb) &&
+        str_to_f64(str_of(csv_cell(c, i, csv_column(c, "token_gb"))), &r->token_gb) &&
+        r->token_gb > 0 && r->token_gb <= r->fetch_gb)
+        return true;
+    return err_set(e, ERR_DAMAGED, "models.csv, line %d: no row of the catalogue", c->line[i]);
+}
+
+bool hub_catalogue_read(csv *c, str text, hub_catalogue_row **row, size_t *n, err *e) {
+    *row = NULL;
+    *n = 0;
+    if (!csv_read(c, text, "models.csv", e)) return false;
+    *row = arena_calloc(c->memory, c->n_rows ? c->n_rows : 1, sizeof **row);
+    bool ok = *row || err_set(e, ERR_NO_FIT, "out of memory");
+    for (size_t i = 0; ok && i < c->n_rows; i++) ok = read_row(&(*row)[i], c, i, e);
+    if (ok) *n = c->n_rows;
+    else csv_deinit(c);
+    return ok;
+}
+
+static void read_all(void) {
+    const data_file *f = data_find("models.csv");
+    if (f) hub_catalogue_read(&all.file, data_text(f), &all.row, &all.n, &all.why);
+}
+
+const hub_catalogue_row *hub_catalogue(size_t *n) {
+    pthread_once(&once, read_all);
+    *n = all.n;
+    return all.row;
+}
 
 /* The last of those that fit and read no more for each token. */
 static const hub_catalogue_row *last_under(double memory_gb, double token_gb,
                                            const hub_catalogue_row *not_this) {
-    const hub_catalogue_row *found = NULL;
-    for (const hub_catalogue_row *r = hub_catalogue; r->name; r++)
-        if (r->fetch_gb * 1.1 + 1.0 <= memory_gb && r->token_gb <= token_gb && r != not_this)
-            found = r;
+    size_t n;
+    const hub_catalogue_row *found = NULL, *r = hub_catalogue(&n);
+    for (size_t i = 0; i < n; i++)
+        if (r[i].fetch_gb * 1.1 + 1.0 <= memory_gb && r[i].token_gb <= token_gb &&
+            r + i != not_this)
+            found = r + i;
     return found;
 }
 

@@ -251,6 +251,18 @@ bool hub_store_remove(hub_store *s, hub_area area, const hub_name *n, err *e) {
     return ok;
 }
 
+bool hub_store_set_aside(hub_store *s, const hub_name *n, err *e) {
+    char from[HUB_AREA_PATH_BYTES], to[HUB_AREA_PATH_BYTES], folder[HUB_AREA_PATH_BYTES];
+    snprintf(folder, sizeof folder, "%s", hub_area_path(HUB_PENDING, n, to));
+    *strrchr(folder, '/') = 0;
+    if (!hub_store_lock(s, e)) return false;
+    bool ok = beneath_make_dirs(s->root, folder, e) &&
+              beneath_rename(s->root, hub_area_path(HUB_READY, n, from), to, e) &&
+              hub_store_remove(s, HUB_READY, n, e); /* its folders */
+    hub_store_unlock(s);
+    return ok;
+}
+
 /* ---- all names ---- */
 
 typedef struct walk {

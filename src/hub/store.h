@@ -67,6 +67,8 @@ bool hub_store_manifest(const hub_store *s, hub_area area, const hub_name *n, hu
  * one that is missing); its pending manifest is then removed. */
 bool hub_store_put(hub_store *s, hub_area area, const hub_name *n, str bytes, err *e);
 bool hub_store_remove(hub_store *s, hub_area area, const hub_name *n, err *e);
+/* From READY to PENDING: it is not ready any more. Needs no room on the disk. */
+bool hub_store_set_aside(hub_store *s, const hub_name *n, err *e);
 /* When it was written, unix seconds; 0: not there. */
 int64_t hub_store_when(const hub_store *s, hub_area area, const hub_name *n);
 /* Every name of an area, in order; *list by free. What is no name is passed over. */

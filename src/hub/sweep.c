@@ -397,16 +397,7 @@ static bool check_blob(check *c, const hub_digest *d, uint64_t size, const hub_n
 
 /* A model that lacks something is no longer one that is ready: it waits to be fetched again. */
 static bool set_aside(check *c, const hub_name *n, bool readable, err *e) {
-    buf b;
-    buf_init(&b, LIMIT_MANIFEST_BYTES);
-    bool ok = hub_store_lock(c->s, e);
-    if (!ok) return false;
-    if (readable)
-        ok = hub_store_get(c->s, HUB_READY, n, &b, e) &&
-             hub_store_put(c->s, HUB_PENDING, n, buf_str(&b), e);
-    ok = ok && hub_store_remove(c->s, HUB_READY, n, e);
-    hub_store_unlock(c->s);
-    buf_deinit(&b);
+    bool ok = readable ? hub_store_set_aside(c->s, n, e) : hub_store_remove(c->s, HUB_READY, n, e);
     c->r->n_repaired += ok;
     return ok;
 }

@@ -3,9 +3,9 @@
 #include <math.h>
 #include <strings.h>
 
+#include "base/csv.h"
+#include "base/data.h"
 #include "base/limits.h"
-#include "meter/csv.h"
-#include "meter/data.h"
 #include "meter/prices.h"
 
 static bool read_figure(const csv *c, size_t row, const char *column, const char *name, double *to,

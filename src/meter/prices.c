@@ -8,10 +8,10 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/csv.h"
+#include "base/data.h"
 #include "base/file.h"
 #include "base/limits.h"
-#include "meter/csv.h"
-#include "meter/data.h"
 
 /* ---- days and names ---- */
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/data.h"
 #include "base/rng.h"
-#include "meter/data.h"
 
 typedef struct maker {
     uint64_t seed, number, count;

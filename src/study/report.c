@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meter/csv.h"
-#include "meter/data.h"
+#include "base/csv.h"
+#include "base/data.h"
 #include "meter/hardware.h"
 #include "study/calc.h"
 #include "study/report_plot.h"

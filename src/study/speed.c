@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meter/data.h"
+#include "base/data.h"
 
 #define PROMPT 512
 #define TOKENS 64

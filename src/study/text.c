@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meter/data.h"
+#include "base/data.h"
 #include "meter/prices.h"
 
 #define FOLDER "shakespeare/"

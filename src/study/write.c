@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meter/csv.h"
+#include "base/csv.h"
 #include "study/calc.h"
 
 #define OUT_BYTES (256u << 20)

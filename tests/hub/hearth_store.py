@@ -6,6 +6,8 @@ import os
 import pathlib
 import subprocess
 
+import pytest
+
 BIN = os.environ["HEARTH_BIN"]
 NIGHTLY = os.environ.get("HEARTH_TEST_SIZE") == "nightly"
 
@@ -20,9 +22,10 @@ class Store:
         self.cache = self.folder / "hf"
         self.env = {**os.environ, "HEARTH_HOME": str(self.folder / "home"), "HOME": str(self.folder),
                     "OLLAMA_MODELS": str(self.ollama), "HF_HUB_CACHE": str(self.cache), "HEARTH_HOST": "off"}
+        self.enter = []  # what the program is started by
 
     def run(self, *args, input=None, cwd=None, **more):
-        return subprocess.run([BIN, *map(str, args)], input=input, capture_output=True, env=self.env,
+        return subprocess.run([*self.enter, BIN, *map(str, args)], input=input, capture_output=True, env=self.env,
                               cwd=cwd or self.folder, timeout=120, **more)
 
     def ok(self, *args, **more):
@@ -50,6 +53,48 @@ class Store:
 
     def whole(self):
         return json.loads(self.run("verify", "--json").stdout)["faults"] == []
+
+
+class SmallDisk:
+    """64 MB of memory as the store's disk, in a mount namespace of its own: no other program sees it, it goes with
+    the process that holds it, and no rights are needed where users may have namespaces."""
+
+    def __init__(self, store, size="64m"):
+        home = store.folder / "home"
+        home.mkdir()
+        alone = os.geteuid() != 0
+        self.holder = subprocess.Popen(
+            ["unshare", *(["-r"] if alone else []), "-m", "sh", "-c",
+             'mount -t tmpfs -o "size=$1" none "$0" && echo ready && exec cat', str(home), size],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if self.holder.stdout.readline() != b"ready\n":
+            self.close()
+            pytest.skip("1 test left out: no small disk can be mounted here (no rights, no user namespaces)")
+        store.enter = ["nsenter", "-t", str(self.holder.pid), "-m",
+                       *(["-U", "--preserve-credentials"] if alone else []), "--wd=" + str(store.folder), "--"]
+        self.home = pathlib.Path(f"/proc/{self.holder.pid}/root{home}")
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.stdout.close()
+        self.holder.wait()
+
+    def fill(self, left):
+        """Until so many bytes are free, in whole pages."""
+        self.free()
+        with open(self.home / "fill", "wb") as f:
+            for at in range(100):  # a server writes meanwhile
+                here = os.statvfs(self.home)
+                most = os.fstat(f.fileno()).st_size + here.f_bavail * here.f_frsize - left
+                try:
+                    if most > 0:
+                        os.posix_fallocate(f.fileno(), 0, most)
+                    return
+                except OSError:
+                    assert at < 99
+
+    def free(self):
+        (self.home / "fill").unlink(missing_ok=True)
 
 
 def put_ollama(folder, name, layers):

@@ -1,12 +1,12 @@
 """What the tests of getting models share: a model in Ollama's form, real registries on loopback (Debian's
 docker-registry, nginx with a tree shaped like Hugging Face), and looking at a store with other eyes than ours."""
-import contextlib
 import hashlib
 import http.client
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -117,23 +117,11 @@ def absent_or_whole(home, model):
 # ---- real servers ----
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 def until(what, child, timeout=60):
     end = time.monotonic() + timeout
     while not what():
         assert child.poll() is None and time.monotonic() < end, "the server did not come up"
         time.sleep(0.02)
-
-
-def answers(port):
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    return False
 
 
 class Registry:
@@ -143,18 +131,24 @@ class Registry:
         program = shutil.which("docker-registry", path=PATH)
         if not program:
             pytest.skip("docker-registry is not installed")
-        self.port, self.folder = free_port(), pathlib.Path(folder)
+        self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         auth = ""
         if users:
             made = subprocess.run(["openssl", "passwd", "-6", "x"], capture_output=True, check=False)
             assert made.returncode == 0
         (self.folder / "config.yml").write_text(
-            f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {self.folder}/data\n"
-            f"http:\n  addr: 127.0.0.1:{self.port}\n{auth}")
+            f"version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {self.folder}/data\n"
+            f"http:\n  addr: 127.0.0.1:0\n{auth}")
         self.child = subprocess.Popen([program, "serve", self.folder / "config.yml"], stdout=subprocess.DEVNULL,
                                       stderr=open(self.folder / "log", "wb"))
-        until(lambda: answers(self.port), self.child)
+        until(self.listens, self.child)
+
+    def listens(self):
+        """The system chose the port, and the log says which."""
+        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", (self.folder / "log").read_text())
+        self.port = int(found.group(1)) if found else 0
+        return self.port
 
     def __enter__(self):
         return self
@@ -187,13 +181,15 @@ class Registry:
 
 
 class Nginx:
-    """A folder as a web server: ranges, ETags, nothing else."""
+    """A folder as a web server: ranges, ETags, nothing else. It is given a socket that listens already, as at an
+    upgrade of its own, so that nobody else can have the port."""
 
     def __init__(self, folder, extra=""):
         program = shutil.which("nginx", path=PATH)
         if not program:
             pytest.skip("nginx is not installed")
-        self.port, self.folder = free_port(), pathlib.Path(folder)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.folder = listener.getsockname()[1], pathlib.Path(folder)
         self.www = self.folder / "www"
         self.www.mkdir(parents=True, exist_ok=True)
         user = "user root;" if os.geteuid() == 0 else ""
@@ -207,8 +203,10 @@ class Nginx:
                 scgi_temp_path {self.folder}/t5;
                 server {{ listen 127.0.0.1:{self.port}; root {self.www}; {extra} }}
             }}""")
-        self.child = subprocess.Popen([program, "-c", self.folder / "conf", "-e", self.folder / "errors"])
-        until(lambda: answers(self.port), self.child)
+        fd = listener.fileno()
+        self.child = subprocess.Popen([program, "-c", self.folder / "conf", "-e", self.folder / "errors"],
+                                      env={**os.environ, "NGINX": f"{fd};"}, pass_fds=[fd])
+        listener.close()
 
     def __enter__(self):
         return self

@@ -17,7 +17,7 @@ from hearth_store import BIN, put_ollama
 class Server:
     def __init__(self, store, *more):
         self.store = store
-        self.process = subprocess.Popen([BIN, "serve", "--listen", "127.0.0.1:0", *more], env=store.env,
+        self.process = subprocess.Popen([*store.enter, BIN, "serve", "--listen", "127.0.0.1:0", *more], env=store.env,
                                         cwd=store.folder, stderr=subprocess.PIPE)
         self.said = []
         self.base = None

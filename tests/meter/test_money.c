@@ -1,5 +1,5 @@
 /* Whole numbers of money: parsing, exact products, rounding, texts; and CSV. */
-#include "meter/csv.h"
+#include "base/csv.h"
 #include "meter/hardware.h"
 #include "meter/money.h"
 #include "meter/prices.h"

@@ -101,6 +101,8 @@ static void done(api_call *c) {
         api_fail(&e, 404, "not_found", "model", "%s", t->why.msg);
     } else if (t->why.code == ERR_USAGE || t->why.code == ERR_DENIED) {
         api_fail(&e, 400, "invalid_value", "model", "%s", t->why.msg);
+    } else if (t->why.code == ERR_NO_FIT) {
+        api_fail(&e, 507, "no_room", NULL, "%s", t->why.msg);
     } else if (t->why.code) {
         api_fail_err(&e, &t->why);
     } else if (!t->begun) {

@@ -8,8 +8,8 @@
  *     for (size_t i = 0; i < c.n_rows; i++) use(csv_cell(&c, i, model));
  *     csv_deinit(&c);
  */
-#ifndef HEARTH_METER_CSV_H
-#define HEARTH_METER_CSV_H
+#ifndef HEARTH_BASE_CSV_H
+#define HEARTH_BASE_CSV_H
 
 #include "base/arena.h"
 #include "base/buf.h"

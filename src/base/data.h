@@ -5,8 +5,8 @@
  *     for (const data_file *g = data_first("shakespeare/"); g; g = data_next(g, "shakespeare/"))
  *     ...
  */
-#ifndef HEARTH_METER_DATA_H
-#define HEARTH_METER_DATA_H
+#ifndef HEARTH_BASE_DATA_H
+#define HEARTH_BASE_DATA_H
 
 #include "base/str.h"
 

@@ -1,4 +1,4 @@
-#include "meter/csv.h"
+#include "base/csv.h"
 
 #include "base/limits.h"
 

@@ -1,4 +1,4 @@
-#include "meter/data.h"
+#include "base/data.h"
 
 extern const data_file hearth_data[]; /* sorted by name; ends with a name of NULL: CMakeLists.txt */
 
