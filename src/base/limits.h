@@ -80,6 +80,9 @@
 /* Grammars: a stranger's schema, pattern or rules */
 #define LIMIT_DFA_STATES 20000          /* of one automaton */
 #define LIMIT_DFA_CELLS (4 << 20)       /* states x classes: 16 MB */
+#define LIMIT_DFA_KEYS (3 << 20)        /* words that tell its states apart while it is made */
+#define LIMIT_DFA_WORK (20 << 20)       /* steps that making it takes: about a tenth of a second */
+#define LIMIT_SCHEMA_WORK (100 << 20)   /* the same for all of a schema's automata */
 #define LIMIT_REGEX_NODES 50000         /* after counted repetitions are written out */
 #define LIMIT_REGEX_DEPTH 200           /* nested groups */
 #define LIMIT_SCHEMA_BYTES (4u << 20)   /* the text */

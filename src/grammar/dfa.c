@@ -126,6 +126,7 @@ typedef struct explorer {
     int32_t *table; /* hash of keys: state or 0 */
     size_t table_size;
     int32_t *next;
+    uint64_t work;
 } explorer;
 
 static uint64_t key_hash(const int32_t *k, size_t n) {
@@ -143,13 +144,13 @@ static void table_put(explorer *x, int32_t state) {
 
 static bool grow(explorer *x, size_t key) {
     if (x->n_pool + key > x->cap_pool) {
-        size_t cap = (x->n_pool + key) * 2 + 256;
+        size_t cap = (x->n_pool + key) / 2 * 3 + 256;
         int32_t *p = realloc(x->pool, cap * sizeof *p);
         if (!p) return false;
         x->pool = p, x->cap_pool = cap;
     }
     if (x->n_states + 2 <= x->cap_states) return true;
-    int32_t cap = x->cap_states * 2 + 64;
+    int32_t cap = x->cap_states / 2 * 3 + 64;
     size_t *at = realloc(x->at, sizeof *at * ((size_t)cap + 1));
     if (at) x->at = at;
     int32_t *next = realloc(x->next, sizeof *next * (size_t)cap * (size_t)x->src->n_classes);
@@ -183,6 +184,13 @@ static int32_t state_of(explorer *x, const int32_t *key, size_t n, err *e) {
                                               : LIMIT_DFA_STATES));
         return 0;
     }
+    x->work += n;
+    if (x->n_pool + n > LIMIT_DFA_KEYS ||
+        x->work + (x->src->work ? *x->src->work : 0) > LIMIT_DFA_WORK) {
+        err_set(e, ERR_USAGE,
+                "the automaton takes too long to make: fewer or smaller repetitions help");
+        return 0;
+    }
     if (!grow(x, n)) {
         err_set(e, ERR_NO_FIT, "out of memory");
         return 0;
@@ -199,12 +207,15 @@ static int32_t state_of(explorer *x, const int32_t *key, size_t n, err *e) {
 /* ---- trimming and merging ---- */
 
 /* Which states can reach an accepting one: fills useful[]. */
-static bool co_accessible(const dfa *d, uint8_t *useful) {
+static bool co_accessible(const dfa *d, uint8_t *useful, err *e) {
+    int64_t budget = LIMIT_DFA_WORK + (int64_t)d->n_states * d->n_classes;
     memcpy(useful, d->accept, (size_t)d->n_states);
     useful[0] = 0;
     bool more = true;
     while (more) { /* states were numbered breadth first: backwards nearly always ends in a few */
         more = false;
+        if ((budget -= (int64_t)d->n_states * d->n_classes) < 0)
+            return err_set(e, ERR_USAGE, "the automaton takes too long to make");
         for (int32_t s = d->n_states - 1; s > 0; s--) {
             if (useful[s]) continue;
             const int32_t *row = d->next + (size_t)s * (size_t)d->n_classes;
@@ -262,9 +273,8 @@ static bool tidy(dfa *d, err *e) {
     uint8_t *useful = malloc(n);
     int32_t *block = malloc(n * sizeof *block), *fresh = malloc(n * sizeof *fresh);
     int32_t *table = malloc(table_size * sizeof *table);
-    bool ok = useful && block && fresh && table;
-    if (ok) {
-        co_accessible(d, useful);
+    bool ok = (useful && block && fresh && table) || err_set(e, ERR_NO_FIT, "out of memory");
+    if (ok && (ok = co_accessible(d, useful, e))) {
         for (size_t i = 0; i < n * (size_t)d->n_classes; i++)
             if (!useful[d->next[i]]) d->next[i] = 0;
         for (size_t s = 1; s < n; s++)
@@ -296,7 +306,7 @@ static bool tidy(dfa *d, err *e) {
         d->n_states = count;
     }
     free(useful), free(block), free(fresh), free(table);
-    return ok || err_set(e, ERR_NO_FIT, "out of memory");
+    return ok;
 }
 
 dfa *dfa_explore(const dfa_source *src, const int32_t *start, size_t n, err *e) {
@@ -321,6 +331,7 @@ dfa *dfa_explore(const dfa_source *src, const int32_t *start, size_t n, err *e) 
             }
             if (!ok) break;
             memcpy(key, x.pool + x.at[s], len * sizeof *key); /* the pool may move */
+            x.work += len + 1;
             const int32_t *to;
             size_t m = src->step(src->ud, key, len, c, &to);
             int32_t t = m ? state_of(&x, to, m, e) : 0;
@@ -344,9 +355,13 @@ dfa *dfa_explore(const dfa_source *src, const int32_t *start, size_t n, err *e) 
         memcpy(d->lo, src->lo, sizeof *d->lo * (size_t)src->n_ranges);
         memcpy(d->class_of, src->class_of, sizeof *d->class_of * (size_t)src->n_ranges);
         for (uint32_t cp = 0; cp < 128; cp++) d->ascii[cp] = (uint16_t)dfa_class(d, cp);
-        for (int32_t s = 1; s < x.n_states; s++)
+        for (int32_t s = 1; ok && s < x.n_states; s++) {
             d->accept[s] = src->accepts(src->ud, x.pool + x.at[s], x.at[s + 1] - x.at[s]);
-        ok = tidy(d, e);
+            if (src->work && *src->work > 2 * LIMIT_DFA_WORK)
+                ok = err_set(e, ERR_USAGE, "the automaton takes too long to make");
+        }
+        d->work = x.work + (src->work ? *src->work : 0);
+        ok = ok && tidy(d, e);
     }
     free(key), free(x.pool), free(x.at), free(x.table), free(x.next);
     if (!ok) {

@@ -27,6 +27,7 @@ typedef struct dfa {
     uint16_t ascii[128]; /* classes of the first code points */
     int32_t *next;       /* [n_states][n_classes] */
     uint8_t *accept;     /* [n_states] */
+    uint64_t work;       /* steps that making it took, and those that it was made of */
     uint32_t *texts;     /* [n_states] dfa_count's, where somebody keeps them here; or NULL */
 } dfa;
 
@@ -79,6 +80,7 @@ typedef struct dfa_source {
     int32_t n_ranges, n_classes;
     const uint32_t *lo;
     const uint16_t *class_of;
+    uint64_t *work; /* steps beside reading and comparing keys are added here; or NULL */
     /* The state's key for a class; returns its length in words, 0: dead. */
     size_t (*step)(void *ud, const int32_t *from, size_t n, int cls, const int32_t **to);
     bool (*accepts)(void *ud, const int32_t *state, size_t n);

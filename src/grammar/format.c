@@ -96,7 +96,7 @@ const dfa *schema_format(schema *s, const char *name, bool *known, err *e) {
         for (size_t k = 0; k < s->n_dfas; k++)
             if (s->dfas[k].format == formats[i].name) return s->dfas[k].d;
         dfa *d = dfa_regex_whole(pattern, e);
-        const dfa *kept = d ? schema_keep(s, d, e) : NULL;
+        const dfa *kept = schema_keep(s, d, e);
         for (size_t k = 0; kept && k < s->n_dfas; k++)
             if (s->dfas[k].d == kept) s->dfas[k].format = formats[i].name;
         return kept;

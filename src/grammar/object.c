@@ -224,7 +224,7 @@ static bool build_extra(schema *s, object *o, err *e) {
         d = dfa_explore(&src, start, o->n_langs, e);
     } else memory(e);
     free(lo), free(cls), free(cols);
-    o->extra = d ? schema_keep(s, d, e) : NULL;
+    o->extra = schema_keep(s, d, e);
     return o->extra || err_wrap(e, "patternProperties or propertyNames");
 }
 

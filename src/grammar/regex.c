@@ -528,6 +528,7 @@ typedef struct subset {
     uint8_t *mark;            /* [g->n] */
     int32_t *list, *stack;    /* [g->n] */
     size_t n_list;
+    uint64_t work;
 } subset;
 
 static bool set_has(const charset *s, uint32_t cp) {
@@ -567,8 +568,10 @@ static size_t settle(subset *b) {
     for (size_t i = 0; i < b->n_list; i++) {
         int32_t v = b->list[i];
         b->mark[v] = 0;
+        b->work += 1;
         if (b->g->v[v].set >= 0 || b->g->v[v].set == -3 || v == b->g->match) b->list[n++] = v;
     }
+    b->work += 4 * n; /* in sorting */
     qsort(b->list, n, sizeof *b->list, int_order);
     return b->n_list = n;
 }
@@ -652,7 +655,7 @@ static dfa *tree_dfa(parser *p, const node *tree, bool search, bool tail, err *e
     set_builder any = {0};
     set_add(&any, 0, DFA_MAX_CP);
     node *every = set_node(p, &any);
-    dfa_source s = {.ud = &b, .step = subset_step, .accepts = subset_accepts};
+    dfa_source s = {.ud = &b, .step = subset_step, .accepts = subset_accepts, .work = &b.work};
     if (!every) return NULL;
     g.match = nfa_add(&g, -1, -1, -1);
     int32_t out = g.match;
@@ -717,6 +720,11 @@ static dfa *regex(str pattern, bool whole, err *e) {
     for (ahead *a = p.aheads; a && d; a = a->next) {
         dfa *look = tree_dfa(&p, a->tree, false, true, e);
         dfa *both = look ? dfa_combine(d, look, a->negative ? DFA_AND_NOT : DFA_AND, e) : NULL;
+        if (both && (both->work += d->work + look->work) > LIMIT_SCHEMA_WORK) {
+            err_set(e, ERR_USAGE, "pattern: too many look-aheads");
+            dfa_free(both);
+            both = NULL;
+        }
         dfa_free(look), dfa_free(d);
         d = both;
     }

@@ -160,6 +160,10 @@ const canon *schema_expand(schema *s, expr x, err *e) {
         return NULL;
     }
     if (s->x[x].form) return s->x[x].form;
+    if (s->dfa_work > LIMIT_SCHEMA_WORK) {
+        err_set(e, ERR_USAGE, "pattern, format or enum: all of them take too long to compile");
+        return NULL;
+    }
     if (s->x[x].busy || s->depth >= LIMIT_SCHEMA_DEPTH) {
         err_set(e, ERR_USAGE,
                 s->x[x].busy ? "$ref, allOf or not lead back to themselves (%s)"
@@ -298,6 +302,13 @@ bool schema_empty(schema *s, expr x) {
 /* ---- automata ---- */
 
 const dfa *schema_keep(schema *s, dfa *d, err *e) {
+    s->dfa_work += d ? d->work : LIMIT_DFA_WORK;
+    if (!d) return NULL;
+    if (s->dfa_work > LIMIT_SCHEMA_WORK) {
+        dfa_free(d);
+        err_set(e, ERR_USAGE, "pattern, format or enum: all of them take too long to compile");
+        return NULL;
+    }
     for (size_t i = 0; i < s->n_dfas; i++)
         if (dfa_equal(s->dfas[i].d, d)) {
             dfa_free(d);
@@ -333,7 +344,7 @@ const dfa *schema_regex(schema *s, str pattern, err *e) {
     for (size_t i = 0; i < s->n_dfas; i++)
         if (s->dfas[i].pattern.p && str_eq(s->dfas[i].pattern, pattern)) return s->dfas[i].d;
     dfa *d = dfa_regex(pattern, e);
-    const dfa *kept = d ? schema_keep(s, d, e) : NULL;
+    const dfa *kept = schema_keep(s, d, e);
     for (size_t i = 0; kept && i < s->n_dfas; i++)
         if (s->dfas[i].d == kept) s->dfas[i].pattern = pattern; /* lives in the schema's JSON */
     return kept;

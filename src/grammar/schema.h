@@ -148,6 +148,7 @@ bool num_overlap(const num_spec *a, const num_spec *b); /* or that cannot be sai
 bool num_is(const num_spec *n, dec_wide v);             /* is v (at DEC_SCALE) one of them */
 
 /* Automata live as long as the schema; equal patterns share one. */
+/* d NULL: it could not be made, which costs the schema's patterns some of their time. */
 const dfa *schema_keep(schema *s, dfa *d, err *e);
 const uint32_t *schema_texts(schema *s, const dfa *kept); /* its ->texts, made; NULL: memory */
 const dfa *schema_regex(schema *s, str pattern, err *e);

@@ -1,6 +1,6 @@
 /* And, or and not of canonical forms. */
 #include "base/limits.h"
-#include "grammar/schema.h"
+#include "grammar/schema_private.h"
 
 canon *canon_new(schema *s) {
     return arena_alloc(schema_arena(s), sizeof(canon));
@@ -145,7 +145,7 @@ static bool str_fold(schema *s, str_spec *a, err *e) {
     dfa *len = dfa_length(a->min, a->max, e);
     dfa *both = len ? dfa_combine(a->lang, len, DFA_AND, e) : NULL;
     dfa_free(len);
-    a->lang = both ? schema_keep(s, both, e) : NULL;
+    a->lang = schema_keep(s, both, e);
     a->min = 0, a->max = UINT32_MAX;
     return a->lang != NULL;
 }
@@ -158,7 +158,7 @@ static int str_and(schema *s, const str_spec *a, const str_spec *b, str_spec *ou
     out->lang = a->lang ? a->lang : b->lang;
     if (a->lang && b->lang && a->lang != b->lang) {
         dfa *d = dfa_combine(a->lang, b->lang, DFA_AND, e);
-        out->lang = d ? schema_keep(s, d, e) : NULL;
+        out->lang = schema_keep(s, d, e);
         if (!out->lang) return -1;
     }
     if (!str_fold(s, out, e)) return -1;
@@ -169,7 +169,7 @@ static int str_not(schema *s, const str_spec *a, str_spec out[2], err *e) {
     int n = 0;
     if (a->lang) {
         dfa *d = dfa_combine(NULL, a->lang, DFA_AND_NOT, e);
-        const dfa *kept = d ? schema_keep(s, d, e) : NULL;
+        const dfa *kept = schema_keep(s, d, e);
         if (!kept) return -1;
         out[n++] = (str_spec){kept, 0, UINT32_MAX};
         return n;
@@ -425,6 +425,7 @@ bool canon_or(schema *s, const canon *a, const canon *b, canon *out, err *e) {
     while (out->n_str > 1 && out->str[0].lang && out->str[out->n_str - 1].lang) {
         err ignored = {0};
         dfa *d = dfa_combine(out->str[0].lang, out->str[out->n_str - 1].lang, DFA_OR, &ignored);
+        if (!d) s->dfa_work += LIMIT_DFA_WORK / 4;
         if (!d) break;
         out->str[0].lang = schema_keep(s, d, e);
         if (!out->str[0].lang) return false;

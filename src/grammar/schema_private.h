@@ -49,6 +49,7 @@ struct schema {
     size_t n_seen, cap_seen;
     kept_dfa *dfas;
     size_t n_dfas, dfa_bytes;
+    uint64_t dfa_work;
     named_place *places;
     size_t n_places, cap_places;
 };

@@ -146,7 +146,7 @@ static bool narrow(reader *r, const char *keyword, const dfa *lang) {
     if (!lang) return err_wrap(r->e, "%s (in %s)", keyword, schema_path(r->s, r->j));
     if (r->str.lang && r->str.lang != lang) {
         dfa *both = dfa_combine(r->str.lang, lang, DFA_AND, r->e);
-        lang = both ? schema_keep(r->s, both, r->e) : NULL;
+        lang = schema_keep(r->s, both, r->e);
         if (!lang) return err_wrap(r->e, "%s (in %s)", keyword, schema_path(r->s, r->j));
     }
     r->str.lang = lang;
@@ -171,7 +171,7 @@ static bool read_strings(reader *r) {
     if (r->str.min > r->str.max) r->has_str = false;
     if (r->str.lang && (r->str.min || r->str.max != UINT32_MAX)) {
         dfa *len = dfa_length(r->str.min, r->str.max, r->e);
-        const dfa *kept = len ? schema_keep(r->s, len, r->e) : NULL;
+        const dfa *kept = schema_keep(r->s, len, r->e);
         if (!narrow(r, "maxLength with a pattern or format", kept)) return false;
         r->str.min = 0, r->str.max = UINT32_MAX;
     }
@@ -309,7 +309,7 @@ static bool read_properties(reader *r) {
                 dfa_free(d);
                 d = both;
             }
-            lang = d ? schema_keep(r->s, d, r->e) : NULL;
+            lang = schema_keep(r->s, d, r->e);
             if (!lang) return err_wrap(r->e, "propertyNames (in %s)", schema_path(r->s, r->j));
             any = !t->lang && t->min == 0 && t->max == UINT32_MAX;
         }
@@ -495,7 +495,7 @@ static bool read_enum(reader *r, const canon **c) {
         dfa *d = dfa_strings(text, n_texts, r->e);
         texts->str = arena_alloc(schema_arena(r->s), sizeof *texts->str);
         if (!texts->str) return dfa_free(d), memory(r);
-        texts->str->lang = d ? schema_keep(r->s, d, r->e) : NULL;
+        texts->str->lang = schema_keep(r->s, d, r->e);
         if (!texts->str->lang) return err_wrap(r->e, "enum (in %s)", schema_path(r->s, r->j));
         texts->str->max = UINT32_MAX;
         texts->n_str = 1;
@@ -632,7 +632,7 @@ const canon *schema_read_const(schema *s, const json_t *v, err *e) {
         dfa *d = dfa_strings(&t, 1, r.e);
         c->str = arena_alloc(schema_arena(s), sizeof *c->str);
         if (!c->str) return dfa_free(d), memory(&r), NULL;
-        c->str->lang = d ? schema_keep(s, d, r.e) : NULL;
+        c->str->lang = schema_keep(s, d, r.e);
         if (!c->str->lang) return NULL;
         c->str->max = UINT32_MAX, c->n_str = 1;
         return c;

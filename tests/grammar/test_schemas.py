@@ -183,6 +183,9 @@ def bombs():
     yield "enum", json.dumps({"enum": [f"{i:x}" * 3 for i in range(100_000)]})
     yield "regex", json.dumps({"type": "string", "pattern": "^(a|b)*a(a|b){60}$"})
     yield "nested regex", json.dumps({"type": "string", "pattern": "^((a{1,99}){1,99}){1,99}$"})
+    yield "many patterns", json.dumps({"properties": {f"p{i}": {"pattern": f"^.{{0,{i}}}x{{100}}"} for i in range(300)}})
+    for i, pattern in enumerate(["^(a{1,99}){1,99}$", "(.{1,200}){1,100}x", "(a?){10000}a{3000}", "^(?!n b)c{44}{44}"]):
+        yield f"regex {i}", json.dumps({"type": "string", "pattern": pattern})
     yield "anyOf", json.dumps({"allOf": [{"anyOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(40)]})
     loop = {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
     yield "loop", json.dumps(loop)
@@ -193,6 +196,7 @@ def test_bombs_are_bounded(tmp_path, what):
     """Refused by name, or compiled, within little memory."""
     def little():
         resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     done = schema(tmp_path, what, preexec_fn=little, timeout=60)
     assert done.returncode in (0, 2, 6), done.stderr[:300]
     assert done.returncode == 0 or done.stderr.count(b"\n") == 1
