@@ -22,5 +22,10 @@ void kern_avx512_twice(const kern_format *f, const void *chunk, int kc, const ke
                        const int32_t *rows, int t0, int n, int64_t k0, float *c) {
     const format_code code = code_of(f->type);
     chunk_view v = {.p = panel_chunk_at(f, chunk, kc), .table = f->table, .kc = kc};
-    twice_add(f, &code, &v, false, a, rows, t0, n, k0, c);
+    for (int i0 = 0; i0 < n; i0 += AT_ONCE) {
+        twice_marks look;
+        const int32_t *of = rows ? rows + i0 : NULL;
+        twice_look(a, of, t0 + i0, n - i0 < AT_ONCE ? n - i0 : AT_ONCE, k0, kc / KERN_BLOCK, &look);
+        twice_add(f, &code, &v, false, a, of, t0 + i0, k0, &look, 0, c + i0 * KERN_ROWS);
+    }
 }

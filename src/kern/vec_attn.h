@@ -14,6 +14,7 @@ typedef struct attn_group {
     int n;
     int from[ATTN_ROWS], to[ATTN_ROWS]; /* slots seen */
     kv_parts kv;
+    uintptr_t ahead; /* bytes to the block that comes next, or 0 */
     float p[ATTN_ROWS][KERN_PAGE] __attribute__((aligned(64))); /* scores, then weights */
 } attn_group;
 
@@ -21,6 +22,14 @@ VEC_INLINE vec kv_load(kern_kv_type type, const uint8_t *base, int i) {
     if (type == KERN_KV_F32) return vec_load((const float *)(const void *)base + i);
     if (type == KERN_KV_F16) return vec_load_f16((const uint16_t *)(const void *)base + i);
     return vec_load_i8((const int8_t *)base + i);
+}
+
+/* A hint beside each reading of int8 keys and values: the same place of the next block will be
+ * wanted. Such a block is too small for the hardware to learn its way before it ends; wider ones
+ * are not, and hints only cost them. */
+VEC_INLINE void attn_prefetch(const attn_group *g, const void *p, int bytes) {
+    uintptr_t at = (uintptr_t)p + g->ahead;
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch((const void *)(at + (unsigned)i), 0, 2);
 }
 
 /* p[r][t] = fma chain of q[r] and key t; lanes are tokens. */
@@ -35,6 +44,8 @@ VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
             for (int j = 0; j < VEC_SCORE_COLS; j++) s[r][j] = vec_zero();
         for (int e = 0; e < g->a->shape.head_dim_k; e++) {
             vec k[VEC_SCORE_COLS];
+            if (type == KERN_KV_Q8 && t0 == 0)
+                attn_prefetch(g, g->kv.k + (size_t)e * KERN_PAGE, KERN_PAGE);
 #pragma GCC unroll 4
             for (int j = 0; j < VEC_SCORE_COLS; j++)
                 k[j] = kv_load(type, g->kv.k, e * KERN_PAGE + t0 + j * VEC_LANES);
@@ -53,41 +64,61 @@ VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
     }
 }
 
-/* One row's scores to weights; its running maximum, sum and accumulator brought to the new maximum.
- * */
-static void attn_weights(attn_group *g, int r) {
+/* The scores of one row as they count, back to p; returns the largest. `whole`: it sees all. */
+VEC_INLINE vec attn_scale(kern_kv_type type, bool whole, attn_group *g, int r) {
     const kern_attn *a = g->a;
-    bool q8 = a->shape.type == KERN_KV_Q8;
-    int row = g->row[r];
     float *p = g->p[r];
     vec lo = vec_set((float)g->from[r]), hi = vec_set((float)g->to[r]), low = vec_set(-INFINITY);
     vec top = low;
+#pragma GCC unroll 4
     for (int t = 0; t < KERN_PAGE; t += VEC_LANES) {
         vec s = vec_load(p + t), at = vec_add(vec_iota(), vec_set((float)t));
-        if (q8) s = vec_mul(s, vec_load(g->kv.k_scale + t));
+        if (type == KERN_KV_Q8) s = vec_mul(s, vec_load(g->kv.k_scale + t));
         s = vec_mul(s, vec_set(a->scale));
         if (a->softcap > 0)
             s = vec_mul(vec_set(a->softcap), vec_tanh(vec_div(s, vec_set(a->softcap))));
-        s = vec_less(at, lo, low, vec_less(at, hi, s, low));
+        if (!whole) s = vec_less(at, lo, low, vec_less(at, hi, s, low));
         vec_store(p + t, s);
         top = vec_max(s, top);
     }
-    float m = vec_top(top);
-    if (m > a->m[row]) {
-        float c = math_exp(a->m[row] - m);
-        a->m[row] = m;
-        a->l[row] *= c;
-        misc_scale(a->acc[row], c, a->shape.head_dim_v);
+    return top;
+}
+
+/* A row's running sum and accumulator brought to a new maximum. */
+VEC_INLINE void attn_raise(const kern_attn *a, int row, float m) {
+    if (!(m > a->m[row])) return;
+    float c = math_exp(a->m[row] - m);
+    a->m[row] = m;
+    a->l[row] *= c;
+    misc_scale(a->acc[row], c, a->shape.head_dim_v);
+}
+
+/* Scores to weights, of R rows side by side: while one waits for its sum the others go on. */
+VEC_INLINE void attn_weights(kern_kv_type type, bool whole, int R, attn_group *g) {
+    const kern_attn *a = g->a;
+    vec top[ATTN_ROWS], sum[ATTN_ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) top[r] = attn_scale(type, whole, g, r);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) attn_raise(a, g->row[r], vec_top(top[r]));
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        float *p = g->p[r];
+        vec lo = vec_set((float)g->from[r]), hi = vec_set((float)g->to[r]);
+        vec now = vec_set(a->m[g->row[r]]);
+        sum[r] = vec_zero();
+#pragma GCC unroll 4
+        for (int t = 0; t < KERN_PAGE; t += VEC_LANES) {
+            vec at = vec_add(vec_iota(), vec_set((float)t));
+            vec w = vec_exp(vec_sub(vec_load(p + t), now));
+            if (!whole) w = vec_less(at, lo, vec_zero(), vec_less(at, hi, w, vec_zero()));
+            sum[r] = vec_add(sum[r], w);
+            if (type == KERN_KV_Q8) w = vec_mul(w, vec_load(g->kv.v_scale + t));
+            vec_store(p + t, w);
+        }
     }
-    vec sum = vec_zero(), now = vec_set(a->m[row]);
-    for (int t = 0; t < KERN_PAGE; t += VEC_LANES) {
-        vec at = vec_add(vec_iota(), vec_set((float)t)), w = vec_exp(vec_sub(vec_load(p + t), now));
-        w = vec_less(at, lo, vec_zero(), vec_less(at, hi, w, vec_zero()));
-        sum = vec_add(sum, w);
-        if (q8) w = vec_mul(w, vec_load(g->kv.v_scale + t));
-        vec_store(p + t, w);
-    }
-    a->l[row] += vec_sum(sum);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) a->l[g->row[r]] += vec_sum(sum[r]);
 }
 
 /* acc[r] += p[r][t] * value t for t in [from, to), R rows at a time; lanes are channels. */
@@ -102,6 +133,8 @@ VEC_INLINE void attn_values_cols(kern_kv_type type, int R, int cols, attn_group 
             s[r][j] = vec_load(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES);
     for (int t = from; t < to; t++) {
         vec v[VEC_VALUE_COLS];
+        if (type == KERN_KV_Q8)
+            attn_prefetch(g, g->kv.v + (size_t)(t * dim + e0), cols * VEC_LANES);
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++) v[j] = kv_load(type, g->kv.v, t * dim + e0 + j * VEC_LANES);
 #pragma GCC unroll 4
@@ -127,34 +160,48 @@ VEC_INLINE void attn_values(kern_kv_type type, int R, attn_group *g, const int *
     for (; e + VEC_LANES <= dim; e += VEC_LANES) attn_values_cols(type, R, 1, g, rows, from, to, e);
 }
 
-VEC_INLINE void attn_group_block(kern_kv_type type, attn_group *g) {
+/* R rows on a block that they all see whole, or each in part. */
+VEC_INLINE void attn_group_rows(kern_kv_type type, int R, bool whole, attn_group *g) {
     static const int all[ATTN_ROWS] = {0, 1, 2, 3};
-    switch (g->n) {
-    case 1: attn_scores(type, 1, g); break;
-    case 2: attn_scores(type, 2, g); break;
-    case 3: attn_scores(type, 3, g); break;
-    default: attn_scores(type, 4, g); break;
+    if (type == KERN_KV_Q8) { /* behind keys and values, and wanted soon */
+        for (int t = 0; t < 2 * KERN_PAGE; t += 16) __builtin_prefetch(g->kv.k_scale + t);
+    }
+    attn_scores(type, R, g);
+    attn_weights(type, whole, R, g);
+    if (whole) {
+        attn_values(type, R, g, all, 0, KERN_PAGE);
+        return;
     }
     int from = 0, to = KERN_PAGE; /* what all rows see */
-    for (int r = 0; r < g->n; r++) {
-        attn_weights(g, r);
+    for (int r = 0; r < R; r++) {
         if (g->from[r] > from) from = g->from[r];
         if (g->to[r] < to) to = g->to[r];
     }
     if (from >= to) from = to = KERN_PAGE; /* nothing in common: each row alone */
-    for (int r = 0; r < g->n; r++)
+    for (int r = 0; r < R; r++)
         attn_values(type, 1, g, &all[r], g->from[r], g->to[r] < from ? g->to[r] : from);
-    switch (g->n) {
-    case 1: attn_values(type, 1, g, all, from, to); break;
-    case 2: attn_values(type, 2, g, all, from, to); break;
-    case 3: attn_values(type, 3, g, all, from, to); break;
-    default: attn_values(type, 4, g, all, from, to); break;
-    }
-    for (int r = 0; r < g->n; r++)
+    attn_values(type, R, g, all, from, to);
+    for (int r = 0; r < R; r++)
         attn_values(type, 1, g, &all[r], g->from[r] > to ? g->from[r] : to, g->to[r]);
 }
 
-/* Rows [i0, i0 + n) on block b: those that see some of it. */
+VEC_INLINE void attn_group_block(kern_kv_type type, attn_group *g) {
+    bool whole = true;
+    for (int r = 0; r < g->n; r++) whole = whole && g->from[r] == 0 && g->to[r] == KERN_PAGE;
+    if (whole && g->n == ATTN_ROWS) {
+        attn_group_rows(type, ATTN_ROWS, true, g);
+        return;
+    }
+    switch (g->n) {
+    case 1: attn_group_rows(type, 1, false, g); break;
+    case 2: attn_group_rows(type, 2, false, g); break;
+    case 3: attn_group_rows(type, 3, false, g); break;
+    default: attn_group_rows(type, 4, false, g); break;
+    }
+}
+
+/* Rows [i0, i0 + n) on block b: those that see some of it. Only the first rows of an item bring the
+ * next block: the others find it. */
 static void attn_rows_block(const kern_attn *a, int i0, int n, int b) {
     attn_group g;
     g.a = a, g.n = 0;
@@ -165,6 +212,9 @@ static void attn_rows_block(const kern_attn *a, int i0, int n, int b) {
     }
     if (g.n == 0) return;
     g.kv = kv_parts_of(&a->shape, a->block[b]);
+    g.ahead = 0;
+    if (i0 == 0 && b + 1 < a->n_blocks)
+        g.ahead = (uintptr_t)a->block[b + 1] - (uintptr_t)a->block[b];
     switch (a->shape.type) {
     case KERN_KV_F32: attn_group_block(KERN_KV_F32, &g); break;
     case KERN_KV_F16: attn_group_block(KERN_KV_F16, &g); break;

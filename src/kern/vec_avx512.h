@@ -179,6 +179,25 @@ VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
     return part;
 }
 
+/* A whole chunk's sums of 16 to start * each, to start * (sum of 32), and to d * (sum of 32). */
+#define VEC_CHUNK_SUMS
+VEC_INLINE void vec_chunk_starts16(const int16_t *sum16, int32_t start, int32_t *to) {
+    __m512i sum = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)sum16));
+    _mm512_storeu_si512(to, _mm512_mullo_epi32(sum, _mm512_set1_epi32(start)));
+}
+VEC_INLINE __m256i vec_chunk_sum32(const int16_t *sum16) {
+    return _mm256_madd_epi16(_mm256_loadu_si256((const __m256i *)(const void *)sum16),
+                             _mm256_set1_epi16(1));
+}
+VEC_INLINE void vec_chunk_starts(const int16_t *sum16, int32_t start, int32_t *to) {
+    _mm256_storeu_si256((__m256i *)(void *)to,
+                        _mm256_mullo_epi32(vec_chunk_sum32(sum16), _mm256_set1_epi32(start)));
+}
+VEC_INLINE void vec_chunk_dsums(const int16_t *sum16, const float *d, float *to) {
+    _mm256_storeu_ps(to,
+                     _mm256_mul_ps(_mm256_loadu_ps(d), _mm256_cvtepi32_ps(vec_chunk_sum32(sum16))));
+}
+
 /* Over the lanes, always in the same tree. */
 VEC_INLINE float vec_sum(vec a) {
     return _mm512_reduce_add_ps(a);

@@ -413,10 +413,11 @@ VEC_INLINE void stage_groups(uint8_t *w, int j, ivec even, ivec odd) {
 #endif
 }
 
+/* w NULL: the scales alone. */
 VEC_INLINE void stage(planes_kind wk, scales_kind sk, class_of cl, const chunk_view *v, uint8_t *w,
                       float *scale, float *min) {
     chunk_view at = *v;
-    for (int g0 = 0; g0 < v->kc / 4; g0 += 4) { /* 16 elements: a whole step of every plane */
+    for (int g0 = 0; w && g0 < v->kc / 4; g0 += 4) { /* 16 elements: a whole step of every plane */
 #pragma GCC unroll 2
         for (int g = 0; g < 4; g += 2)
 #pragma GCC unroll 8
@@ -453,35 +454,63 @@ static format_code code_of(uint32_t type) {
     return (format_code){0};
 }
 
-/* One token's part of a chunk: n blocks. e0: the chunk's first element, counted over all rows of a.
- * start is -offset, plus what the set's dot products subtract. */
-VEC_INLINE void token_gather_blocks(int sub, bool has_min, int32_t start, const kern_act *a,
-                                    int64_t e0, int n, tokens *t, int i) {
-    const int per_block = KERN_BLOCK / sub;
+/* A whole chunk's sums of 16 to start * each, to start * (sum of 32), and to d * (sum of 32). */
+#ifndef VEC_CHUNK_SUMS
+VEC_INLINE void vec_chunk_starts16(const int16_t *sum16, int32_t start, int32_t *to) {
+    int16_t sum[16];
+    memcpy(sum, sum16, sizeof sum);
+    for (int s = 0; s < 16; s++) to[s] = start * sum[s];
+}
+VEC_INLINE void vec_chunk_starts(const int16_t *sum16, int32_t start, int32_t *to) {
     int16_t pair[16];
-    int32_t sum[16];
-    float d[8];
-    memcpy(d, a->d + e0 / KERN_BLOCK, (size_t)n * sizeof *d);
-    memcpy(t->d[i], d, (size_t)n * sizeof *d);
-    memcpy(pair, a->sum16 + e0 / 16, (size_t)n * 2 * sizeof *pair);
-    for (int s = 0; s < n * per_block; s++)
-        sum[s] = sub == 32 ? pair[2 * s] + pair[2 * s + 1] : pair[s];
-    if (has_min)
-        for (int s = 0; s < n * per_block; s++) t->dsum[i][s] = d[s / per_block] * (float)sum[s];
-    else
-        for (int s = 0; s < n * per_block; s++) t->start[i][s] = start * sum[s];
+    memcpy(pair, sum16, sizeof pair);
+    for (int b = 0; b < 8; b++) to[b] = start * (pair[2 * b] + pair[2 * b + 1]);
+}
+VEC_INLINE void vec_chunk_dsums(const int16_t *sum16, const float *d, float *to) {
+    int16_t pair[16];
+    memcpy(pair, sum16, sizeof pair);
+    for (int b = 0; b < 8; b++) to[b] = d[b] * (float)(pair[2 * b] + pair[2 * b + 1]);
+}
+#endif
+
+/* The m tokens rows[i], or t0 + i where rows is NULL, of n blocks of the chunk at k0. start is
+ * -offset, plus what the set's dot products subtract. */
+VEC_INLINE void gather_blocks(int sub, bool has_min, int32_t start, const kern_act *a,
+                              const int32_t *rows, int t0, int m, int64_t k0, int n, tokens *t) {
+    const int per_block = KERN_BLOCK / sub, whole = KERN_CHUNK_K / KERN_BLOCK;
+    for (int i = 0; i < m; i++) {
+        const int64_t e0 = (rows ? rows[i] : t0 + i) * a->k + k0;
+        const int16_t *sum16 = a->sum16 + e0 / 16;
+        float d[8]; /* a copy: nothing written below can be a part of it */
+        memcpy(d, a->d + e0 / KERN_BLOCK, (size_t)n * sizeof *d);
+        memcpy(t->d[i], d, (size_t)n * sizeof *d);
+        t->q[i] = a->q + e0;
+        if (n == whole && sub == 32 && has_min) {
+            vec_chunk_dsums(sum16, d, t->dsum[i]);
+        } else if (n == whole && sub == 32) {
+            vec_chunk_starts(sum16, start, t->start[i]);
+        } else if (n == whole && !has_min) {
+            vec_chunk_starts16(sum16, start, t->start[i]);
+        } else {
+            for (int s = 0; s < n * per_block; s++) {
+                int32_t sum = sub == 32 ? sum16[2 * s] + sum16[2 * s + 1] : sum16[s];
+                if (has_min) t->dsum[i][s] = d[s / per_block] * (float)sum;
+                else t->start[i][s] = start * sum;
+            }
+        }
+    }
 }
 
-static void token_gather(const kern_format *f, int bias, const kern_act *a, int64_t e0, int kc,
-                         tokens *t, int i) {
-    const int whole = KERN_CHUNK_K / KERN_BLOCK; /* a constant: straight code */
+static void tokens_gather(const kern_format *f, int bias, const kern_act *a, const int32_t *rows,
+                          int t0, int m, int64_t k0, int kc, tokens *t) {
+    const int whole = KERN_CHUNK_K / KERN_BLOCK, n = kc / KERN_BLOCK; /* constant: straight code */
     int32_t start = bias - f->offset;
-    t->q[i] = a->q + e0;
-    if (kc < KERN_CHUNK_K)
-        token_gather_blocks(f->sub, f->has_min, start, a, e0, kc / KERN_BLOCK, t, i);
-    else if (f->sub == 32 && f->has_min) token_gather_blocks(32, true, start, a, e0, whole, t, i);
-    else if (f->sub == 32) token_gather_blocks(32, false, start, a, e0, whole, t, i);
-    else token_gather_blocks(16, f->has_min, start, a, e0, whole, t, i);
+    if (n < whole) gather_blocks(f->sub, f->has_min, start, a, rows, t0, m, k0, n, t);
+    else if (f->sub == 32 && f->has_min)
+        gather_blocks(32, true, start, a, rows, t0, m, k0, whole, t);
+    else if (f->sub == 32) gather_blocks(32, false, start, a, rows, t0, m, k0, whole, t);
+    else if (f->has_min) gather_blocks(16, true, start, a, rows, t0, m, k0, whole, t);
+    else gather_blocks(16, false, start, a, rows, t0, m, k0, whole, t);
 }
 
 /* ---- blocks that are rounded twice ---- */
@@ -542,45 +571,60 @@ static void twice_block(const kern_format *f, const format_code *code, const chu
     }
 }
 
-/* The marks of a chunk of n blocks: a byte each, that of the first block lowest. */
-VEC_INLINE uint64_t twice_marks(const uint8_t *twice, int n) {
-    uint64_t marks = 0;
-    if (n == 8) memcpy(&marks, twice, 8);
-    else
-        for (int b = 0; b < n; b++) marks |= (uint64_t)twice[b] << 8 * b;
-    return marks;
+#define AT_ONCE 512     /* tokens of one walk through a panel */
+#define TWICE_BLOCKS 64 /* looked through together: as many marks as a cache line holds */
+
+/* Which of up to TWICE_BLOCKS blocks are rounded twice, of the tokens that have any such. */
+typedef struct twice_marks {
+    int n;
+    int32_t token[AT_ONCE];
+    uint64_t of[AT_ONCE], any; /* bit b: the block */
+} twice_marks;
+
+/* n marks, a byte each, as bits; n <= 64. */
+VEC_INLINE uint64_t twice_bits(const uint8_t *twice, int n) {
+    uint64_t bits = 0;
+    for (int b = 0; b < n; b += 8) {
+        uint64_t marks = 0; /* byte i is 1 or 0, and goes to bit 56 + i of the product */
+        memcpy(&marks, twice + b, n - b < 8 ? (size_t)(n - b) : 8);
+        bits |= (marks * 0x0102040810204080u >> 56) << b;
+    }
+    return bits;
 }
 
-#define TWICE_AT_ONCE 128 /* tokens looked through together */
+/* Of the n tokens rows[i], or t0 + i, the n_blocks from element k0 on. */
+static void twice_look(const kern_act *a, const int32_t *rows, int t0, int n, int64_t k0,
+                       int n_blocks, twice_marks *out) {
+    out->n = 0;
+    out->any = 0;
+    for (int i = 0; i < n; i++) {
+        const uint8_t *twice = a->twice + ((rows ? rows[i] : t0 + i) * a->k + k0) / KERN_BLOCK;
+        uint64_t bits = n_blocks == TWICE_BLOCKS ? twice_bits(twice, TWICE_BLOCKS)
+                                                 : twice_bits(twice, n_blocks);
+        out->token[out->n] = i;
+        out->of[out->n] = bits;
+        out->n += bits != 0;
+        out->any |= bits;
+    }
+}
 
-/* The blocks of n tokens' chunk at k0 that are rounded twice. */
+/* The second parts of the chunk at k0, whose blocks are those from b0 on in `look`. */
 static void twice_add(const kern_format *f, const format_code *code, const chunk_view *v,
-                      bool staged, const kern_act *a, const int32_t *rows, int t0, int n,
-                      int64_t k0, float *c) {
-    const int blocks = v->kc / KERN_BLOCK;
-    for (int i0 = 0; i0 < n; i0 += TWICE_AT_ONCE) {
-        int32_t some[TWICE_AT_ONCE], at[TWICE_AT_ONCE]; /* tokens with any such block; with this */
-        int64_t start[TWICE_AT_ONCE], e0[TWICE_AT_ONCE];
-        uint64_t marks[TWICE_AT_ONCE], any = 0;
-        int n_some = 0, end = n - i0 < TWICE_AT_ONCE ? n : i0 + TWICE_AT_ONCE;
-        for (int i = i0; i < end; i++) {
-            start[n_some] = (rows ? rows[i] : t0 + i) * a->k + k0;
-            some[n_some] = i;
-            marks[n_some] = twice_marks(a->twice + start[n_some] / KERN_BLOCK, blocks);
-            any |= marks[n_some];
-            n_some += marks[n_some] != 0;
+                      bool staged, const kern_act *a, const int32_t *rows, int t0, int64_t k0,
+                      const twice_marks *look, int b0, float *c) {
+    for (int b = 0; b < v->kc / KERN_BLOCK; b++) {
+        int32_t at[AT_ONCE];
+        int64_t e0[AT_ONCE];
+        int m = 0;
+        if (!(look->any >> (b0 + b) & 1)) continue;
+        for (int j = 0; j < look->n; j++) {
+            at[m] = look->token[j];
+            m += (int)(look->of[j] >> (b0 + b) & 1);
         }
-        for (int b = 0; b < blocks; b++) {
-            int m = 0;
-            if (!(any >> 8 * b & 1)) continue;
-            for (int i = 0; i < n_some; i++) {
-                at[m] = some[i];
-                e0[m] = start[i] + b * KERN_BLOCK;
-                m += (int)(marks[i] >> 8 * b & 1);
-            }
-            chunk_view block = view_block(f, v, staged, b);
-            twice_block(f, code, &block, staged, a, e0, at, m, c);
-        }
+        for (int j = 0; j < m; j++)
+            e0[j] = (rows ? rows[at[j]] : t0 + at[j]) * a->k + k0 + b * KERN_BLOCK;
+        chunk_view block = view_block(f, v, staged, b);
+        twice_block(f, code, &block, staged, a, e0, at, m, c);
     }
 }
 
@@ -647,22 +691,22 @@ static void plain_matmul(uint32_t type, const uint8_t *panel, const kern_act *a,
 
 /* ---- one chunk, all tokens ---- */
 
-static void vec_matmul(const kern_format *f, const void *panel, const kern_act *a,
-                       const int32_t *rows, int t0, int n, float *c) {
-    if (f->kind == FORMAT_PLAIN) {
-        plain_matmul(f->type, panel, a, rows, t0, n, c);
-        return;
-    }
+/* Planes of bytes are in the staged order, unless that is by pairs. */
+#ifdef VEC_PAIRS
+#define BYTES_STAGED false
+#else
+#define BYTES_STAGED true
+#endif
+
+static void blocks_matmul(const kern_format *f, const format_code *code, const uint8_t *chunk,
+                          const kern_act *a, const int32_t *rows, int t0, int n, float *c) {
     uint8_t w[KERN_CHUNK_K * KERN_ROWS] __attribute__((aligned(64)));
     float scale[16 * KERN_ROWS] __attribute__((aligned(64)));
     float min[16 * KERN_ROWS] __attribute__((aligned(64)));
+    twice_marks look;
     tokens t;
-    const format_code code = code_of(f->type);
-    if (!code.stage) {
-        kern_matmul_by_ref(VEC_NAME, f, panel, a, rows, t0, n, c);
-        return;
-    }
-    const uint8_t *chunk = panel;
+    look.n = 0, look.any = 0;
+    const bool in_place = f->bytes && BYTES_STAGED, staged = n > DIRECT;
     chunk_view v = {.w = w, .scale = scale, .min = min, .table = f->table};
     for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {
         v.kc = panel_chunk_k(a->k, k0);
@@ -671,17 +715,35 @@ static void vec_matmul(const kern_format *f, const void *panel, const kern_act *
         v.ahead = bytes;
         if (f->kind == FORMAT_K) prefetch(&v, v.p.d), prefetch(&v, v.p.d + 32);
         if (f->kind == FORMAT_K && f->has_min) prefetch(&v, v.p.m), prefetch(&v, v.p.m + 32);
-        if (n > DIRECT) code.stage(&v, w, scale, min);
-        const int most = n > DIRECT ? TILE : DIRECT_TILE, tiles = (n + most - 1) / most;
+        if (staged && in_place) v.w = v.p.bytes;
+        if (staged) code->stage(&v, in_place ? NULL : w, scale, min);
+        const int most = staged ? TILE : DIRECT_TILE, tiles = (n + most - 1) / most;
         for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
             m = (n - i0 + tiles - done - 1) / (tiles - done); /* about equal: 8 is 4 and 4 */
-            for (int i = 0; i < m; i++)
-                token_gather(f, code.bias, a, (rows ? rows[i0 + i] : t0 + i0 + i) * a->k + k0, v.kc,
-                             &t, i);
-            tile_fn fn = n > DIRECT ? code.staged[m - 1] : code.direct[m - 1];
-            fn(&v, &t, k0 == 0, c + i0 * 64);
+            tokens_gather(f, code->bias, a, rows ? rows + i0 : NULL, t0 + i0, m, k0, v.kc, &t);
+            (staged ? code->staged : code->direct)[m - 1](&v, &t, k0 == 0, c + i0 * KERN_ROWS);
         }
-        if (a->twice) twice_add(f, &code, &v, n > DIRECT, a, rows, t0, n, k0, c);
+        const int b0 = (int)(k0 / KERN_BLOCK % TWICE_BLOCKS);
+        int64_t left = (a->k - k0) / KERN_BLOCK;
+        if (a->twice && b0 == 0)
+            twice_look(a, rows, t0, n, k0, left < TWICE_BLOCKS ? (int)left : TWICE_BLOCKS, &look);
+        if (a->twice) twice_add(f, code, &v, staged, a, rows, t0, k0, &look, b0, c);
         chunk += bytes;
     }
+}
+
+static void vec_matmul(const kern_format *f, const void *panel, const kern_act *a,
+                       const int32_t *rows, int t0, int n, float *c) {
+    if (f->kind == FORMAT_PLAIN) {
+        plain_matmul(f->type, panel, a, rows, t0, n, c);
+        return;
+    }
+    const format_code code = code_of(f->type);
+    if (!code.stage) {
+        kern_matmul_by_ref(VEC_NAME, f, panel, a, rows, t0, n, c);
+        return;
+    }
+    for (int i0 = 0; i0 < n; i0 += AT_ONCE)
+        blocks_matmul(f, &code, panel, a, rows ? rows + i0 : NULL, t0 + i0,
+                      n - i0 < AT_ONCE ? n - i0 : AT_ONCE, c + i0 * KERN_ROWS);
 }

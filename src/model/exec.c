@@ -211,9 +211,11 @@ size_t model_exec_bytes(const model_exec *x) {
     return x->map_bytes - x->attn_bytes;
 }
 
-int exec_block_rows(const model_exec *x, int n_panels) {
-    int n = EXEC_TILE_FLOATS / KERN_ROWS / n_panels, tile = x->k->tile_tokens;
-    return tile > 0 && n > tile ? n / tile * tile : n;
+int exec_block_rows(const model_exec *x, int n, int n_panels) {
+    int most = EXEC_TILE_FLOATS / KERN_ROWS / n_panels, tile = x->k->tile_tokens;
+    int calls = (n + most - 1) / most, rows = calls > 0 ? (n + calls - 1) / calls : 1;
+    int whole = (rows + tile - 1) / tile * tile;
+    return whole <= most ? whole : rows;
 }
 
 int exec_next(const exec_walk *w, exec_items *it) {

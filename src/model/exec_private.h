@@ -157,8 +157,9 @@ typedef struct exec_items {
 } exec_items;
 int exec_next(const exec_walk *w, exec_items *it); /* n: there are no more */
 
-/* Rows of a matmul call when an item has n_panels of output. */
-int exec_block_rows(const model_exec *x, int n_panels);
+/* Rows of a matmul call, of n rows in all, when an item has n_panels of output: about equal parts,
+ * since a small last part would cost a panel's unpacking for little. */
+int exec_block_rows(const model_exec *x, int n, int n_panels);
 
 /* Meets the others; false when the run has been cancelled (the same for all). */
 bool exec_sync(exec_walk *w);

@@ -201,7 +201,7 @@ void exec_qkv(exec_walk *w, const plan_step *s) {
     int per = 1; /* dimensions are multiples of 16, so four heads fill whole panels at the latest */
     while (per * h->head_dim_k % KERN_ROWS || per * h->head_dim_v % KERN_ROWS) per++;
     qkv_job j = {.s = s, .h = h, .per_item = per};
-    j.rows = exec_block_rows(x, per * (h->head_dim_k + h->head_dim_v) / KERN_ROWS);
+    j.rows = exec_block_rows(x, w->n, per * (h->head_dim_k + h->head_dim_v) / KERN_ROWS);
     if (h->rope != PLAN_NONE) {
         j.cos = x->cos[h->rope];
         j.sin = x->sin[h->rope];
@@ -222,7 +222,7 @@ void exec_linear(exec_walk *w, const plan_step *s, const kern_act *in) {
     const float *b = exec_vec(x, s->b);
     kern_act a = *in;
     a.k = m->k;
-    int rows = exec_block_rows(x, 1);
+    int rows = exec_block_rows(x, w->n, 1);
     exec_items it = {.n = m->n_panels};
     for (int p; (p = exec_next(w, &it)) < it.n;) {
         int64_t col = (int64_t)p * KERN_ROWS;
@@ -274,7 +274,7 @@ void exec_gate_up(exec_walk *w, const plan_step *s, const plan_step *down) {
     bool reads_q = exec_mat(x, down->w)->reads_q;
     kern_act f = x->f;
     f.k = gate->n_out;
-    int rows = exec_block_rows(x, 2);
+    int rows = exec_block_rows(x, w->n, 2);
     float *cg = w->l->c, *cu = w->l->c + rows * KERN_ROWS;
     exec_items it = {.n = gate->n_panels};
     for (int p; (p = exec_next(w, &it)) < it.n;) {
@@ -317,7 +317,7 @@ void exec_head(exec_walk *w, const plan_step *s) {
     model_exec *x = w->x;
     const weight_matrix *m = exec_mat(x, s->w);
     const float *b = exec_vec(x, s->b);
-    int rows = exec_block_rows(x, 1);
+    int rows = exec_block_rows(x, x->n_out, 1);
     exec_items it = {.n = m->n_panels};
     for (int p; (p = exec_next(w, &it)) < it.n;) {
         int64_t col = (int64_t)p * KERN_ROWS;

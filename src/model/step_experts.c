@@ -114,7 +114,8 @@ static void up_item(const exec_walk *w, const plan_step *s, int32_t expert, int 
     const float *bg = exec_vec(x, s->b), *bu = exec_vec(x, s->b2);
     if (bg) bg += expert * gate->n_out + col;
     if (bu) bu += expert * gate->n_out + col;
-    int rows = exec_block_rows(x, 2);
+    int n_pairs = l->pair_first[expert + 1] - l->pair_first[expert];
+    int rows = exec_block_rows(x, n_pairs, 2);
     float *cg = l->c, *cu = l->c + rows * KERN_ROWS;
     for (int t0 = l->pair_first[expert]; t0 < l->pair_first[expert + 1]; t0 += rows) {
         int left = l->pair_first[expert + 1] - t0, n = left < rows ? left : rows;
@@ -154,13 +155,13 @@ static void down_item(const exec_walk *w, const plan_step *s, const kern_act *f,
     const weight_matrix *m = exec_mat(x, s->w);
     const float *b = exec_vec(x, s->b);
     int64_t col = (int64_t)p * KERN_ROWS;
-    int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS,
-        rows = exec_block_rows(x, 1);
+    int width = m->n_out - col < KERN_ROWS ? (int)(m->n_out - col) : KERN_ROWS;
     for (int i = 0; i < w->n; i++)
         memset(x->y + i * m->n_out + col, 0, (size_t)width * sizeof(float));
     for (int a = 0; a < l->n_active; a++) {
         int32_t e = l->active[a];
         const float *be = b ? b + e * m->n_out + col : NULL;
+        int rows = exec_block_rows(x, l->pair_first[e + 1] - l->pair_first[e], 1);
         for (int t0 = l->pair_first[e]; t0 < l->pair_first[e + 1]; t0 += rows) {
             int left = l->pair_first[e + 1] - t0, n = left < rows ? left : rows;
             x->k->matmul(m->f, weight_panel(m, (int64_t)e * m->n_panels + p, l->panel), f, NULL, t0,
