@@ -42,8 +42,9 @@ static void reuse_more(hearth_engine *g, hearth_request *r) {
     r->computed = have;
 }
 
-/* Steps without decodes may take so many times as long as others. */
-#define IDLE_STEPS 5.0
+/* Steps without decodes may take so many times as long as others: who arrives waits for half of
+ * one, and more rows at once would hardly be faster. */
+#define IDLE_STEPS 3.0
 
 static turns_limits limits_of(const hearth_engine *g) {
     turns_limits l = {.rows = g->batch_tokens,
@@ -70,7 +71,8 @@ static void plan_rows(hearth_engine *g) {
                                      .pos = r->computed,
                                      .rest = rest_of(r),
                                      .served = r->served,
-                                     .passed = r->passed};
+                                     .passed = r->passed,
+                                     .silent = r->max_tokens == 0};
     }
     turns_limits l = limits_of(g);
     turns_plan(&g->turns, g->items, n, &g->cost, &l);

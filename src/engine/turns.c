@@ -116,6 +116,11 @@ static int32_t deal_decodes(turns *t, turns_item *items, int32_t n, const turns_
     return dealt;
 }
 
+static bool owner_before(const turns_owner *a, const turns_owner *b) {
+    if (a->ending != b->ending) return a->ending;
+    return a->work < b->work;
+}
+
 /* The one that gets the next rows of prefill; NULL: nobody wants any. */
 static turns_item *prefill_next(turns_item *items, int32_t n) {
     turns_item *best = NULL;
@@ -125,7 +130,7 @@ static turns_item *prefill_next(turns_item *items, int32_t n) {
         if (!best ||
             (same &&
              turns_before(i->rest - i->rows, i->passed, best->rest - best->rows, best->passed)) ||
-            (!same && i->owner->work < best->owner->work))
+            (!same && owner_before(i->owner, best->owner)))
             best = i;
     }
     return best;
@@ -163,7 +168,8 @@ void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const tur
     double least_s = least_seconds(c, &s, least);
     turns_item *i;
     while (dealt < room && (i = prefill_next(items, n))) {
-        int32_t want = quantum(i, l->page), pos = i->pos + i->rows;
+        int32_t left = i->rest - i->rows, turn = quantum(i, l->page), want = turn;
+        int32_t pos = i->pos + i->rows;
         if (want > room - dealt) want = room - dealt;
         int32_t rows = cost_rows_within(c, &s, pos, want, limit_s);
         if (rows < want && dealt + rows < least) {
@@ -172,6 +178,7 @@ void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const tur
             if (more > rows) rows = more;
             if (rows == 0 && dealt == 0) rows = 1;
         }
+        i->owner->ending = turn == left && rows < left && i->rows + rows > 0;
         if (rows <= 0) break;
         i->rows += rows;
         dealt += rows;
@@ -180,6 +187,11 @@ void turns_plan(turns *t, turns_item *items, int32_t n, const cost *c, const tur
         turns_charge(i->owner, turns_work(t, pos, rows, false));
         pass_over(items, n, i, rows);
         if (rows < want) break;
+        if (i->rows == i->rest && !i->silent && limit_s > l->decode_s) { /* an answer begins */
+            limit_s = l->decode_s;
+            least = TURNS_LEAST_BESIDE;
+            least_s = least_seconds(c, &(cost_shape){0}, least);
+        }
     }
 }
 

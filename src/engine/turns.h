@@ -9,8 +9,10 @@
  * A step holds every decode that is ready. Prefill fills what is left of the step's time: the owner
  * with the least account, of its requests the one with the shortest rest, a page of 64 positions at
  * a time. Who is passed over ages: after others of its owner have had twice as many rows as it
- * still needs, it is first. While nobody decodes, steps are longer, since only those who arrive
- * meanwhile wait for them.
+ * still needs, it is first. The last rows of a prompt are one turn, over as many steps as they
+ * take: a short question is not cut up between the pages of a long text. While nobody decodes,
+ * steps are longer, since only those who arrive meanwhile wait for them; but not beside a prompt
+ * that ends.
  *
  * Nothing here knows the engine or the model: tests run it with a clock of their own. One thread.
  */
@@ -32,6 +34,7 @@ struct turns_owner {
     double work;        /* done for it, divided by its weight at the time */
     int32_t n_requests; /* in the engine */
     bool waits;         /* the caller's, while it looks for the next one */
+    bool ending;        /* its turn is the last rows of a prompt, and the step was too short */
 };
 
 typedef struct turns {
@@ -54,6 +57,7 @@ typedef struct turns_item {
     int32_t pos, rest; /* positions done, tokens still to compute: 1 is a decode */
     uint64_t served;   /* step in which it last took part */
     uint64_t passed;   /* rows that others of its owner were given before it; kept by the caller */
+    bool silent;       /* no token comes of it when its rest is done */
     int32_t rows;      /* out */
 } turns_item;
 
