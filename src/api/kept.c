@@ -60,7 +60,7 @@ bool kept_put(kept *k, const char *owner, const char *id, str body, str talk) {
     bool on_disk = k->store && store_response_put(k->store, owner, id, body, talk, k->age_s, &e);
     if (k->store && !on_disk)
         log_once("kept responses", "a response is kept in memory alone: %s", e.msg);
-    return shelve(k, owner, id, body, talk) || on_disk;
+    return on_disk || shelve(k, owner, id, body, talk);
 }
 
 static bool get_shelved(kept *k, const char *owner, const char *id, kept_copy *out) {
@@ -77,7 +77,7 @@ static bool get_shelved(kept *k, const char *owner, const char *id, kept_copy *o
     return false;
 }
 
-/* What comes from disk is not put on the shelf: somebody may delete it at this moment. */
+/* What is on disk is not on the shelf: another process with the same database may delete it. */
 bool kept_get(kept *k, const char *owner, const char *id, kept_copy *out) {
     store_response r;
     err e = {0};

@@ -1,9 +1,9 @@
 /* Answers that a client may come back to: the responses of /v1/responses. Each has an owner, and
- * nobody else finds it. Those used last are in memory, which is bounded: the one that was not asked
- * for the longest goes first, and a share of the owner with most goes before others'. With a store
- * behind it they are also on disk, so that they outlive memory and a restart; what kept_put has
- * taken is there when it returns. When the disk takes nothing, they are in memory alone. Any thread
- * that may wait for a disk.
+ * nobody else finds it. With a store behind it they are on disk, so that they outlive a restart and
+ * several servers share them; what kept_put has taken is there when it returns. Without one, and
+ * when the disk takes nothing, they are in memory, which is bounded: the one that was not asked for
+ * the longest goes first, and a share of the owner with most goes before others'. Any thread that
+ * may wait for a disk.
  *
  *     kept *k = kept_new(64 << 20, s, 30 * 86400);
  *     kept_put(k, "owner", "resp_1", body, n, talk, m);

@@ -117,6 +117,7 @@ api *api_new(const api_options *o, err *e) {
     err why = {0};
     if (!store_responses_trim(o->store, o->keep_responses_s, &why))
         log_msg(LOG_WARN, "old responses cannot be deleted: %s", why.msg);
+    if (o->keep_responses_s > 0) store_responses_keep(o->store, o->keep_responses_s);
     int n_workers = o->n_workers > 0 ? o->n_workers : team_default_size() > 4 ? 4 : 3;
     if (energy_open(a, o, &models.engine.hooks, e) && table_init(a, e) &&
         access_hosts_init(a, o->allow_host, e) &&

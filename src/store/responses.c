@@ -93,14 +93,24 @@ bool store_response_drop(store *s, const char *owner, const char *id, err *e) {
     return ok;
 }
 
+bool responses_trim(store *s, int64_t age_s, err *e) {
+    bool ok = store_write_begin(s, e);
+    if (!ok) return false;
+    ok = trim_old(s, age_s, e);
+    return store_write_end(s, ok, e) && ok;
+}
+
 bool store_responses_trim(store *s, int64_t age_s, err *e) {
     if (age_s < 0) return true;
     pthread_mutex_lock(&s->db_lock);
-    bool ok = store_write_begin(s, e);
-    if (ok) {
-        ok = trim_old(s, age_s, e);
-        ok = store_write_end(s, ok, e) && ok;
-    }
+    bool ok = responses_trim(s, age_s, e);
     pthread_mutex_unlock(&s->db_lock);
     return ok;
+}
+
+void store_responses_keep(store *s, int64_t age_s) {
+    pthread_mutex_lock(&s->lock);
+    s->responses_age_s = age_s;
+    s->trim = age_s >= 0;
+    pthread_mutex_unlock(&s->lock);
 }

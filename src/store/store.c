@@ -223,6 +223,14 @@ static void wait_until(store *s, uint64_t due_ns) {
     pthread_cond_timedwait(&s->wake, &s->lock, &t);
 }
 
+/* lock is held. How old responses may be if it is time to look; else -1. */
+static int64_t trim_due(store *s) {
+    int64_t now = store_now_ms(s);
+    if (!s->trim || (s->trimmed_ms <= now && now < s->trimmed_ms + STORE_TRIM_MS)) return -1;
+    s->trimmed_ms = now;
+    return s->responses_age_s;
+}
+
 static void *writer_main(void *ud) {
     store *s = ud;
     uint64_t written_ns = 0;
@@ -237,12 +245,15 @@ static void *writer_main(void *ud) {
         uint64_t flushes = s->flushes_wanted;
         bool write = s->dirty && (stop || flushes != s->flushes_done || now >= due), ok = true;
         if (write) s->prompt = false;
+        int64_t age_s = trim_due(s);
         pthread_mutex_unlock(&s->lock);
 
-        err e = {0};
+        err e = {0}, why = {0};
         pthread_mutex_lock(&s->db_lock);
         notice_changes(s);
         if (write) ok = ledger_write(s, &e);
+        if (age_s >= 0 && !responses_trim(s, age_s, &why))
+            log_once("old responses", "old responses cannot be deleted: %s", why.msg);
         pthread_mutex_unlock(&s->db_lock);
 
         pthread_mutex_lock(&s->lock);

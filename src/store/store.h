@@ -41,6 +41,7 @@
 #define STORE_PROMPT_MS 100 /* an opening or a settlement is on disk after this, and an fsync */
 #define STORE_CHECKPOINT_MS 1000 /* progress of running requests is on disk this often */
 #define STORE_POLL_MS 250        /* changes by other processes are seen after this */
+#define STORE_TRIM_MS 3600000    /* kept responses that have grown too old go this often */
 #define STORE_MAX_PENDING 65536  /* settled entries kept one by one while the disk takes nothing */
 
 /* ---- the file ---- */
@@ -209,6 +210,8 @@ bool store_response_get(store *s, const char *owner, const char *id, int64_t age
                         store_response *out, err *e);
 bool store_response_drop(store *s, const char *owner, const char *id, err *e);
 bool store_responses_trim(store *s, int64_t age_s, err *e); /* older ones go */
+/* Memory. From now on the writing thread does so too, by the hour and as soon as it has time. */
+void store_responses_keep(store *s, int64_t age_s);
 
 /* ---- questions (usage.c) ---- */
 

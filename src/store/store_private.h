@@ -79,6 +79,8 @@ struct store {
     pthread_cond_t wake, idle; /* for the writer; for those who wait for it */
     pthread_t writer;
     bool has_writer, stop, prompt; /* prompt: something was opened or settled */
+    bool trim;                     /* responses older than this go, last done then */
+    int64_t responses_age_s, trimmed_ms;
     uint64_t flushes_wanted, flushes_done;
     key_state **by_id, **by_owner; /* [n_keys]; living keys */
     size_t n_keys;
@@ -99,6 +101,8 @@ bool store_lock_file(store *s, err *e);
 void store_unlock_file(store *s);
 /* The same with a transaction around what is written; end undoes it when commit is false. */
 bool store_write_begin(store *s, err *e);
+/* responses.c; db_lock is held. */
+bool responses_trim(store *s, int64_t age_s, err *e);
 bool store_write_end(store *s, bool commit, err *e);
 /* A connection for questions: the store's own, or one beside the writer's. */
 sqlite3 *store_reader_open(store *s, err *e);

@@ -43,6 +43,16 @@ def test_kept_over_restarts(tmp_path):
         assert s.get("/v1/responses/" + first["id"]).status == 200
 
 
+def test_two_servers_share_them(tmp_path):
+    with hearth_api.serving(tmp_path, "--drain", "0") as s, hearth_api.serving(tmp_path, "--drain", "0") as other:
+        first = ask(s, "What did the wind say?")
+        second = ask(other, "And the sea?", previous_response_id=first["id"])
+        assert s.get("/v1/responses/" + second["id"]).json() == second
+        assert s.ask("DELETE", "/v1/responses/" + second["id"]).status == 200
+        assert other.get("/v1/responses/" + second["id"]).status == 404 # though it was made there
+        assert other.get("/v1/responses/" + first["id"]).json() == first
+
+
 def test_streams_are_kept_before_they_end(tmp_path):
     with hearth_api.serving(tmp_path, "--drain", "0") as s:
         events = s.post("/v1/responses", {"input": "To be", "max_output_tokens": 3, "stream": True}).events()

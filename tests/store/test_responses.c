@@ -73,6 +73,29 @@ static void test_age(void **state) {
     test_store_close(s);
 }
 
+/* A server that is left alone deletes what has grown old all the same. */
+static void test_age_by_itself(void **state) {
+    (void)state;
+    enum { DAY = 86400 };
+    err e = {0};
+    test_clock c = {test_unix_ms(2026, 11, 23, 12, 0), 1};
+    store *s = test_store_open("alone.db", STORE_SERVE, &c);
+    put(s, "ann", "old", "talk", DAY);
+    store_responses_keep(s, DAY);
+    assert_true(store_flush(s, &e)); /* the writing thread has been round */
+    assert_true(has(s, "ann", "old", -1));
+    test_clock_advance(&c, DAY);
+    assert_true(store_flush(s, &e));
+    assert_false(has(s, "ann", "old", -1));
+    put(s, "ann", "older", "talk", -1);
+    c.unix_ms -= 2 * DAY * (int64_t)1000; /* a clock that was set back does not stop it */
+    assert_true(store_flush(s, &e));
+    test_clock_advance(&c, 4 * DAY);
+    assert_true(store_flush(s, &e));
+    assert_false(has(s, "ann", "older", -1));
+    test_store_close(s);
+}
+
 static void test_bounds(void **state) {
     (void)state;
     enum { SIZE = STORE_RESPONSE_BYTES / 4 };
@@ -123,6 +146,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_owners_and_opening_again),
         cmocka_unit_test(test_age),
+        cmocka_unit_test(test_age_by_itself),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_gone_with_the_key_and_from_the_file),
     };
