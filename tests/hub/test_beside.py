@@ -208,3 +208,19 @@ def test_a_draft_by_name_and_its_type(made):
     assert done.returncode != 0 and b"DRAFT" in done.stderr
     done = made.run("create", "none", "-f", "-", input=b"FROM bard\nREQUIRES soon\n")
     assert done.returncode == 2 and b"line 2" in done.stderr and b"0.14.0" in done.stderr
+
+
+@pytest.mark.parametrize("args, code, words", [
+    (["--lora", "nowhere.gguf"], 3, "nowhere.gguf"), (["--lora", "style.gguf=1e9"], 2, "a scale from"),
+    (["--lora", "small.gguf"], 2, "this is no adapter"), (["--lora", "=1"], 2, "a file is wanted"),
+    (["--lora", "style.gguf,nowhere.gguf"], 3, "nowhere.gguf"), (["--draft", "nowhere.gguf"], 3, "nowhere.gguf")])
+def test_what_run_refuses(made, args, code, words):
+    assert words in made.fails(code, "run", "bard", PROMPT, *args)
+
+
+def test_embed_and_bench_have_adapters(made):
+    plain, styled = made.ok("embed", "bard", PROMPT), made.ok("embed", "styled", PROMPT)
+    assert plain != styled and len(plain.split()) == len(styled.split())
+    for args in (["styled"], ["bard", "-s", 2, "--lora-turns", "--lora", "style.gguf", "--lora", "style.gguf=0.5"]):
+        got = json.loads(made.ok("bench", *args, "-p", 16, "-n", 4, "-r", 1, "--json"))
+        assert got["decode_tokens_per_s"]["median"] > 0
