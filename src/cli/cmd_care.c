@@ -135,11 +135,16 @@ static int run_gc(const cli_args *a) {
         jsonw_key(&w, "dry_run"), jsonw_bool(&w, dry);
         jsonw_key(&w, "files"), jsonw_uint(&w, r.n);
         jsonw_key(&w, "bytes"), jsonw_uint(&w, r.bytes);
+        jsonw_key(&w, "spared"), jsonw_uint(&w, r.n_young);
         jsonw_end(&w);
         out_json(&b);
     } else {
         note(dry ? "%llu files of %s would go" : "%llu files of %s removed",
              (unsigned long long)r.n, human_bytes(r.bytes, bytes, sizeof bytes));
+        if (r.n_young)
+            note("%llu more came within the last hour, when a model may be made of them: --all "
+                 "takes them too",
+                 (unsigned long long)r.n_young);
     }
     return ERR_NONE;
 }

@@ -38,6 +38,7 @@ static int run(const cli_args *a) {
                           .base = base,
                           .quantize = cli_text(a, "quantize", NULL),
                           .draft_quantize = cli_text(a, "draft-quantize", NULL),
+                          .from_quantized = cli_flag(a, "allow-requantize"),
                           .n_threads = (int)cli_int(a, "threads", 0),
                           .status = storing_bar_status,
                           .ud = &progress};
@@ -63,6 +64,8 @@ static const cli_option options[] = {
      0},
     {"quantize", 'q', CLI_TEXT, "TYPE", "store the weights in this type, such as Q4_K_M", 0, 0},
     {"draft-quantize", 0, CLI_TEXT, "TYPE", "the same for the draft model", 0, 0},
+    {"allow-requantize", 0, CLI_FLAG, NULL,
+     "with --quantize: also weights that are quantised already", 0, 0},
     {"threads", 't', CLI_INT, "N", "threads for --quantize (default: what this machine gives)", 1,
      256},
     {0},

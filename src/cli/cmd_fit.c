@@ -148,13 +148,19 @@ static void print_text(const verdict *v) {
     else if (v->far.n > 0) out_printf("nothing that the repository has fits\n");
 }
 
+/* Steps are of no interest here; that it takes long, and why, is. */
+static void tell_waits(void *ud, const hub_event *x) {
+    if (x->kind == HUB_EVENT_RETRY) note("%s", x->text);
+    (void)ud;
+}
+
 static int fit(const cli_args *a) {
     err e = {0};
     progress p;
     hub_wire_options o;
     verdict v = {0};
     if (!progress_options(a, &p, &o, &e)) return cli_fail(&e);
-    o.event = NULL;
+    o.event = tell_waits;
     progress_begin(&p, cli_flag(a, "json"));
     look_at_disk(&v);
     bool ok = count(a, &v, &p, &o, &e);

@@ -48,7 +48,9 @@ static void say(progress *p, const char *shown, const char *state, uint64_t byte
 static bool update_one(hub_store *s, const hub_name *n, const cli_args *a, progress *p,
                        const hub_wire_options *o, err *e) {
     static const char *const states[] = {"up to date", "has a newer version",
-                                         "came from nowhere that can be asked", "is gone upstream"};
+                                         "came from nowhere that can be asked", "is gone upstream",
+                                         "came from an address, which cannot say: pull fetches it "
+                                         "again"};
     char shown[HUB_NAME_BYTES];
     hub_newer newer;
     uint64_t bytes;

@@ -353,8 +353,12 @@ static bool quantize(maker *k, hub_layer_kind kind, const char *type, err *e) {
     gguf *g = path ? gguf_open(path, e) : NULL;
     int n_threads = k->o->n_threads > 0 ? k->o->n_threads : team_default_size();
     team *t = g ? team_new(n_threads, e) : NULL;
-    requantize_options ro = {
-        .mix = m, .team = t, .replace = true, .progress = go_on, .progress_ud = k};
+    requantize_options ro = {.mix = m,
+                             .team = t,
+                             .from_quantized = k->o->from_quantized,
+                             .replace = true,
+                             .progress = go_on,
+                             .progress_ud = k};
     requantize_report report;
     k->doing = "quantizing";
     bool ok = t && hub_store_room(k->s, gguf_file_bytes(g) / 4, e) &&

@@ -30,6 +30,7 @@ typedef struct hub_make_options {
     bool paths;                 /* FROM, ADAPTER and DRAFT may be paths: never for a stranger */
     const char *base;           /* relative paths begin there */
     const char *quantize;       /* "Q4_K_M"; NULL: as they are */
+    bool from_quantized;        /* also weights that are quantised already */
     const char *draft_quantize; /* the same for the draft */
     int n_threads;              /* 0: what there is */
     /* What is being done, with bytes where they are known; true: stop. May be NULL. */

@@ -42,7 +42,8 @@ typedef enum hub_newer {
     HUB_NEWER_SAME,
     HUB_NEWER_YES,
     HUB_NEWER_UNKNOWN, /* it was made here, or came from a file */
-    HUB_NEWER_GONE     /* it is not there any more */
+    HUB_NEWER_GONE,    /* it is not there any more */
+    HUB_NEWER_UNTOLD   /* an address, which says nothing of what lies there */
 } hub_newer;
 /* Whether upstream has another version; *bytes (may be NULL) of it that are not in the store. */
 bool hub_update_look(hub_store *s, const hub_name *n, const hub_wire_options *o, hub_newer *out,

@@ -256,7 +256,9 @@ static bool gc_blobs(gc *g, const hub_refs *refs, err *e) {
     for (size_t i = 0; ok && i < l.n; i++) {
         const file_row *f = &l.row[i];
         bool needed = f->digest.hex[0] && hub_refs_has(refs, &f->digest);
-        if (!needed && g->now - f->when >= g->o->min_age_s) ok = gc_take(g, f, e);
+        if (needed) continue;
+        if (g->now - f->when >= g->o->min_age_s) ok = gc_take(g, f, e);
+        else g->r->n_young++;
     }
     free(l.row);
     return ok;

@@ -36,6 +36,7 @@ typedef struct hub_gc_options {
 
 typedef struct hub_gc_report {
     uint64_t n, bytes; /* removed, or to be */
+    uint64_t n_young;  /* that nothing needs either, and were spared for their age */
 } hub_gc_report;
 
 /* Removes nothing where a manifest cannot be read: ERR_DAMAGED. */

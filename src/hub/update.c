@@ -53,7 +53,7 @@ static void origin_of(const hub_store *s, const hub_name *n, buf *text, bool *ht
 
 static bool look(hub_store *s, hub_errand *p, hub_newer *out, uint64_t *bytes, err *e) {
     if (!hub_errand_is_known(p)) { /* an address tells no digest: only fetching would */
-        *out = HUB_NEWER_UNKNOWN;
+        *out = HUB_NEWER_UNTOLD;
         return true;
     }
     if (!hub_errand_manifest(p, s, e)) return false;

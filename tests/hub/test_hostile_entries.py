@@ -109,7 +109,7 @@ def test_over_http(store, strace):
                 c.request(method, path, data, {"Content-Type": "application/json"})
                 answer = c.getresponse()
                 said = answer.read()
-                assert b"passwd:" not in said and answer.status < 600
+                assert b"root:" not in said and answer.status < 600
                 assert answer.status != 500, (method, path, body, said)
                 codes[answer.status] = codes.get(answer.status, 0) + 1
         assert c.request("GET", "/api/tags") is None and c.getresponse().status == 200
@@ -160,7 +160,7 @@ def test_at_the_command_line(store, strace):
         found, seen = strangers(store, strace, given | own | {os.path.realpath(BIN)})
         assert not found and seen > 10 * len(names), (command, found[:3])
         for line in strace.read_text(errors="replace").splitlines():  # nothing is written there, given or not
-            if re.search(r"O_WRONLY|O_RDWR|O_CREAT|unlink|rename|mkdir|link", line) and "/etc/" in line:
+            if re.search(r"O_WRONLY|O_RDWR|O_CREAT|unlink|rename|mkdir|link", line) and re.search(r'["<]/etc/', line):
                 assert re.search(r"= -1 ", line), line
     script.unlink()
     after = {str(p) for p in store.folder.rglob("*") if store.folder / "home" not in p.parents}
