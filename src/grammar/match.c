@@ -19,21 +19,55 @@ static bool same_place(const place *a, const place *b) {
     return a->up == b->up && memcmp(a, b, sizeof *a) == 0; /* most differ there: no call for them */
 }
 
+/* Of what is not changed once a place is in a set. */
+static uint32_t place_hash(const place *c) {
+    uint64_t h = (uint64_t)c->kind << 32 ^ (uint32_t)c->state ^ (uint64_t)c->cp << 8;
+    if (c->kind != AT_RULE && c->kind != AT_FREE) h ^= (uint64_t)(uintptr_t)c->up;
+    h = (h ^ c->count) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(h >> 32);
+}
+
+static void index_put(spot_set *s, uint32_t i) {
+    uint32_t at = place_hash(&s->v[i]) & (s->n_index - 1);
+    while (s->index[at]) at = (at + 1) & (s->n_index - 1);
+    s->index[at] = i + 1;
+}
+
+static bool spot_grow(pool *p, spot_set *s) {
+    uint32_t cap = s->cap ? s->cap * 4 : 1;
+    place *room = pool_alloc(p, cap * sizeof *room);
+    uint32_t n_index = cap > 16 ? 32 : 0;
+    while (n_index && n_index < 2 * cap) n_index *= 2;
+    uint32_t *index = n_index ? pool_alloc(p, n_index * sizeof *index) : NULL;
+    if (!room || (n_index && !index)) return false;
+    if (s->n) memcpy(room, s->v, s->n * sizeof *room);
+    s->v = room, s->cap = cap, s->index = index, s->n_index = n_index;
+    for (uint32_t i = 0; index && i < s->n; i++) index_put(s, i);
+    return true;
+}
+
+static place *spot_find(const spot_set *s, const place *v) {
+    if (!s->index) {
+        for (uint32_t i = 0; i < s->n; i++)
+            if (same_place(&s->v[i], v)) return &s->v[i];
+        return NULL;
+    }
+    uint32_t at = place_hash(v) & (s->n_index - 1);
+    for (; s->index[at]; at = (at + 1) & (s->n_index - 1))
+        if (same_place(&s->v[s->index[at] - 1], v)) return &s->v[s->index[at] - 1];
+    return NULL;
+}
+
 place *spot_add(pool *p, spot_set *to, const place *v) {
-    for (uint32_t i = 0; i < to->n; i++)
-        if (same_place(&to->v[i], v)) return &to->v[i];
+    place *known = spot_find(to, v);
+    if (known) return known;
     if (to->n == LIMIT_MATCH_PLACES) {
         p->failed = true;
         return NULL;
     }
-    if (to->n == to->cap) {
-        uint32_t cap = to->cap ? to->cap * 4 : 1;
-        place *room = pool_alloc(p, cap * sizeof *room);
-        if (!room) return NULL;
-        if (to->n) memcpy(room, to->v, to->n * sizeof *room);
-        to->v = room, to->cap = cap;
-    }
+    if (to->n == to->cap && !spot_grow(p, to)) return NULL;
     to->v[to->n] = *v;
+    if (to->index) index_put(to, to->n);
     return &to->v[to->n++];
 }
 

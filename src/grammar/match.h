@@ -88,6 +88,8 @@ typedef struct place {
 typedef struct spot_set {
     place *v;
     uint32_t n, cap;
+    uint32_t n_index; /* a power of two */
+    uint32_t *index;  /* hash table: a place's number + 1; NULL while they are few */
 } spot_set;
 
 /* An automaton's state over the vocabulary; see mask.c. */

@@ -48,16 +48,15 @@ static const json_frame *join(pool *p, const json_frame *up, const json_frame *o
     return f;
 }
 
-/* A value to be read, or the colon before it; together with those in `to` that read the same. */
+/* A value to be read in a new frame `up`, or the colon before it; together with those in `to` that
+ * read the same. */
 static void put_value(pool *p, spot_set *to, const json_frame *up, enum place_kind kind, expr x) {
     for (uint32_t i = 0; i < to->n; i++) {
         place *c = &to->v[i];
         if (c->kind != kind || c->value != x || c->space || c->up->base) continue;
         if (unique_in(c->up) || unique_in(up)) continue; /* each has elements of its own */
         const json_frame *all = c->up->join ? c->up : join(p, c->up, NULL);
-        const json_frame *f = all;
-        while (f && f->up != up) f = f->other;
-        if (all && !f) all = join(p, up, all);
+        if (all) all = join(p, up, all);
         if (all) c->up = all;
         return;
     }
