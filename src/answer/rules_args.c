@@ -116,10 +116,21 @@ static bool put_fixed(const json_t *schema, buf *out, const char *open, const ch
     return any;
 }
 
+static const char *const text_words[] = {"pattern", "minLength", "maxLength", "format"};
+
+/* Where a value may be a text or something else, the text is free. */
 static void check_text(writer *w, const json_t *schema, str key) {
-    static const char *const words[] = {"pattern", "minLength", "maxLength", "format"};
     for (int i = 0; w->strict && i < 4; i++)
-        if (json_object_get(schema, words[i])) refuse(w, key, words[i]);
+        if (json_object_get(schema, text_words[i])) refuse(w, key, text_words[i]);
+}
+
+static bool has_rules(const json_t *schema) {
+    static const char *const more[] = {"allOf", "anyOf", "oneOf", "not", "if"};
+    for (int i = 0; i < 4; i++)
+        if (json_object_get(schema, text_words[i])) return true;
+    for (int i = 0; i < 5; i++)
+        if (json_object_get(schema, more[i])) return true;
+    return false;
 }
 
 static void put_except(buf *out, const char *text) {
@@ -128,16 +139,35 @@ static void put_except(buf *out, const char *text) {
     buf_puts(out, ") ");
 }
 
+/* A text up to `close` that is a string by the schema. */
+static void put_ruled(writer *w, const json_t *schema, const char *close, buf *out) {
+    json_t *copy = standing(w, schema);
+    char *text = copy ? json_dumps(copy, JSON_COMPACT) : NULL;
+    buf_puts(out, "%text(");
+    answer_put_literal(out, str_of(close));
+    buf_printf(out, ") %s ", text ? text : "{}");
+    if (!text) w->failed = true;
+    free(text);
+    json_decref(copy);
+}
+
 /* ---- one element a parameter ---- */
 
-static void put_text_param(const writer *w, const char *close, buf *out) {
-    if (!(w->f->params->flags & PARAMS_CDATA)) {
-        put_except(out, close);
-        return;
+static void put_text_param(writer *w, const json_t *schema, unsigned kinds, str key, buf *out) {
+    const json_t *seen = answer_schema_of(schema, w->root);
+    bool ruled = kinds == KIND_STRING && has_rules(seen);
+    bool cdata = w->f->params->flags & PARAMS_CDATA;
+    const char *close = cdata ? "]]>" : w->f->params->close;
+    if (!ruled) {
+        check_text(w, seen, key);
+        if (kinds != KIND_STRING && kinds != KIND_ANY && (kinds & (KIND_ARRAY | KIND_OBJECT)) &&
+            w->strict)
+            refuse(w, key, "the choice between text and other values");
     }
-    buf_puts(out, "(\"<![CDATA[\" ");
-    put_except(out, "]]>");
-    buf_puts(out, "\"]]>\" | %except(\"<\" | \"\\n\")) ");
+    if (cdata) buf_puts(out, ruled ? "\"<![CDATA[\" " : "(\"<![CDATA[\" ");
+    if (ruled) put_ruled(w, schema, close, out);
+    else put_except(out, close);
+    if (cdata) buf_puts(out, ruled ? "\"]]>\" " : "\"]]>\" | %except(\"<\" | \"\\n\")) ");
 }
 
 static void put_param_value(writer *w, const json_t *schema, str key, buf *out) {
@@ -150,11 +180,7 @@ static void put_param_value(writer *w, const json_t *schema, str key, buf *out) 
     if (!text) {
         put_json(w, standing(w, schema), out);
     } else if (!put_fixed(seen, out, "", "")) {
-        check_text(w, seen, key);
-        if (kinds != KIND_STRING && kinds != KIND_ANY && (kinds & (KIND_ARRAY | KIND_OBJECT)) &&
-            w->strict)
-            refuse(w, key, "the choice between text and other values");
-        put_text_param(w, p->close, out);
+        put_text_param(w, schema, kinds, key, out);
     }
     if (p->flags & PARAMS_LINES) buf_puts(out, "\"\\n\" ");
     answer_put_literal(out, str_of(p->close));
@@ -285,10 +311,13 @@ static void gemma_item(writer *w, const char *key, const json_t *schema, int dep
 
 static void gemma_text(writer *w, const json_t *schema, str key, buf *out) {
     const char *quote = w->f->quote;
-    if (put_fixed(schema, out, quote, quote)) return;
-    check_text(w, schema, key);
+    const json_t *seen = answer_schema_of(schema, w->root);
+    bool only = answer_schema_kinds(schema, w->root) == KIND_STRING;
+    if (put_fixed(seen, out, quote, quote)) return;
+    if (!only) check_text(w, seen, key);
     answer_put_literal(out, str_of(quote));
-    put_except(out, quote);
+    if (only && has_rules(seen)) put_ruled(w, schema, quote, out);
+    else put_except(out, quote);
     answer_put_literal(out, str_of(quote));
 }
 
@@ -307,7 +336,7 @@ static void gemma_value(writer *w, const json_t *schema, str key, int depth, buf
     if (kinds == KIND_ANY || depth > SHAPE_DEPTH) kinds = KIND_STRING | plain;
     buf_puts(out, "(");
     if (kinds & KIND_STRING) {
-        gemma_text(w, seen, key, out);
+        gemma_text(w, schema, key, out);
         or = "| ";
     }
     if (kinds & KIND_ARRAY) {
@@ -389,9 +418,11 @@ static void nested_content(writer *w, const json_t *schema, str key, int depth, 
     const json_t *seen = answer_schema_of(schema, w->root);
     unsigned kinds = answer_schema_kinds(schema, w->root);
     if (kinds == KIND_ANY || depth > SHAPE_DEPTH || (kinds & KIND_STRING)) {
+        bool ruled = kinds == KIND_STRING && depth <= SHAPE_DEPTH && has_rules(seen);
         if (put_fixed(seen, out, "", "")) return;
-        check_text(w, seen, key);
-        put_except(out, NESTED_MARK);
+        if (!ruled) check_text(w, seen, key);
+        if (ruled) put_ruled(w, schema, NESTED_MARK, out);
+        else put_except(out, NESTED_MARK);
     } else if (kinds & KIND_OBJECT) {
         nested_object(w, schema, depth, out);
     } else if (kinds & KIND_ARRAY) {

@@ -231,7 +231,7 @@ static bool co_accessible(const dfa *d, uint8_t *useful, err *e) {
 static int32_t refine(const dfa *d, int32_t *block, int32_t *table, size_t table_size,
                       int32_t *fresh) {
     int32_t n_blocks = 0, before = -1;
-    int64_t budget = 40000000;
+    int64_t budget = LIMIT_DFA_WORK / 2;
     for (int32_t s = 0; s < d->n_states; s++) block[s] = s ? 1 + d->accept[s] : 0;
     while (n_blocks != before) {
         budget -= (int64_t)d->n_states * d->n_classes;

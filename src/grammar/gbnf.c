@@ -261,25 +261,28 @@ static bool repetition(parser *p, run *out, uint32_t from) {
     }
 }
 
-/* ---- %json, %except ---- */
+/* ---- %json, %except, %text ---- */
 
-/* %json {...}: the schema's text goes as far as its JSON does. */
-static bool json_item(parser *p, run *out) {
-    gbnf *b = p->b;
+/* The schema whose text begins here: it goes as far as its JSON does. NULL: said. */
+static schema *schema_here(parser *p, const char *missing) {
     json_error_t je;
     skip(p, true);
     json_t *j = json_loadb(p->src.p + p->at, p->src.n - p->at,
                            JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &je);
-    if (!j) return fail(p, "no JSON behind %json");
+    if (!j) return fail(p, missing), NULL;
     json_decref(j);
     str text = {p->src.p + p->at, (size_t)je.position};
     p->at += text.n;
-    GROW(b->json, b->n_json, b->cap_json, LIMIT_GBNF_ELEMENTS);
     schema *s = schema_new(text, true, p->failed ? NULL : p->e);
-    if (!s) {
-        p->failed = true; /* in the schema's own words */
-        return false;
-    }
+    if (!s) p->failed = true; /* in the schema's own words */
+    return s;
+}
+
+static bool json_item(parser *p, run *out) {
+    gbnf *b = p->b;
+    GROW(b->json, b->n_json, b->cap_json, LIMIT_GBNF_ELEMENTS);
+    schema *s = schema_here(p, "no JSON behind %json");
+    if (!s) return false;
     b->json[b->n_json++] = s;
     return run_add(p, out, (element){OP_JSON, b->n_json - 1, 0});
 }
@@ -321,15 +324,37 @@ static bool literals(parser *p, buf *pattern) {
     return !pattern->failed || fail(p, "too large");
 }
 
-static bool except_item(parser *p, run *out) {
+/* %text("...") {schema}: of the texts that d lets through, those that are strings by the schema. */
+static dfa *by_schema(parser *p, dfa *d) {
+    bool any = false;
+    schema *s = schema_here(p, "no JSON behind %text");
+    const dfa *lang = s ? schema_strings(s, schema_root(s), &any, p->e) : NULL;
+    if (s && !any) {
+        dfa *both = lang ? dfa_combine(d, lang, DFA_AND, p->e) : NULL;
+        dfa_free(d);
+        d = both;
+        if ((!lang && !p->e->code) || (d && !d->start)) {
+            err_set(p->e, ERR_USAGE, "%%text: no text can satisfy the schema");
+            dfa_free(d);
+            d = NULL;
+        }
+    }
+    schema_free(s);
+    if (s) return d;
+    dfa_free(d);
+    return NULL;
+}
+
+static bool free_item(parser *p, run *out, bool schemed) {
     gbnf *b = p->b;
     skip(p, true);
-    if (peek(p) != '(') return fail(p, "%except takes a list in ( )");
+    if (peek(p) != '(') return fail(p, "%except and %text take a list in ( )");
     GROW(b->free_text, b->n_free, b->cap_free, LIMIT_GBNF_ELEMENTS);
     buf pattern;
     buf_init(&pattern, LIMIT_SCHEMA_BYTES);
     dfa *d = literals(p, &pattern) ? without(buf_str(&pattern), p->e) : NULL;
     buf_deinit(&pattern);
+    if (d && schemed) d = by_schema(p, d);
     if (!d) {
         p->failed = true;
         return false;
@@ -342,8 +367,9 @@ static bool own_item(parser *p, run *out) {
     p->at++;
     str name = word(p);
     if (str_eq(name, STR("json"))) return json_item(p, out);
-    if (str_eq(name, STR("except"))) return except_item(p, out);
-    return fail(p, "only %json and %except begin with %");
+    if (str_eq(name, STR("except"))) return free_item(p, out, false);
+    if (str_eq(name, STR("text"))) return free_item(p, out, true);
+    return fail(p, "only %json, %except and %text begin with %");
 }
 
 /* One element with its repetition: appended to out. */

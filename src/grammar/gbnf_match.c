@@ -47,7 +47,7 @@ static void settle(const gbnf *b, pool *p, const gbnf_frame *up, uint32_t at, sp
     case OP_SET: put(p, to, AT_RULE, up, at, 0); return;
     case OP_FREE:
         put(p, to, AT_FREE, up, at, b->free_text[x->a]->start);
-        settle(b, p, up, at + 1, to, depth + 1);
+        if (gbnf_nullable(b, x)) settle(b, p, up, at + 1, to, depth + 1);
         return;
     case OP_JSON:
         if (way_back(b, p, up, at, &back))
@@ -92,7 +92,7 @@ static void free_step(const gbnf *b, pool *p, const place *c, uint8_t byte, spot
     v.cp = 0;
     if (!v.state) return;
     spot_add(p, to, &v);
-    settle(b, p, c->rule, c->count + 1, to, 0);
+    if (d->accept[v.state]) settle(b, p, c->rule, c->count + 1, to, 0);
 }
 
 static void set_step(const gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to) {

@@ -9,7 +9,7 @@ typedef enum op {
     OP_SET,  /* one code point; a: index of the first range, b: how many */
     OP_RULE, /* a: the rule */
     OP_JSON, /* a value; a: the schema */
-    OP_FREE  /* any text that the automaton a lets through; also none */
+    OP_FREE  /* a text that the automaton a lets through */
 } op;
 
 typedef struct element {
@@ -41,7 +41,8 @@ struct gbnf {
 
 /* Whether an element may stand for nothing. */
 static inline bool gbnf_nullable(const gbnf *b, const element *x) {
-    return x->kind == OP_FREE || (x->kind == OP_RULE && b->rule[x->a].nullable);
+    if (x->kind == OP_FREE) return b->free_text[x->a]->accept[b->free_text[x->a]->start];
+    return (x->kind == OP_RULE && b->rule[x->a].nullable);
 }
 
 #endif

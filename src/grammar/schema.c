@@ -340,6 +340,28 @@ const uint32_t *schema_texts(schema *s, const dfa *kept) {
     return kept->texts;
 }
 
+const dfa *schema_strings(schema *s, expr x, bool *any, err *e) {
+    const canon *c = schema_expand(s, x, e);
+    const dfa *lang = NULL;
+    *any = false;
+    for (uint32_t i = 0; c && i < c->n_str; i++) {
+        const str_spec *t = &c->str[i];
+        if (!t->lang && t->min == 0 && t->max == UINT32_MAX) {
+            *any = true;
+            return NULL;
+        }
+        dfa *d = t->lang ? dfa_combine(t->lang, NULL, DFA_AND, e) : dfa_length(t->min, t->max, e);
+        if (d && lang) {
+            dfa *both = dfa_combine(d, lang, DFA_OR, e);
+            dfa_free(d);
+            d = both;
+        }
+        lang = schema_keep(s, d, e);
+        if (!lang) return NULL;
+    }
+    return lang;
+}
+
 const dfa *schema_regex(schema *s, str pattern, err *e) {
     for (size_t i = 0; i < s->n_dfas; i++)
         if (s->dfas[i].pattern.p && str_eq(s->dfas[i].pattern, pattern)) return s->dfas[i].d;

@@ -102,6 +102,9 @@ schema *schema_new(str text, bool ordered, err *e);
 schema *schema_any_object(err *e); /* any JSON object */
 void schema_free(schema *s);
 expr schema_root(const schema *s);
+/* The strings that x lets in, as one automaton, *any: all of them. NULL and not *any: none, or an
+ * error in *e. */
+const dfa *schema_strings(schema *s, expr x, bool *any, err *e);
 bool schema_is_ordered(const schema *s);
 arena *schema_arena(schema *s);
 size_t schema_bytes(const schema *s); /* memory held, about */

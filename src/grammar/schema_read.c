@@ -295,23 +295,12 @@ static bool read_properties(reader *r) {
     if (names && r->s->draft > DRAFT_4) {
         expr x;
         if (!sub_schema(r, "propertyNames", names, &x)) return false;
-        const canon *c = schema_expand(r->s, x, r->e);
-        if (!c) return false;
-        /* Which keys are let in, as one language. */
-        const dfa *lang = NULL;
         bool any = false;
-        for (uint32_t i = 0; i < c->n_str && !any; i++) {
-            const str_spec *t = &c->str[i];
-            dfa *d = t->lang ? dfa_combine(t->lang, NULL, DFA_AND, r->e)
-                             : dfa_length(t->min, t->max, r->e);
-            if (d && lang) {
-                dfa *both = dfa_combine(d, lang, DFA_OR, r->e);
-                dfa_free(d);
-                d = both;
-            }
-            lang = schema_keep(r->s, d, r->e);
-            if (!lang) return err_wrap(r->e, "propertyNames (in %s)", schema_path(r->s, r->j));
-            any = !t->lang && t->min == 0 && t->max == UINT32_MAX;
+        err mine = {0};
+        const dfa *lang = schema_strings(r->s, x, &any, &mine);
+        if (mine.code) {
+            *r->e = mine;
+            return err_wrap(r->e, "propertyNames (in %s)", schema_path(r->s, r->j));
         }
         if (!any) {
             key_set *k = new_keys(r, lang ? KEY_NOT_LANG : KEY_EVERY);

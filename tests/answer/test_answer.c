@@ -425,6 +425,59 @@ static void test_rules_compile(void **state) {
     json_decref(tools);
 }
 
+/* What a schema asks of a text holds where the text stands as it is, up to its end mark. */
+static void test_rules_of_ruled_text(void **state) {
+    (void)state;
+    static const char tool[] =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\","
+        "\"$defs\":{\"day\":{\"type\":\"string\",\"format\":\"date\"}},\"properties\":{\"a\":{"
+        "\"type\":"
+        "\"string\",\"pattern\":\"^[a-z<]+$\",\"maxLength\":4},\"b\":{\"$ref\":\"#/$defs/day\"}},"
+        "\"required\":[\"a\",\"b\"],\"additionalProperties\":false}}}]";
+    static const struct {
+        const char *format, *text; /* with %s for a, then for b */
+    } rows[] = {
+        {"qwen3-coder",
+         "<tool_call>\n<function=f>\n<parameter=a>\n%s\n</parameter>\n<parameter=b>\n%s"
+         "\n</parameter>\n</function>\n</tool_call>"},
+        {"glm-4.5",
+         "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>%s</arg_value>\n<arg_key>b</arg_key>\n"
+         "<arg_value>%s</arg_value>\n</tool_call>"},
+        {"minimax-m2",
+         "<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"a\">%s</parameter>\n"
+         "<parameter name=\"b\">%s</parameter>\n</invoke>\n</minimax:tool_call>"},
+        {"gemma4", "<|tool_call>call:f{a:<|\"|>%s<|\"|>,b:<|\"|>%s<|\"|>}<tool_call|>"},
+    };
+    static const struct {
+        const char *a, *b;
+        bool taken;
+    } values[] = {
+        {"abcd", "2024-02-29", true}, {"a<", "2024-02-29", true}, {"abcde", "2024-02-29", false},
+        {"aB", "2024-02-29", false},  {"", "2024-02-29", false},  {"a", "2024-02-30", false},
+        {"a", "2024-02-29 ", false},
+    };
+    json_t *tools = json_loads(tool, 0, NULL);
+    assert_non_null(tools);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        asked q = {.format = answer_format_find(rows[i].format), .tail = STR(""), .tools = tools};
+        assert_non_null(q.format);
+        grammar *g = rules_of(&q,
+                              &(answer_demand){.choice = ANSWER_CHOICE_REQUIRED, .strict = true});
+        assert_non_null(g);
+        for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
+            char text[500];
+            err e = {0};
+            snprintf(text, sizeof text, rows[i].text, values[k].a, values[k].b);
+            grammar_state *s = grammar_state_new(g, NULL, &e);
+            bool taken = grammar_state_accept_bytes(s, str_of(text)) && grammar_state_may_end(s);
+            grammar_state_free(s);
+            if (taken != values[k].taken) fail_msg("%s: %s: %d", rows[i].format, text, taken);
+        }
+        grammar_free(g);
+    }
+    json_decref(tools);
+}
+
 static err rules_error(const char *format, const char *tools, const answer_demand *d) {
     err e = {0};
     buf rules;
@@ -443,7 +496,7 @@ static void test_rules_refuse(void **state) {
     (void)state;
     static const char tool[] =
         "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"parameters\": {\"type\": "
-        "\"object\", \"properties\": {\"when\": {\"type\": \"string\", \"pattern\": "
+        "\"object\", \"properties\": {\"when\": {\"type\": [\"string\", \"null\"], \"pattern\": "
         "\"[0-9]+\"}}}}}]";
     err e = rules_error("hermes", tool,
                         &(answer_demand){.choice = ANSWER_CHOICE_NAMED, .name = "g"});
@@ -727,6 +780,7 @@ int main(void) {
                                        cmocka_unit_test(test_every_format_has_a_sample),
                                        cmocka_unit_test(test_rules),
                                        cmocka_unit_test(test_rules_of_text),
+                                       cmocka_unit_test(test_rules_of_ruled_text),
                                        cmocka_unit_test(test_rules_refuse),
                                        cmocka_unit_test(test_rules_compile),
                                        cmocka_unit_test(test_shared_templates),

@@ -129,6 +129,9 @@ static void own_rules(void **state) {
         "root ::= %except()",
         "root ::= %other",
         "root ::= %except(\"a\") root",
+        "root ::= %text(\"a\")",
+        "root ::= %text(\"a\") {\"const\":\"bab\"}",
+        "root ::= %text(\"a\") {\"type\":\"number\"}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         e = (err){0};
@@ -136,6 +139,23 @@ static void own_rules(void **state) {
         assert_int_equal(e.code, ERR_USAGE);
     }
     assert_null(grammar_gbnf(STR("root ::= %json true"), &e)); /* these are not llama.cpp's */
+}
+
+/* Free texts that a schema narrows. */
+static void ruled_texts(void **state) {
+    (void)state;
+    err e = {0};
+    grammar *g = grammar_rules(
+        STR("root ::= \"<\" %text(\"</\") {\"type\":\"string\",\"pattern\":\"^[a-c</]"
+            "*$\",\"minLength\":2} \"</>\""),
+        &e);
+    if (!g) fail_msg("%s", e.msg);
+    assert_true(takes(g, "<ab</>"));
+    assert_true(takes(g, "<a/<c</>"));
+    assert_false(takes(g, "<a</>"));
+    assert_false(takes(g, "<ad</>"));
+    assert_false(takes(g, "<ab</cc</>"));
+    grammar_free(g);
 }
 
 static void refused_by_name(void **state) {
@@ -513,6 +533,12 @@ static void masks_equal_acceptance(void **state) {
     static const char rules[] =
         "root ::= %except(\"<|im_start|>\" | \"th\") (\"<|im_start|>\" | \"th\" %json "
         "{\"type\":\"array\",\"items\":{\"enum\":[\"<|im_start|>\",\"the\",1]}} [a-z]*)?";
+    grammar *ruled = grammar_rules(
+        STR("root ::= \"x\" %text(\"</\") {\"pattern\":\"^[a-t <]{2,9}$\","
+            "\"type\":\"string\"} \"</x>\" [a-z]*"),
+        &e);
+    if (!ruled) fail_msg("%s", e.msg);
+    compare_masks(ruled, v, t, bits, true, "xthe < en</x>the");
     static const char *const texts[] = {"What? \xC3\xA9 a<|im_st", "O<|im_start|>",
                                         "so th[\"the\", 1, \"<|im_start|>\"]the"};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
@@ -530,6 +556,7 @@ int main(void) {
         cmocka_unit_test(formats_hold),
         cmocka_unit_test(gbnf_rules),
         cmocka_unit_test(own_rules),
+        cmocka_unit_test(ruled_texts),
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(bombs_are_errors),
         cmocka_unit_test(overlapping_alternatives),
