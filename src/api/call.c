@@ -257,10 +257,14 @@ static bool model_get(api_call *c, api_error *e) {
         return false;
     }
     c->model_name = api_model_find(c, asked);
+    if (!c->model_name && (!asked || !*asked))
+        return api_fail(e, 404, "model_not_found", "model",
+                        "no model is named, and the one meant then is not for this key; /v1/models "
+                        "lists those that are");
     if (!c->model_name)
         return api_fail(e, 404, "model_not_found", "model",
                         "there is no model \"%s\" here; /v1/models lists what is",
-                        str_printable(str_of(asked ? asked : ""), shown, sizeof shown));
+                        str_printable(str_of(asked), shown, sizeof shown));
     err why = {0};
     atomic_store(&c->core->phase, CALL_LOADING);
     call_hold(c); /* the loading thread's */

@@ -196,7 +196,7 @@ static const cli_option options[] = {
 const cli_command cmd_meter = {
     .name = "meter",
     .summary = "what this machine's energy is measured with",
-    .args = "[OPTIONS]",
+    .args = "",
     .about =
         "Lists every source of energy figures that is found, what of the machine it sees (its "
         "boundary), its smallest step, and why it is not counted where it is not. The sources of "

@@ -322,7 +322,7 @@ static const cli_option options[] = {
 const cli_command cmd_serve = {
     .name = "serve",
     .summary = "serve models to programs over HTTP",
-    .args = "[OPTIONS]",
+    .args = "",
     .about =
         "Answers in the dialects that programs already speak, beginning with OpenAI's at /v1. "
         "Without --model it serves the model that comes with Hearth (bard). Models given by "
