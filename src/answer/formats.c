@@ -77,7 +77,11 @@ const answer_format answer_formats[] = {
      .call = {"<｜tool▁calls▁begin｜>%*(<｜tool▁call▁begin｜>function<｜tool▁sep｜>%n\n```json\n%a\n"
               "```<｜tool▁call▁end｜>\n%)<｜tool▁calls▁end｜>",
               "<｜tool▁calls▁begin｜>%*(<｜tool▁call▁begin｜>%n<｜tool▁sep｜>%a<｜tool▁call▁end｜>%)"
-              "<｜tool▁calls▁end｜>"}},
+              "<｜tool▁calls▁end｜>",
+              "<｜tool▁call▁begin｜>function<｜tool▁sep｜>%n\n```json\n%a\n```<｜tool▁call▁end｜>"
+              "%?(\n<｜tool▁calls▁end｜>%)",
+              "<｜tool▁calls｜>function<｜tool▁sep｜>%n\n```json\n%a\n```<｜tool▁call▁end｜>"
+              "%?(\n<｜tool▁calls▁end｜>%)"}},
     {.name = "deepseek-v3.1",
      .known_by = {"<｜tool▁sep｜>"},
      .arch = "deepseek2",
@@ -85,7 +89,8 @@ const answer_format answer_formats[] = {
      .call = {"<｜tool▁calls▁begin｜>%*(<｜tool▁call▁begin｜>%n<｜tool▁sep｜>%a<｜tool▁call▁end｜>%)"
               "<｜tool▁calls▁end｜>",
               "<｜tool▁calls▁begin｜>%*(<｜tool▁call▁begin｜>function<｜tool▁sep｜>%n\n```json\n%a\n"
-              "```<｜tool▁call▁end｜>\n%)<｜tool▁calls▁end｜>"}},
+              "```<｜tool▁call▁end｜>\n%)<｜tool▁calls▁end｜>",
+              "<｜tool▁call▁begin｜>%n<｜tool▁sep｜>%a<｜tool▁call▁end｜>%?(<｜tool▁calls▁end｜>%)"}},
     {.name = "hunyuan",
      .known_by = {"<tool_sep:opensource>", "<tool_sep{}>"},
      .thought = {{"<think:opensource>", "</think:opensource>", "</think:opensource>"}},
@@ -182,7 +187,7 @@ const answer_format answer_formats[] = {
      .known_by = {"Action:\1tool_name\1```json"},
      .arch = "command-r",
      .thought = {THINK},
-     .call = {"Action: ```json\n%l\n```", "Action:```json\n%l\n```"},
+     .call = {"Action: ```json\n%l\n```", "Action:\n```json\n%l\n```", "Action:\n```\n%l\n```"},
      .arguments = "parameters",
      .flags = FORMAT_TOOL_NAME},
     {.name = "nemotron-v2",

@@ -75,6 +75,8 @@ static bool format_read(api_talk *t, const json_t *body, api_error *e) {
 /* The switch has one meaning wherever it is: a template's variable of that name is the same as the
  * field, which goes before it; both go before the dialect's own. */
 static void switch_read(api_talk *t, const json_t *body) {
+    const char *effort = api_get_text(t->kwargs, "reasoning_effort", NULL);
+    if (effort) t->how.effort = NULL; /* the template's variable goes before the field */
     const json_t *said[] = {api_get(body, "enable_thinking"), api_get(t->kwargs, "enable_thinking"),
                             api_get(t->kwargs, "thinking")};
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
@@ -82,7 +84,7 @@ static void switch_read(api_talk *t, const json_t *body) {
         t->how.think = json_is_true(said[i]);
         return;
     }
-    if (strcmp(api_get_text(t->kwargs, "reasoning_effort", ""), "none") == 0) t->how.think = 0;
+    if (effort) t->how.think = strcmp(effort, "none") != 0;
 }
 
 bool api_talk_read(api_talk *t, const json_t *body, api_error *e) {

@@ -268,6 +268,19 @@ def test_the_switch_has_one_meaning_wherever_it_is(thinker, dialect):
 
 
 @EACH
+@pytest.mark.parametrize("said, thinks", [
+    ({"think": False, "enable_thinking": True}, True),
+    ({"think": True, "chat_template_kwargs": {"thinking": False}}, False),
+    ({"think": True, "chat_template_kwargs": {"reasoning_effort": "none"}}, False),
+    ({"think": False, "chat_template_kwargs": {"reasoning_effort": "high"}}, True),
+    ({"think": False, "enable_thinking": True, "chat_template_kwargs": {"enable_thinking": False}}, True),
+    ({"think": False, "chat_template_kwargs": {"enable_thinking": True, "thinking": False}}, True),
+])
+def test_which_switch_goes_first(thinker, dialect, said, thinks):
+    assert bool(say(thinker, dialect, ASK, seed=5, max_tokens=24, **said).thought) == thinks
+
+
+@EACH
 @STREAMS
 def test_a_schema_or_a_call_after_the_thought(thinker, dialect, stream):
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["n"],

@@ -111,7 +111,7 @@ for (const make of Object.values(ways)) {
   const look = tool({
     description: 'Looks there',
     inputSchema: z.object({ where: z.enum(['door', 'wall']) }),
-    execute: ({ where }) => (looked++, `Nobody at the ${where}.`),
+    execute: ({ where }) => (looked++, `Nobody at the ${where}.`.repeat(40)),
   })
   const ask = {
     ...once,
@@ -127,8 +127,9 @@ for (const make of Object.values(ways)) {
   assert.equal(steps.length, 2)
   assert.equal(steps[0].finishReason, 'tool-calls')
   assert.equal(steps[0].toolCalls.length, looked)
-  assert.equal(steps[0].toolResults[0].output, `Nobody at the ${steps[0].toolCalls[0].input.where}.`)
+  assert.equal(steps[0].toolResults[0].output, `Nobody at the ${steps[0].toolCalls[0].input.where}.`.repeat(40))
   assert.equal(steps[1].toolCalls.length, 0)
+  assert(steps[1].usage.inputTokens > 160) // what the function said was before the model
   const live = streamText(ask)
   const seen = new Set()
   for await (const part of live.fullStream) seen.add(part.type)

@@ -77,9 +77,11 @@ assert.ok(['moon', 'sun'].includes(live.content.find((b) => b.type === 'tool_use
 const loop = [
   ...ask.messages,
   { role: 'assistant', content: called.content },
-  { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: 'full' }] },
+  { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: 'full '.repeat(100) }] },
 ]
-assert.ok((await client.messages.create({ ...ask, tools, messages: loop })).usage.output_tokens > 0)
+const told = (await client.messages.create({ ...ask, tools, messages: loop })).usage
+const read = (usage) => usage.input_tokens + usage.cache_read_input_tokens
+assert.ok(told.output_tokens > 0 && read(told) > read(called.usage) + 90) // the result was before the model
 await assert.rejects(client.messages.create({ ...forced, tool_choice: { type: 'tool', name: 'hear' } }), /hear/)
 const stranger = new Anthropic({ baseURL, authToken: 'hk-nobodys', apiKey: null, maxRetries: 0 })
 await assert.rejects(stranger.messages.create(ask), Anthropic.AuthenticationError)

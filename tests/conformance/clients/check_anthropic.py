@@ -101,9 +101,10 @@ def test_tools():
             parts = "".join(e.partial_json for e in stream if e.type == "input_json")
             assert stream.get_final_message().content[-1].input == json.loads(parts) == use.input
     talk = [*USER, {"role": "assistant", "content": called.content},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "Nobody."}]}]
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "Nobody. " * 60}]}]
     told = CLIENT.messages.create(**{**ask, "max_tokens": 12}, messages=talk, tool_choice={"type": "none"})
     assert told.stop_reason in ("end_turn", "max_tokens")
+    assert told.usage.input_tokens + told.usage.cache_read_input_tokens > 120  # the result was before the model
 
 
 def test_async():

@@ -88,9 +88,10 @@ def test_tools(way):
     chunks = list(litellm.completion(**reach(way), **ask, tool_choice="required", stream=True))
     parts = litellm.stream_chunk_builder(chunks).choices[0].message.tool_calls
     assert json.loads(parts[0].function.arguments) == json.loads(call.function.arguments)
-    result = {"role": "tool", "tool_call_id": call.id, "content": "Nobody."}
+    result = {"role": "tool", "tool_call_id": call.id, "content": "Nobody. " * 60}
     ask["messages"] = [*USER, called.message.model_dump(), result]
-    assert not litellm.completion(**reach(way), **ask, tool_choice="none").choices[0].message.tool_calls
+    told = litellm.completion(**reach(way), **ask, tool_choice="none")
+    assert not told.choices[0].message.tool_calls and told.usage.prompt_tokens > 120  # the result was before the model
 
 
 def test_typed_errors():

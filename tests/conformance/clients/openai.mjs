@@ -98,10 +98,11 @@ assert(['door', 'wall'].includes(JSON.parse(call.function.arguments).where))
 const named = { type: 'function', function: { name: 'look' } }
 const calling = await client.chat.completions.stream({ ...use, messages, tool_choice: named }).finalChatCompletion()
 assert.equal(calling.choices[0].message.tool_calls[0].function.arguments, call.function.arguments)
-const result = { role: 'tool', tool_call_id: call.id, content: 'Nobody.' }
+const found = 'Nobody. '.repeat(60) // long, so that the count of tokens shows that the model was told
+const result = { role: 'tool', tool_call_id: call.id, content: found }
 const talk = [...messages, called.choices[0].message, result]
 const told = await client.chat.completions.create({ ...use, messages: talk, tool_choice: 'none' })
-assert(!told.choices[0].message.tool_calls?.length)
+assert(!told.choices[0].message.tool_calls?.length && told.usage.prompt_tokens > 120)
 
 // The library's own loop: the model calls, the function runs, the model goes on.
 let looked = 0
@@ -181,14 +182,14 @@ const useNow = { ...wanted, max_output_tokens: 200, parallel_tool_calls: false, 
 const asked = await client.responses.create({ ...useNow, input: 'Who is there?', tool_choice: 'required' })
 const item = asked.output.find((o) => o.type === 'function_call')
 assert(['door', 'wall'].includes(JSON.parse(item.arguments).where))
-const output = [{ type: 'function_call_output', call_id: item.call_id, output: 'Nobody.' }]
+const output = [{ type: 'function_call_output', call_id: item.call_id, output: found }]
 const answered = await client.responses.create({
   ...useNow,
   tool_choice: 'none',
   previous_response_id: asked.id,
   input: output,
 })
-assert(answered.output.every((o) => o.type !== 'function_call'))
+assert(answered.output.every((o) => o.type !== 'function_call') && answered.usage.input_tokens > 120)
 await client.responses.delete(next.id)
 await assert.rejects(client.responses.retrieve(next.id), OpenAI.NotFoundError)
 
