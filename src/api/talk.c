@@ -229,8 +229,10 @@ static bool chatml_render(api_call *c, const json_t *messages, const hearth_chat
     return e->status ? false : api_fail(e, 400, "invalid_value", "messages", "%s", he.msg);
 }
 
+/* The template was read when the model was opened: what it cannot do with this conversation, it can
+ * with another. */
 static bool template_failed(const hearth_err *he, api_error *e) {
-    bool refused = he->code == HEARTH_USAGE || he->code == HEARTH_NO_FIT;
+    bool refused = he->code != HEARTH_DAMAGED;
     return api_fail(e, refused ? 400 : 500, refused ? "invalid_value" : "server_error",
                     refused ? "messages" : NULL, "%s", he->msg);
 }

@@ -213,6 +213,14 @@ def test_errors_of_tools(thinker):
     assert prompt(is_error=True) > prompt(is_error=False) == prompt()
 
 
+def test_what_a_template_cannot_do_is_the_conversations_fault(thinker):
+    deep = '{"zone": ' + "[" * 2000 + "]" * 2000 + "}"
+    call = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": deep}}
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    answer = thinker.post("/v1/chat/completions", {"model": "thinker", "messages": messages, "max_tokens": 2})
+    assert answer.status == 400 and "deep" in answer.error()["message"], answer.body
+
+
 def test_a_kept_response_has_its_calls(thinker):
     first = thinker.post("/v1/responses", talking.body_of("responses", ASK, tools=TOOLS, choice="weather", one=True,
                                                             think=False)).json()
