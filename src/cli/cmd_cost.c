@@ -10,6 +10,7 @@
 #include "base/jsonw.h"
 #include "base/limits.h"
 #include "cli/amounts.h"
+#include "cli/chart.h"
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "meter/cost.h"
@@ -23,7 +24,9 @@ typedef struct bill {
     err *e;
 } bill;
 
+/* In JSON, and for people. */
 static const char *const hosted_names[] = {"same_weights", "cheap", "flagship"};
+static const char *const hosted_words[] = {"same weights", "cheap", "flagship"};
 
 /* ---- reading ---- */
 
@@ -55,6 +58,10 @@ static bool each(void *ud, const store_request *r) {
                     b->e);
 }
 
+static int by_label(const void *a, const void *b) {
+    return strcmp(((const cost_row *)a)->label, ((const cost_row *)b)->label);
+}
+
 static bool read_bill(bill *b, const cli_args *a, const char *by, err *e) {
     const char *since = cli_text(a, "since", NULL), *until = cli_text(a, "until", NULL);
     char day[PRICE_DAY_BYTES];
@@ -71,7 +78,10 @@ static bool read_bill(bill *b, const cli_args *a, const char *by, err *e) {
     store *s = store_open(&(store_options){.mode = STORE_READ}, e);
     bool ok = s && store_requests(s, &f, each, b, e);
     store_close(s, NULL);
-    return ok && cost_end(&b->cost, e);
+    ok = ok && cost_end(&b->cost, e);
+    if (ok && strcmp(by, "day") == 0)
+        qsort(b->cost.row, b->cost.n_rows, sizeof *b->cost.row, by_label);
+    return ok;
 }
 
 static void close_bill(bill *b) {
@@ -83,18 +93,21 @@ static void close_bill(bill *b) {
 
 static void money_cell(table *t, money m, bool known) {
     char text[MONEY_TEXT];
-    table_cell(t, "%s", known ? money_cents(m, text) : "not known");
+    bool nothing = m > 0 && strcmp(money_cents(m, text), "0.00") == 0;
+    table_cell(t, "%s", !known ? "not known" : nothing ? "<0.01" : money_cents(m, text));
 }
 
-static void add_row(table *t, const cost *c, const cost_row *r) {
+static void add_row(table *t, const cost *c, const cost_row *r, bool narrow) {
     char n[MONEY_TEXT];
     table_cell(t, "%s", r->label);
     table_cell(t, "%s", money_thousands(r->requests, n));
     table_cell(t, "%s", money_thousands(r->in + r->out, n));
-    money_cell(t, r->work, c->work_known);
-    money_cell(t, r->idle, c->idle_known);
-    money_cell(t, r->capital, c->capital_known);
-    money_cell(t, r->upkeep, true);
+    if (!narrow) {
+        money_cell(t, r->work, c->work_known);
+        money_cell(t, r->idle, c->idle_known);
+        money_cell(t, r->capital, c->capital_known);
+        money_cell(t, r->upkeep, true);
+    }
     money_cell(t, cost_full(r), c->work_known && c->idle_known && c->capital_known);
     for (int i = 0; i < COST_HOSTED; i++) money_cell(t, r->hosted[i], c->hosted_known[i]);
 }
@@ -103,7 +116,7 @@ static void print_premises(const bill *b) {
     const cost *c = &b->cost;
     char from[32], to[32], share[40];
     double use = (double)c->busy_ms / (double)(c->until_ms - c->since_ms);
-    snprintf(share, sizeof share, use < 0.001 ? "%.2g %%" : "%.1f %%", 100 * use);
+    snprintf(share, sizeof share, use < 0.0001 ? "less than 0.01 %%" : "%.3g %%", 100 * use);
     out_printf("\n%s, from %s to %s; the machine worked %s of that time. Sunk view: electricity of "
                "the work\nalone. Full view: waiting, capital and labour too.\n",
                b->tariff.currency, amount_date(c->since_ms / 1000, "-", from),
@@ -114,7 +127,7 @@ static void print_premises(const bill *b) {
     if (c->declared) out_puts("Electricity is by declared watts, not measured.\n");
     if (!c->capital_known || !c->work_known) out_puts("hearth cost setup says what is missing.\n");
     for (int i = 0; i < COST_HOSTED; i++)
-        out_printf("%s: %s%s\n", hosted_names[i],
+        out_printf("%s: %s%s\n", hosted_words[i],
                    c->hosted[i] ? c->hosted[i]->id : "not in the sheet",
                    i == COST_SAME && c->stand_in
                        ? " (a stand-in: no host of these weights is in the sheet)"
@@ -123,7 +136,7 @@ static void print_premises(const bill *b) {
 }
 
 static void percent(double u, char *dst, size_t cap) {
-    if (isnan(u)) snprintf(dst, cap, "-");
+    if (isnan(u)) snprintf(dst, cap, "not known");
     else if (isinf(u)) snprintf(dst, cap, "never");
     else if (u > 1) snprintf(dst, cap, "never (%.0f %%)", 100 * u);
     else snprintf(dst, cap, "%.3g %%", 100 * u);
@@ -140,10 +153,11 @@ static void print_break_even(const cost *c) {
         owning_year y = owning_ask(&o, cost_full_value(c, i));
         percent(y.break_even, full, sizeof full);
         percent(y.break_even_sunk, sunk, sizeof sunk);
-        table_cell(t, "%s", hosted_names[i]);
+        table_cell(t, "%s", hosted_words[i]);
         table_cell(t, "%s", full);
         table_cell(t, "%s", sunk);
-        if (isinf(y.months)) table_cell(t, "never");
+        if (isnan(y.months)) table_cell(t, "not known");
+        else if (isinf(y.months)) table_cell(t, "never");
         else table_cell(t, "%.3g of full work", y.months);
     }
     table_print(t);
@@ -170,7 +184,7 @@ static void print_sensitivity(const cost *c) {
         {"hosted prices doubled", o, 2},
     };
     out_puts("\nHow the full view's break-even depends on each premise\n");
-    table *t = table_new("premise|>same_weights|>cheap|>flagship");
+    table *t = table_new("premise|>same weights|>cheap|>flagship");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         owning now = cases[i].o;
         if (i == 1) now.kwh_price /= 2;
@@ -189,18 +203,82 @@ static void print_sensitivity(const cost *c) {
     table_free(t);
 }
 
-static int print_text(const bill *b) {
+static double full_of(const cost_row *r) {
+    return (double)cost_full(r);
+}
+
+static double flagship_of(const cost_row *r) {
+    return (double)r->hosted[COST_FLAGSHIP];
+}
+
+static void print_days(const char *title, const cost *c, double (*of)(const cost_row *r)) {
+    const char **label = calloc(c->n_rows, sizeof *label);
+    double *value = calloc(c->n_rows, sizeof *value);
+    for (size_t i = 0; label && value && i < c->n_rows; i++) {
+        label[i] = c->row[i].label;
+        value[i] = of(&c->row[i]);
+    }
+    if (label && value) chart_columns(title, label, value, c->n_rows);
+    free(label);
+    free(value);
+}
+
+/* What is known of the whole, as bars of one scale; of days also as columns. */
+static void print_charts(const bill *b) {
     const cost *c = &b->cost;
-    char heading[200];
-    snprintf(heading, sizeof heading,
-             "%s|>requests|>tokens|>work|>waiting|>capital|>upkeep|>full|>same weights|>cheap|"
-             ">flagship",
-             b->by);
-    table *t = table_new(heading);
-    for (size_t i = 0; i < c->n_rows; i++) add_row(t, c, &c->row[i]);
-    if (c->n_rows > 1) add_row(t, c, &c->sum);
+    bool full = c->work_known && c->idle_known && c->capital_known;
+    const struct {
+        const char *name;
+        money m;
+        bool known;
+    } bars[] = {
+        {"here, full view", cost_full(&c->sum), full},
+        {"here, sunk view", cost_sunk(&c->sum), c->work_known},
+        {hosted_words[COST_SAME], c->sum.hosted[COST_SAME], c->hosted_known[COST_SAME]},
+        {hosted_words[COST_CHEAP], c->sum.hosted[COST_CHEAP], c->hosted_known[COST_CHEAP]},
+        {hosted_words[COST_FLAGSHIP], c->sum.hosted[COST_FLAGSHIP], c->hosted_known[COST_FLAGSHIP]},
+    };
+    enum { N_BARS = sizeof bars / sizeof *bars };
+    double most = 0;
+    for (size_t i = 0; i < N_BARS; i++)
+        if (bars[i].known && (double)bars[i].m > most) most = (double)bars[i].m;
+    out_puts("\n");
+    table *t = table_new("all of it|>cost|");
+    for (size_t i = 0; i < N_BARS; i++) {
+        char bar[CHART_BAR_BYTES] = "";
+        table_cell(t, "%s", bars[i].name);
+        money_cell(t, bars[i].m, bars[i].known);
+        table_cell(t, "%s", bars[i].known ? chart_bar((double)bars[i].m, most, 40, bar) : bar);
+    }
     table_print(t);
     table_free(t);
+    if (strcmp(b->by, "day") != 0) return;
+    if (full) print_days("here, full view, by day", c, full_of);
+    if (c->hosted_known[COST_FLAGSHIP]) print_days("flagship, by day", c, flagship_of);
+}
+
+/* Narrow: for a terminal that the parts of what it cost here would not fit. */
+static table *rows_table(const bill *b, bool narrow) {
+    const cost *c = &b->cost;
+    char heading[200];
+    snprintf(heading, sizeof heading, "%s|>requests|>tokens%s|>%s|>same weights|>cheap|>flagship",
+             b->by, narrow ? "" : "|>work|>waiting|>capital|>upkeep", narrow ? "here" : "full");
+    table *t = table_new(heading);
+    for (size_t i = 0; i < c->n_rows; i++) add_row(t, c, &c->row[i], narrow);
+    if (c->n_rows > 1) add_row(t, c, &c->sum, narrow);
+    return t;
+}
+
+static int print_text(const bill *b) {
+    const cost *c = &b->cost;
+    table *t = rows_table(b, false);
+    if (out_is_terminal() && (int)table_width(t) > terminal_width()) {
+        table_free(t);
+        t = rows_table(b, true);
+    }
+    table_print(t);
+    table_free(t);
+    if (out_is_terminal()) print_charts(b);
     print_premises(b);
     if (c->capital_known || c->work_known) {
         print_break_even(c);
@@ -250,7 +328,9 @@ static void json_break_even(jsonw *w, const cost *c) {
         jsonw_key(w, "utilisation"), jsonw_f64(w, y.break_even);
         jsonw_key(w, "utilisation_sunk"), jsonw_f64(w, y.break_even_sunk);
         jsonw_key(w, "months"), jsonw_f64(w, y.months);
-        jsonw_key(w, "never"), jsonw_bool(w, !(y.break_even <= 1));
+        jsonw_key(w, "never");
+        if (isnan(y.break_even)) jsonw_null(w); /* nothing was used that could be worth it */
+        else jsonw_bool(w, !(y.break_even <= 1));
         jsonw_end(w);
     }
     jsonw_end(w);

@@ -77,7 +77,7 @@ const cli_command cmd_detokenize = {
     .about = "Prints the text of tokens, byte for byte. IDS are numbers with commas or spaces "
              "between them, as "
              "arguments or piped in; the output of tokenize --json will do.",
-    .examples = "  hearth detokenize bard 84,104,101\n  hearth tokenize bard --json \"To be\" | "
+    .examples = "  hearth detokenize bard 409,305\n  hearth tokenize bard --json \"To be\" | "
                 "hearth detokenize bard",
     .complete = "model",
     .options = options,

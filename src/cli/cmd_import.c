@@ -33,7 +33,9 @@ static bool import_place(hub_store *s, hub_place place, storing_bar *progress, e
         hub_plan_deinit(&plan);
         if (ok) imported(&list[i].name);
     }
-    if (ok && !found) note("hearth: there is nothing to import");
+    if (ok && !found)
+        note("there is nothing to import where %s keeps its models (hearth help import)",
+             place == HUB_OLLAMA ? "Ollama" : "Hugging Face's cache");
     hub_entries_free(list, n);
     hub_places_close(p);
     return ok;

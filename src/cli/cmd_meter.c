@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "base/limits.h"
+#include "cli/chart.h"
 #include "cli/commands.h"
 #include "cli/metering.h"
 #include "cli/table.h"
@@ -119,16 +120,15 @@ static void print_status(const meter *m) {
 
 /* One line a second, with a bar of the largest so far. */
 static void print_moment(const meter *m, double *most) {
-    enum { WIDTH = 30 };
     meter_status st;
-    char bar[4 * WIDTH + 1] = "", energy[32];
+    char bar[CHART_BAR_BYTES] = "", energy[32];
     meter_status_get(m, &st);
     const char *mark = st.boundary == METER_DECLARED ? " (declared)" : "";
     if (isnan(st.watts)) {
         out_printf("not known%s%s\n", st.why_lost[0] ? ": " : "", st.why_lost);
     } else {
         if (st.watts > *most) *most = st.watts;
-        if (out_is_terminal()) table_bar(st.watts, *most, WIDTH, bar);
+        if (out_is_terminal()) chart_bar(st.watts, *most, 30, bar);
         out_printf("%8.2f W%s  %s in %.0f s%s  %s\n", st.watts, mark,
                    human_joules(st.joules, energy), st.seconds, st.lost_s > 0 ? ", some lost" : "",
                    bar);

@@ -5,6 +5,7 @@
 #include "base/jsonw.h"
 #include "base/limits.h"
 #include "cli/amounts.h"
+#include "cli/chart.h"
 #include "cli/commands.h"
 #include "cli/metering.h"
 #include "cli/table.h"
@@ -27,11 +28,6 @@ static void json_seconds(jsonw *w, const char *name, double s) {
     jsonw_f64(w, s);
 }
 
-/* Of a part of the requests, or of two boundaries, it would be a wrong sum for all of them. */
-static bool has_joules(const store_usage_row *r) {
-    return r->n_requests > 0 && r->n_measured == r->n_requests && strcmp(r->boundary, "mixed") != 0;
-}
-
 static void json_row(jsonw *w, const char *by, const store_usage_row *r) {
     jsonw_object(w);
     jsonw_key(w, by);
@@ -46,7 +42,7 @@ static void json_row(jsonw *w, const char *by, const store_usage_row *r) {
     json_seconds(w, "prefill_seconds", r->prefill_s);
     json_seconds(w, "decode_seconds", r->decode_s);
     jsonw_key(w, "joules");
-    if (has_joules(r)) jsonw_f64(w, r->joules);
+    if (store_usage_measured(r)) jsonw_f64(w, r->joules);
     else jsonw_null(w);
     jsonw_key(w, "boundary");
     if (r->boundary[0]) jsonw_str(w, str_of(r->boundary));
@@ -72,7 +68,7 @@ static void count_cell(table *t, int64_t n) {
 
 static void energy_cell(table *t, const store_usage_row *r) {
     char energy[32];
-    if (has_joules(r)) table_cell(t, "%s", human_joules(r->joules, energy));
+    if (store_usage_measured(r)) table_cell(t, "%s", human_joules(r->joules, energy));
     else table_cell(t, "%s", r->n_measured > 0 ? "in part" : "-");
 }
 
@@ -80,9 +76,9 @@ static double tokens_of(const store_usage_row *r) {
     return (double)(r->tokens_in + r->tokens_out);
 }
 
-static void add_row(table *t, const store_usage_row *r, double most, bool bars, bool energy) {
-    enum { WIDTH = 16 };
-    char bar[4 * WIDTH + 1] = "";
+/* bar_width 0: no bars. */
+static void add_row(table *t, const store_usage_row *r, double most, int bar_width, bool energy) {
+    char bar[CHART_BAR_BYTES] = "";
     table_cell(t, "%s", r->label);
     count_cell(t, r->n_requests);
     count_cell(t, r->tokens_in);
@@ -91,71 +87,59 @@ static void add_row(table *t, const store_usage_row *r, double most, bool bars, 
     table_cell(t, "%.1f", r->queue_s);
     table_cell(t, "%.1f", r->prefill_s + r->decode_s);
     if (energy) energy_cell(t, r);
-    table_cell(t, "%s", bars ? table_bar(tokens_of(r), most, WIDTH, bar) : bar);
-}
-
-static void add_up(store_usage_row *sum, const store_usage_row *r) {
-    sum->n_requests += r->n_requests;
-    sum->n_running += r->n_running;
-    sum->n_failed += r->n_failed;
-    sum->tokens_in += r->tokens_in;
-    sum->tokens_cached += r->tokens_cached;
-    sum->tokens_out += r->tokens_out;
-    sum->queue_s += r->queue_s;
-    sum->prefill_s += r->prefill_s;
-    sum->decode_s += r->decode_s;
-    sum->n_measured += r->n_measured;
-    sum->joules += r->joules;
-    if (!r->boundary[0]) return;
-    bool same = !sum->boundary[0] || strcmp(sum->boundary, r->boundary) == 0;
-    snprintf(sum->boundary, sizeof sum->boundary, "%s", same ? r->boundary : "mixed");
-}
-
-/* One column a row, eight steps a line: what the figures look like together. For terminals. */
-static void print_columns(const char *title, const store_usage_row *rows, size_t n,
-                          double (*of)(const store_usage_row *r)) {
-    static const char *const eighths[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    enum { LINES = 4 };
-    size_t width = (size_t)terminal_width(), skip = n > width ? n - width : 0;
-    double most = 0;
-    for (size_t i = skip; i < n; i++)
-        if (of(&rows[i]) > most) most = of(&rows[i]);
-    if (most <= 0 || n - skip < 2) return;
-    out_printf("\n%s, %s to %s\n", title, rows[skip].label, rows[n - 1].label);
-    for (int line = LINES - 1; line >= 0; line--) {
-        for (size_t i = skip; i < n; i++) {
-            int steps = (int)(of(&rows[i]) / most * LINES * 8 + 0.5) - 8 * line;
-            if (steps < 1 && line == 0 && of(&rows[i]) > 0) steps = 1; /* it is not nothing */
-            out_puts(eighths[steps < 0 ? 0 : steps > 8 ? 8 : steps]);
-        }
-        out_puts("\n");
-    }
+    table_cell(t, "%s", most > 0 ? chart_bar(tokens_of(r), most, bar_width, bar) : bar);
 }
 
 static double joules_of(const store_usage_row *r) {
-    return has_joules(r) ? r->joules : 0;
+    return store_usage_measured(r) ? r->joules : 0;
 }
 
-static int print_table(const char *by, const store_usage_row *rows, size_t n) {
+static table *table_of(const char *by, const store_usage_row *rows, size_t n,
+                       const store_usage_row *sum, int bar_width) {
     char columns[160];
-    store_usage_row sum = {.label = "all"};
     double most = 0;
-    for (size_t i = 0; i < n; i++) {
+    bool energy = sum->n_measured > 0;
+    for (size_t i = 0; i < n && bar_width > 0; i++)
         if (tokens_of(&rows[i]) > most) most = tokens_of(&rows[i]);
-        add_up(&sum, &rows[i]);
-    }
-    bool energy = sum.n_measured > 0, days = strcmp(by, "day") == 0 && out_is_terminal();
     snprintf(columns, sizeof columns,
              "%s|>requests|>tokens in|>of them cached|>tokens out|>waited s|>computed s%s|", by,
              energy ? "|>energy" : "");
     table *t = table_new(columns);
-    for (size_t i = 0; i < n; i++) add_row(t, &rows[i], most, out_is_terminal(), energy);
-    if (n > 1) add_row(t, &sum, 0, false, energy);
+    for (size_t i = 0; i < n; i++) add_row(t, &rows[i], most, bar_width, energy);
+    if (n > 1) add_row(t, sum, 0, 0, energy);
+    return t;
+}
+
+/* What the days look like together. */
+static void print_days(const char *title, const store_usage_row *rows, size_t n,
+                       double (*of)(const store_usage_row *r)) {
+    const char **label = calloc(n, sizeof *label);
+    double *value = calloc(n, sizeof *value);
+    for (size_t i = 0; label && value && i < n; i++) {
+        label[i] = rows[i].label;
+        value[i] = of(&rows[i]);
+    }
+    if (label && value) chart_columns(title, label, value, n);
+    free(label);
+    free(value);
+}
+
+static int print_table(const char *by, const store_usage_row *rows, size_t n) {
+    store_usage_row sum = {.label = "all"};
+    for (size_t i = 0; i < n; i++) store_usage_add(&sum, &rows[i]);
+    table *t = table_of(by, rows, n, &sum, 0);
+    int room = out_is_terminal() ? terminal_width() - (int)table_width(t) : 0;
+    if (room >= 4) { /* bars where they do not break the lines */
+        table_free(t);
+        t = table_of(by, rows, n, &sum, room < 16 ? room : 16);
+    }
     table_print(t);
     table_free(t);
-    if (days) print_columns("tokens by day", rows, n, tokens_of);
-    if (days && energy) print_columns("energy by day", rows, n, joules_of);
-    if (energy) note("energy: boundary %s", sum.boundary);
+    if (strcmp(by, "day") == 0 && out_is_terminal()) {
+        print_days("tokens by day", rows, n, tokens_of);
+        print_days("energy by day", rows, n, joules_of);
+    }
+    if (sum.n_measured > 0) note("energy: boundary %s", sum.boundary);
     if (sum.n_running || sum.n_failed)
         note("%lld still running, %lld failed", (long long)sum.n_running, (long long)sum.n_failed);
     return ERR_NONE;

@@ -232,6 +232,8 @@ bool far_get(const char *path, const buf *body, json_t **out, err *e) {
         return err_set(e, ERR_NO_SERVER, "HEARTH_HOST is off: no server is asked");
     far *f = make(where, "", e);
     bool ok = f && ask_json(f, path, body, out, e);
+    if (!ok && e && e->code == ERR_NO_SERVER)
+        err_wrap(e, "no server answers (hearth serve starts one; HEARTH_HOST says where it is)");
     far_close(f);
     return ok;
 }

@@ -91,8 +91,8 @@ static void put_group(const cli_command *group) {
 void help_command(const cli_command *c) {
     int width = terminal_width() < 100 ? terminal_width() : 100;
     if (width < 60) width = 60;
-    out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS] %s\n\n", c->name, c->summary, c->name,
-               c->args);
+    out_printf("hearth %s: %s\n\nusage: hearth %s [OPTIONS]%s%s\n\n", c->name, c->summary, c->name,
+               *c->args ? " " : "", c->args);
     put_wrapped(c->about, 0, width);
     if (cli_command_is_group(c)) put_group(c);
     out_puts("\noptions:\n");
@@ -109,12 +109,30 @@ void help_command(const cli_command *c) {
     if (c->examples) out_printf("\nexamples:\n%s\n", c->examples);
 }
 
+/* Which command begins a part of the list. */
+static const struct {
+    const cli_command *first;
+    const char *heading;
+} parts[] = {
+    {&cmd_run, "Talk to models, and serve them"},
+    {&cmd_pull, "Get models"},
+    {&cmd_list, "The models that are here"},
+    {&cmd_key, "Who uses this machine, and what it costs"},
+    {&cmd_tokenize, "Look into a model"},
+    {&cmd_quantize, "Make it smaller, measure it"},
+    {&cmd_config, "Hearth itself"},
+};
+
 void help_all(void) {
     out_printf("Hearth %s: language models on your own machine\n\nusage: hearth COMMAND [OPTIONS] "
                "[ARGUMENTS]\n\n",
                HEARTH_VERSION);
-    for (const cli_command *const *c = cli_commands; *c; c++)
-        if (!strchr((*c)->name, ' ')) out_printf("  %-12s %s\n", (*c)->name, (*c)->summary);
+    for (const cli_command *const *c = cli_commands; *c; c++) {
+        if (strchr((*c)->name, ' ')) continue;
+        for (size_t i = 0; i < COUNT(parts); i++)
+            if (parts[i].first == *c) out_printf("%s%s:\n", i ? "\n" : "", parts[i].heading);
+        out_printf("  %-12s %s\n", (*c)->name, (*c)->summary);
+    }
     out_puts(
         "\nhearth COMMAND --help tells its options, hearth help --man prints the manual page.\n"
         "Begin with: hearth run\n");
@@ -207,8 +225,8 @@ void help_markdown(void) {
         else out_printf("- [hearth %s](#hearth-%s): %s\n", (*c)->name, (*c)->name, (*c)->summary);
     for (const cli_command *const *c = cli_commands; *c; c++) {
         out_printf(
-            "\n## hearth %s\n\n    hearth %s [OPTIONS] %s\n\n%s\n\n| option | |\n|---|---|\n",
-            (*c)->name, (*c)->name, (*c)->args, (*c)->about);
+            "\n## hearth %s\n\n    hearth %s [OPTIONS]%s%s\n\n%s\n\n| option | |\n|---|---|\n",
+            (*c)->name, (*c)->name, *(*c)->args ? " " : "", (*c)->args, (*c)->about);
         const cli_option *o;
         for (int i = 0; (o = cli_option_at(*c, i)); i++) {
             char label[64];

@@ -9,19 +9,19 @@
 #include "hearth.h"
 
 const cli_command *const cli_commands[] = {
-    &cmd_run,         &cmd_serve,      &cmd_key,         &cmd_key_create,
-    &cmd_key_list,    &cmd_key_revoke, &cmd_key_rotate,  &cmd_usage,
-    &cmd_meter,       &cmd_prices,     &cmd_prices_list, &cmd_prices_import,
-    &cmd_prices_diff, &cmd_study,      &cmd_study_bet,   &cmd_study_verify,
-    &cmd_cost,        &cmd_cost_setup, &cmd_cost_split,  &cmd_cost_compare,
-    &cmd_config,      &cmd_list,       &cmd_show,        &cmd_cp,
-    &cmd_rm,          &cmd_create,     &cmd_import,      &cmd_export,
-    &cmd_du,          &cmd_gc,         &cmd_verify,      &cmd_ps,
-    &cmd_stop,        &cmd_tokenize,   &cmd_detokenize,  &cmd_embed,
-    &cmd_template,    &cmd_schema,     &cmd_logits,      &cmd_perplexity,
-    &cmd_quantize,    &cmd_imatrix,    &cmd_bench,       &cmd_loadtest,
-    &cmd_pull,        &cmd_push,       &cmd_fit,         &cmd_search,
-    &cmd_update,      &cmd_help,       &cmd_completion,  NULL,
+    &cmd_run,          &cmd_serve,    &cmd_ps,          &cmd_stop,
+    &cmd_pull,         &cmd_search,   &cmd_fit,         &cmd_update,
+    &cmd_list,         &cmd_show,     &cmd_cp,          &cmd_rm,
+    &cmd_create,       &cmd_import,   &cmd_export,      &cmd_push,
+    &cmd_du,           &cmd_gc,       &cmd_verify,      &cmd_key,
+    &cmd_key_create,   &cmd_key_list, &cmd_key_revoke,  &cmd_key_rotate,
+    &cmd_usage,        &cmd_cost,     &cmd_cost_setup,  &cmd_cost_split,
+    &cmd_cost_compare, &cmd_prices,   &cmd_prices_list, &cmd_prices_import,
+    &cmd_prices_diff,  &cmd_meter,    &cmd_study,       &cmd_study_bet,
+    &cmd_study_verify, &cmd_tokenize, &cmd_detokenize,  &cmd_embed,
+    &cmd_template,     &cmd_schema,   &cmd_logits,      &cmd_perplexity,
+    &cmd_quantize,     &cmd_imatrix,  &cmd_bench,       &cmd_loadtest,
+    &cmd_config,       &cmd_help,     &cmd_completion,  NULL,
 };
 
 const cli_command *cli_command_find(const char *name) {

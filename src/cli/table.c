@@ -74,23 +74,45 @@ static const char *cell_at(const table *t, size_t i) {
     return t->text.data + t->begin[i];
 }
 
-void table_print(const table *t) {
-    size_t width[MAX_COLUMNS] = {0};
-    if (!t || t->failed) {
-        note("hearth: out of memory");
-        return;
-    }
+/* width[n_columns] of the columns. */
+static void measure(const table *t, size_t *width) {
+    memset(width, 0, t->n_columns * sizeof *width);
     for (size_t i = 0; i < t->n_cells; i++) {
         size_t w = columns_of(cell_at(t, i));
         if (w > width[i % t->n_columns]) width[i % t->n_columns] = w;
     }
+}
+
+size_t table_width(const table *t) {
+    size_t width[MAX_COLUMNS], sum = 0;
+    if (!t || t->failed) return 0;
+    measure(t, width);
+    for (size_t c = 0; c < t->n_columns; c++) sum += width[c] + (c > 0 ? 2 : 0);
+    return sum;
+}
+
+void table_print(const table *t) {
+    size_t width[MAX_COLUMNS];
+    if (!t || t->failed) {
+        note("hearth: out of memory");
+        return;
+    }
+    measure(t, width);
+    size_t owed = 0; /* blanks before the next cell: none stand at a line's end */
     for (size_t i = 0; i < t->n_cells; i++) {
         size_t c = i % t->n_columns, pad = width[c] - columns_of(cell_at(t, i));
-        bool last = c + 1 == t->n_columns, heading = i < t->n_columns && out_has_color();
-        if (t->right[c]) out_printf("%*s", (int)pad, "");
-        out_printf("%s%s%s", heading ? "\x1b[1m" : "", cell_at(t, i), heading ? "\x1b[0m" : "");
-        if (!t->right[c] && !last) out_printf("%*s", (int)pad, "");
-        out_puts(last ? "\n" : "  ");
+        bool heading = i < t->n_columns && out_has_color(), shown = cell_at(t, i)[0] != '\0';
+        if (t->right[c]) owed += pad;
+        if (shown) {
+            out_printf("%*s%s%s%s", (int)owed, "", heading ? "\x1b[1m" : "", cell_at(t, i),
+                       heading ? "\x1b[0m" : "");
+            owed = 0;
+        }
+        if (!t->right[c]) owed += pad;
+        owed += 2;
+        if (c + 1 < t->n_columns) continue;
+        out_puts("\n");
+        owed = 0;
     }
 }
 
@@ -99,15 +121,4 @@ void table_free(table *t) {
     free(t->begin);
     buf_deinit(&t->text);
     free(t);
-}
-
-char *table_bar(double part, double whole, int width, char *dst) {
-    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    int n = whole > 0 ? (int)(part / whole * width * 8 + 0.5) : 0;
-    if (n == 0 && part > 0) n = 1; /* something is not nothing */
-    if (n > width * 8) n = width * 8;
-    char *to = dst;
-    for (int i = 0; i < n / 8; i++) to += snprintf(to, 4, "█");
-    snprintf(to, 4, "%s", eighths[n % 8]);
-    return dst;
 }

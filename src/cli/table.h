@@ -16,7 +16,6 @@ table *table_new(const char *columns); /* NULL: out of memory; the others then d
 void table_cell(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void table_print(const table *t);
 void table_free(table *t);
-/* A bar of at most `width` columns that shows part of whole; dst has room for 4 * width + 1. */
-char *table_bar(double part, double whole, int width, char *dst);
+size_t table_width(const table *t); /* columns on the terminal that table_print takes */
 
 #endif

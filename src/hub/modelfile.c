@@ -95,7 +95,8 @@ static bool command_read(reader *r, hub_modelfile *m, size_t *cap) {
     while (c < sizeof words / sizeof *words &&
            !(strlen(words[c]) == word.n && strncasecmp(words[c], word.p, word.n) == 0))
         c++;
-    if (c == sizeof words / sizeof *words) return bad(r, l.line, "no command of a Modelfile", word);
+    if (c == sizeof words / sizeof *words)
+        return bad(r, l.line, "no command of a Modelfile (FROM, PARAMETER, ...)", word);
     l.command = (hub_command)c;
     skip_blanks(r);
     if (l.command == HUB_PARAMETER || l.command == HUB_MESSAGE) {

@@ -87,11 +87,21 @@ static bool text_add(json_t *params, const char *name, const char *value, err *e
     return json_array_append_new(list, text) == 0 || err_set(e, ERR_NO_FIT, "out of memory");
 }
 
+static bool unknown(err *e, const char *name) {
+    char known[400] = "", shown[80];
+    size_t n = 0;
+    for (const hub_param *p = hub_params; p->name && n < sizeof known; p++)
+        if (p->kind != HUB_PARAM_IGNORED)
+            n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", p->name);
+    str_printable(str_of(name), shown, sizeof shown);
+    return err_set(e, ERR_USAGE, "there is no parameter \"%s\"; there are %s", shown, known);
+}
+
 bool hub_param_put(json_t *params, const char *name, const char *value, err *e) {
     const hub_param *p = hub_param_named(name);
     json_t *v = NULL;
     double x;
-    if (!p) return bad(e, name, value, "is for a parameter that is not known");
+    if (!p) return unknown(e, name);
     switch (p->kind) {
     case HUB_PARAM_IGNORED: return true;
     case HUB_PARAM_TEXTS: return text_add(params, name, value, e);
@@ -140,7 +150,7 @@ bool hub_params_check(const json_t *from, json_t **out, err *e) {
     json_object_foreach((json_t *)from, key, v) {
         const hub_param *p = hub_param_named(key);
         if (!ok || json_is_null(v)) continue;
-        if (!p) ok = bad(e, key, "?", "is for a parameter that is not known");
+        if (!p) ok = unknown(e, key);
         else if (p->kind != HUB_PARAM_IGNORED) ok = param_check(*out, p, v, e);
     }
     if (ok) return true;

@@ -88,6 +88,10 @@ double owning_cost(const owning *o, double use) {
 owning_year owning_ask(const owning *o, double full_value) {
     owning_year y = {.fixed = owning_cost(o, 0)};
     y.variable = owning_cost(o, 1) - y.fixed;
+    if (isnan(full_value)) { /* what a year's work is worth is not known */
+        y.break_even = y.break_even_sunk = y.months = NAN;
+        return y;
+    }
     double margin = full_value - y.variable;
     double sunk = y.fixed - o->price * (1 - o->resale) / o->years;
     double cash = full_value - y.variable - sunk;

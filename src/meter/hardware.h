@@ -55,7 +55,7 @@ typedef struct owning_year {
     double months; /* until the price has come back at full use, in cash; INFINITY: never */
 } owning_year;
 
-/* full_value: what a year of full work would cost elsewhere. */
+/* full_value: what a year of full work would cost elsewhere; NAN, not known, makes all NAN. */
 owning_year owning_ask(const owning *o, double full_value);
 /* What a year's work costs at a share of the time, 0 to 1. */
 double owning_cost(const owning *o, double use);

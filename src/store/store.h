@@ -251,5 +251,9 @@ bool store_requests(store *s, const store_usage_filter *f,
 
 /* Disk. *rows by free; largest first, days in order. */
 bool store_usage(store *s, const store_usage_filter *f, store_usage_row **rows, size_t *n, err *e);
+/* Adds one row to a sum; label and key of the sum stay. */
+void store_usage_add(store_usage_row *sum, const store_usage_row *r);
+/* Whether joules are those of all its requests, and of one boundary: else they are a wrong sum. */
+bool store_usage_measured(const store_usage_row *r);
 
 #endif

@@ -79,6 +79,27 @@ bool store_usage(store *s, const store_usage_filter *f, store_usage_row **rows, 
     return ok;
 }
 
+void store_usage_add(store_usage_row *sum, const store_usage_row *r) {
+    sum->n_requests += r->n_requests;
+    sum->n_running += r->n_running;
+    sum->n_failed += r->n_failed;
+    sum->tokens_in += r->tokens_in;
+    sum->tokens_cached += r->tokens_cached;
+    sum->tokens_out += r->tokens_out;
+    sum->queue_s += r->queue_s;
+    sum->prefill_s += r->prefill_s;
+    sum->decode_s += r->decode_s;
+    sum->n_measured += r->n_measured;
+    sum->joules += r->joules;
+    if (!r->boundary[0]) return;
+    bool same = !sum->boundary[0] || strcmp(sum->boundary, r->boundary) == 0;
+    store_strcpy(sum->boundary, sizeof sum->boundary, same ? r->boundary : "mixed");
+}
+
+bool store_usage_measured(const store_usage_row *r) {
+    return r->n_requests > 0 && r->n_measured == r->n_requests && strcmp(r->boundary, "mixed") != 0;
+}
+
 #define ONE_BY_ONE                                                                                 \
     "SELECT coalesce(key.name, 'local'), model, "                                                  \
     "format('%04d-%02d-%02d', day / 10000, day / 100 % 100, day % 100), started_ms, finished_ms, " \

@@ -8,11 +8,11 @@ import pytest
 
 from hearth_cli import ROOT, ok, one_line, run
 
-COMMANDS = ["run", "serve", "key", "key create", "key list", "key revoke", "key rotate", "usage", "meter", "prices", "prices list",
-            "prices import", "prices diff", "study", "study bet", "study verify", "cost", "cost setup", "cost split", "cost compare", "config", "list", "show", "cp", "rm",
-            "create", "import", "export", "du", "gc", "verify", "ps", "stop",
-            "tokenize", "detokenize", "embed", "template", "schema", "logits", "perplexity", "quantize", "imatrix", "bench", "loadtest", "pull", "push", "fit", "search", "update", "help",
-            "completion"]
+COMMANDS = ["run", "serve", "ps", "stop", "pull", "search", "fit", "update", "list", "show", "cp", "rm", "create", "import",
+            "export", "push", "du", "gc", "verify", "key", "key create", "key list", "key revoke", "key rotate", "usage",
+            "cost", "cost setup", "cost split", "cost compare", "prices", "prices list", "prices import", "prices diff",
+            "meter", "study", "study bet", "study verify", "tokenize", "detokenize", "embed", "template", "schema", "logits",
+            "perplexity", "quantize", "imatrix", "bench", "loadtest", "config", "help", "completion"]
 
 
 def options_of(command):

@@ -5,13 +5,14 @@ import datetime
 import io
 import json
 import random
+import re
 import sqlite3
 import time
 from fractions import Fraction
 
 import pytest
 
-from hearth_cli import ROOT, ok, one_line, run
+from hearth_cli import ROOT, Terminal, ok, one_line, run
 
 SHEET = sorted((ROOT / "data" / "prices").glob("*.csv"))[-1]
 CHEAP, FLAGSHIP, OPEN = "openai/gpt-5.6-luna", "anthropic/claude-opus-5", "openrouter/llama-3.1-8b-instruct"
@@ -256,3 +257,42 @@ def test_compare():
     assert run("cost", "compare", "--hardware", "mac studio m3").returncode == 2
     assert run("cost", "compare", "--hardware", "abacus").returncode == 3
     assert len(ok("cost", "compare").decode().splitlines()) > 20
+
+
+def on_a_terminal(home, columns, *args):
+    t = Terminal("cost", *SPAN, *args, home=home, columns=columns)
+    assert t.end() == 0
+    return re.sub(r"\x1b\[\d*m", "", t.text.decode().replace("\r", ""))
+
+
+def test_charts(ledger, own_home):
+    """Bars of one scale on a terminal, the longest for what is most; days as columns; nothing of it in a pipe."""
+    declare(*WHOLE)
+    text = on_a_terminal(own_home, 120, "--by", "day")
+    bars = dict(re.findall(r"^(here, full view|here, sunk view|same weights|cheap|flagship) +[\d.]+  (\S+)$", text, re.M))
+    got = cost()["sum"]
+    names = {"here, full view": "full", "here, sunk view": "sunk", "same weights": "same_weights", "cheap": "cheap",
+             "flagship": "flagship"}
+    assert set(bars) == set(names)
+    most = max(Fraction(got[n]) for n in names.values())
+    for name, bar in bars.items():
+        assert abs(bar.count("█") - int(40 * Fraction(got[names[name]]) / most)) <= 1, name
+    assert "here, full view, by day, 2026-11-10 to 2026-11-19\n" in text and "flagship, by day, " in text
+    labels = re.findall(r"^2026-11-\d\d", text, re.M)
+    assert labels == sorted(labels) and "waiting" in text.splitlines()[0]
+    narrow = on_a_terminal(own_home, 70)
+    table = narrow.split("\n\n")[0].splitlines()
+    assert table[0].split() == ["key", "requests", "tokens", "here", "same", "weights", "cheap", "flagship"]
+    assert max(map(len, table)) <= 70
+    plain = ok("cost", *SPAN, "--by", "day").decode()
+    assert "█" not in plain and ", by day," not in plain and "\x1b" not in plain
+
+
+def test_what_is_not_known_has_no_bar(ledger, own_home):
+    text = on_a_terminal(own_home, 120)
+    assert re.search(r"^here, full view +not known$", text, re.M) and re.search(r"^flagship +[\d.]+  █", text, re.M)
+    assert cost()["break_even"]["complete"] is False
+
+
+def test_nothing_used_is_not_never(own_home):
+    assert json.loads(ok("cost", "--json"))["break_even"]["flagship"]["never"] is None

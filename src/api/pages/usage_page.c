@@ -78,14 +78,9 @@ static void put_seconds(buf *b, double s) {
     else buf_printf(b, "%.1f h", s / 3600);
 }
 
-/* Of all requests or not at all: a part of them would be a wrong sum. */
-static bool measured(const store_usage_row *r) {
-    return r->n_requests > 0 && r->n_measured == r->n_requests && strcmp(r->boundary, "mixed") != 0;
-}
-
 static void put_energy(buf *b, const store_usage_row *r) {
     double j = r->joules;
-    if (!measured(r)) {
+    if (!store_usage_measured(r)) {
         bool mixed = strcmp(r->boundary, "mixed") == 0;
         buf_puts(b, mixed ? "not comparable" : r->n_measured > 0 ? "in part" : "not measured");
         return;
@@ -94,22 +89,6 @@ static void put_energy(buf *b, const store_usage_row *r) {
     else if (j >= 3600) buf_printf(b, "%.2f Wh", j / 3600);
     else buf_printf(b, "%.1f J", j);
     if (strcmp(r->boundary, "declared") == 0) buf_puts(b, " (declared)");
-}
-
-static void add_up(store_usage_row *sum, const store_usage_row *r) {
-    sum->n_requests += r->n_requests;
-    sum->n_running += r->n_running;
-    sum->n_failed += r->n_failed;
-    sum->tokens_in += r->tokens_in;
-    sum->tokens_cached += r->tokens_cached;
-    sum->tokens_out += r->tokens_out;
-    sum->prefill_s += r->prefill_s;
-    sum->decode_s += r->decode_s;
-    sum->n_measured += r->n_measured;
-    sum->joules += r->joules;
-    if (!r->boundary[0]) return;
-    bool same = !sum->boundary[0] || strcmp(sum->boundary, r->boundary) == 0;
-    snprintf(sum->boundary, sizeof sum->boundary, "%s", same ? r->boundary : "mixed");
 }
 
 /* ---- drawings ---- */
@@ -129,7 +108,7 @@ static double tokens_out(const store_usage_row *r) {
     return (double)r->tokens_out;
 }
 static double joules(const store_usage_row *r) {
-    return measured(r) ? r->joules : 0;
+    return store_usage_measured(r) ? r->joules : 0;
 }
 
 static const series of_tokens[] = {{"in", "read", computed_in},
@@ -235,7 +214,7 @@ static void put_days(buf *b, const store_usage_row *day, int n) {
     snprintf(text, sizeof text, "%.0f tokens", height_of(most, of_tokens));
     put_legend(b, of_tokens, text);
     buf_puts(b, "</figure><h2>Energy by day</h2>");
-    if (!measured(hot)) {
+    if (!store_usage_measured(hot)) {
         buf_puts(b, "<p class=\"soft\">Energy: not measured. <code>hearth meter</code> says what "
                     "there is to measure it with.</p>");
         return;
@@ -355,7 +334,7 @@ static void put_head(buf *b, const api_call *c, const usage_page *p) {
 static void put_page(api_call *c, const usage_page *p, store_usage_row *day) {
     buf *b = &c->out;
     store_usage_row sum = {.label = ""};
-    for (size_t i = 0; i < p->n_model; i++) add_up(&sum, &p->model[i]);
+    for (size_t i = 0; i < p->n_model; i++) store_usage_add(&sum, &p->model[i]);
     put_head(b, c, p);
     put_tiles(b, &sum);
     if (sum.n_requests == 0) {
