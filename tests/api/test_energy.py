@@ -76,6 +76,8 @@ ASKED = [
     ("/api/chat", {**CHAT, "model": "bard", "stream": False, "options": {"num_predict": 12}}),
     ("/api/generate", {"model": "bard", "prompt": "To be", "stream": False, "options": {"num_predict": 12}}),
     ("/completion", {"prompt": "To be", "n_predict": 12}),
+    ("/v1/embeddings", {"input": ["To be, or not to be", "that is the question"]}),
+    ("/api/embed", {"model": "bard", "input": "To be, or not to be"}),
 ]
 
 
@@ -101,6 +103,13 @@ def test_streams_tell_at_their_end(declared, path, body):
     events = declared.ask("POST", path, body, YES).events()
     told = [e["usage"]["energy"] for e in events if e.get("usage") and "energy" in e["usage"]]
     assert len(told) == 1 and told[0]["joules"] > 0
+
+
+def test_a_bare_vector_tells_in_its_header(declared):
+    answer = declared.ask("POST", "/api/embeddings", {"model": "bard", "prompt": "To be"}, YES)
+    assert set(answer.json()) == {"embedding"} and answer.headers["X-Hearth-Energy"].startswith("joules=")
+    refused = declared.ask("POST", "/v1/embeddings", {"input": "To be", "dimensions": 100000}, YES)
+    assert refused.status == 400 and "X-Hearth-Energy" not in refused.headers
 
 
 def test_several_answers_are_added_up(declared):

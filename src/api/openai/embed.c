@@ -1,8 +1,8 @@
 /* /v1/embeddings and /v1/rerank: texts to vectors, and texts to how well they answer. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "api/adapters.h"
+#include "api/embed.h"
 #include "api/openai/openai.h"
 #include "base/limits.h"
 
@@ -68,81 +68,7 @@ static const api_field rerank_fields[] = {
     {0},
 };
 
-/* ---- the work ---- */
-
-typedef struct embed_state {
-    hearth_input *in; /* [n] */
-    size_t n;
-    hearth_input query; /* of a rerank */
-    bool rerank;
-    float *vectors; /* [n][dim], by hearth_free; of a rerank [n] in the arena */
-    int32_t dim, n_tokens;
-    const hearth_lora_use *lora; /* [n_lora] */
-    size_t n_lora;
-    api_error failure; /* status 0: none */
-} embed_state;
-
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
-static void cleanup(api_call *c) {
-    embed_state *s = c->state;
-    if (s && !s->rerank) hearth_free(s->vectors);
-}
-
-/* About how many tokens it will be, for the budget; what it was is what counts. */
-static int64_t tokens_about(const embed_state *s) {
-    int64_t n = 0;
-    for (size_t i = 0; i < s->n; i++)
-        n += s->in[i].ids ? (int64_t)s->in[i].n_ids : (int64_t)s->in[i].n_text / 4;
-    return n + (int64_t)s->query.n_text / 4;
-}
-
-static void compute(api_call *c, api_choice *tag) {
-    embed_state *s = c->state;
-    hearth_err he = {0};
-    hearth_embed_params p = {.owner = c->key.owner,
-                             .weight = api_weight(c),
-                             .tag = tag,
-                             .truncate = api_get_bool(c->body, "truncate", false),
-                             .lora = s->lora,
-                             .n_lora = s->n_lora,
-                             .stop = api_call_unwanted,
-                             .stop_ud = c};
-    hearth_engine *g = resident_engine(c->model);
-    int32_t *n_tokens = arena_calloc(c->arena, s->n, sizeof *n_tokens);
-    if (s->rerank) s->vectors = arena_calloc(c->arena, s->n, sizeof *s->vectors);
-    bool ok = n_tokens && (!s->rerank || s->vectors);
-    if (!ok) no_memory(&s->failure);
-    else if (s->rerank)
-        ok = hearth_rerank(g, &s->query, s->in, s->n, &p, s->vectors, &s->n_tokens, &he);
-    else ok = hearth_embed(g, s->in, s->n, &p, &s->vectors, &s->dim, n_tokens, &he);
-    for (size_t i = 0; ok && !s->rerank && i < s->n; i++) s->n_tokens += n_tokens[i];
-    if (!ok && he.code == HEARTH_NO_FIT)
-        api_fail(&s->failure, 400, "context_length_exceeded", s->rerank ? "documents" : "input",
-                 "%s", he.msg);
-    else if (!ok && he.code) api_fail_hearth(&s->failure, &he);
-}
-
-static void work(api_call *c) {
-    embed_state *s = c->state;
-    api_choice *tag = api_work_tag(c, tokens_about(s), &s->failure);
-    if (!tag) return;
-    compute(c, tag);
-    if (!tag->opened) api_work_untag(tag);
-}
-
 /* ---- embeddings ---- */
-
-static bool texts_alloc(api_call *c, embed_state *s, size_t n, const char *name, api_error *e) {
-    if (n > LIMIT_TEXTS)
-        return api_fail(e, 400, "too_long", name, "%s: %zu texts; at most %d in one call", name, n,
-                        LIMIT_TEXTS);
-    s->n = n;
-    s->in = arena_calloc(c->arena, n, sizeof *s->in);
-    return s->in || no_memory(e);
-}
 
 static bool input_one(api_call *c, const json_t *v, hearth_input *out, api_error *e) {
     if (json_is_string(v)) {
@@ -155,24 +81,19 @@ static bool input_one(api_call *c, const json_t *v, hearth_input *out, api_error
                         "input must be a text, an array of texts, or of arrays of token numbers");
     int32_t *ids = arena_calloc(c->arena, json_array_size(v), sizeof *ids);
     *out = (hearth_input){.ids = ids, .n_ids = json_array_size(v)};
-    return ids ? api_ids_read(c, v, "input", ids, e) : no_memory(e);
+    return ids ? api_ids_read(c, v, "input", ids, e)
+               : api_fail(e, 503, "out_of_memory", NULL, "out of memory");
 }
 
-static bool input_read(api_call *c, embed_state *s, api_error *e) {
+static bool input_read(api_call *c, api_error *e) {
     const json_t *v = api_get(c->body, "input");
     bool one = json_is_string(v) || json_is_number(json_array_get(v, 0));
-    if (!texts_alloc(c, s, one ? 1 : json_array_size(v), "input", e)) return false;
+    api_embedding *s = api_embed_new(c, one ? 1 : json_array_size(v), "input", e);
+    if (!s || !api_adapters_read(c, c->body, "lora", &s->lora, &s->n_lora, e)) return false;
+    s->truncate = api_get_bool(c->body, "truncate", false);
     for (size_t i = 0; i < s->n; i++)
         if (!input_one(c, one ? v : json_array_get(v, i), &s->in[i], e)) return false;
     return true;
-}
-
-/* The first `dim` numbers, of length 1 again. */
-static void shorten(float *v, int32_t dim) {
-    double sum = 0;
-    for (int32_t i = 0; i < dim; i++) sum += (double)v[i] * (double)v[i];
-    double scale = sum > 0 ? 1 / sqrt(sum) : 1;
-    for (int32_t i = 0; i < dim; i++) v[i] = (float)(v[i] * scale);
 }
 
 static void base64_write(buf *out, const void *data, size_t n) {
@@ -205,24 +126,21 @@ static void vector_write(jsonw *w, const float *v, int32_t dim, bool base64) {
     jsonw_end(w);
 }
 
-static void usage_write(jsonw *w, int32_t n) {
+static void usage_write(const api_call *c, jsonw *w, int32_t n) {
     jsonw_key(w, "usage");
     jsonw_object(w);
     jsonw_key(w, "prompt_tokens");
     jsonw_int(w, n);
     jsonw_key(w, "total_tokens");
     jsonw_int(w, n);
+    api_energy_write(c, NULL, w);
     jsonw_end(w);
 }
 
 static void embed_done(api_call *c) {
-    embed_state *s = c->state;
-    int64_t asked = api_get_int(c->body, "dimensions", s->dim);
+    const api_embedding *s = c->state;
+    int32_t dim = api_embed_shorten(c);
     bool base64 = strcmp(api_get_text(c->body, "encoding_format", "float"), "base64") == 0;
-    if (!s->failure.status && asked > s->dim)
-        api_fail(&s->failure, 400, "out_of_range", "dimensions",
-                 "dimensions: this model's vectors have %d numbers, not %lld", s->dim,
-                 (long long)asked);
     if (s->failure.status) {
         api_reply_error(c, &s->failure);
         return;
@@ -235,35 +153,25 @@ static void embed_done(api_call *c) {
     jsonw_key(&w, "data");
     jsonw_array(&w);
     for (size_t i = 0; i < s->n; i++) {
-        float *v = s->vectors + i * (size_t)s->dim;
-        if (asked < s->dim) shorten(v, (int32_t)asked);
         jsonw_object(&w);
         jsonw_key(&w, "object");
         jsonw_str(&w, STR("embedding"));
         jsonw_key(&w, "index");
         jsonw_uint(&w, i);
-        vector_write(&w, v, (int32_t)asked, base64);
+        vector_write(&w, s->vectors + i * (size_t)s->dim, dim, base64);
         jsonw_end(&w);
     }
     jsonw_end(&w);
     jsonw_key(&w, "model");
     jsonw_str(&w, str_of(c->model_name));
-    usage_write(&w, s->n_tokens);
+    usage_write(c, &w, s->n_tokens);
     jsonw_end(&w);
-    api_reply_json(c, 200, NULL);
-}
-
-static bool state_new(api_call *c, bool rerank, api_error *e) {
-    embed_state *s = c->state = arena_alloc(c->arena, sizeof *s);
-    if (!s) return no_memory(e);
-    s->rerank = rerank;
-    c->cleanup = cleanup;
-    return api_adapters_read(c, c->body, "lora", &s->lora, &s->n_lora, e);
+    api_embed_reply(c);
 }
 
 static void embed(api_call *c) {
     api_error e = {0};
-    if (state_new(c, false, &e) && input_read(c, c->state, &e)) api_wait(c, work, embed_done);
+    if (input_read(c, &e)) api_embed_run(c, embed_done);
     else api_reply_error(c, &e);
 }
 
@@ -281,7 +189,7 @@ static int by_score(const void *a, const void *b) {
 }
 
 static void result_write(api_call *c, jsonw *w, const scored *r, bool plain) {
-    const embed_state *s = c->state;
+    const api_embedding *s = c->state;
     jsonw_object(w);
     jsonw_key(w, "index");
     jsonw_uint(w, r->index);
@@ -301,10 +209,11 @@ static void result_write(api_call *c, jsonw *w, const scored *r, bool plain) {
 }
 
 static void rerank_done(api_call *c) {
-    embed_state *s = c->state;
+    api_embedding *s = c->state;
     bool plain = api_get(c->body, "texts") != NULL;
     scored *order = arena_calloc(c->arena, s->n, sizeof *order);
-    if (!s->failure.status && !order) no_memory(&s->failure);
+    if (!s->failure.status && !order)
+        api_fail(&s->failure, 503, "out_of_memory", NULL, "out of memory");
     if (s->failure.status) {
         api_reply_error(c, &s->failure);
         return;
@@ -322,23 +231,26 @@ static void rerank_done(api_call *c) {
         jsonw_str(&w, STR("list"));
         jsonw_key(&w, "model");
         jsonw_str(&w, str_of(c->model_name));
-        usage_write(&w, s->n_tokens);
+        usage_write(c, &w, s->n_tokens);
         jsonw_key(&w, "results");
     }
     jsonw_array(&w);
     for (size_t i = 0; i < s->n && (int64_t)i < most; i++) result_write(c, &w, &order[i], plain);
     jsonw_end(&w);
     if (!plain) jsonw_end(&w);
-    api_reply_json(c, 200, NULL);
+    api_embed_reply(c);
 }
 
-static bool documents_read(api_call *c, embed_state *s, api_error *e) {
+static bool documents_read(api_call *c, api_error *e) {
     const json_t *list = api_get(c->body, "documents");
     if (!list) list = api_get(c->body, "texts");
     if (!list) return api_fail(e, 400, "missing_field", "documents", "documents is missing");
     if (json_array_size(list) == 0)
         return api_fail(e, 400, "too_short", "documents", "documents must have at least 1 items");
-    if (!texts_alloc(c, s, json_array_size(list), "documents", e)) return false;
+    api_embedding *s = api_embed_new(c, json_array_size(list), "documents", e);
+    if (!s || !api_adapters_read(c, c->body, "lora", &s->lora, &s->n_lora, e)) return false;
+    s->rerank = true;
+    s->truncate = api_get_bool(c->body, "truncate", false);
     for (size_t i = 0; i < s->n; i++) {
         const json_t *v = json_array_get(list, i);
         if (json_is_object(v)) v = api_get(v, "text");
@@ -352,7 +264,7 @@ static bool documents_read(api_call *c, embed_state *s, api_error *e) {
 static void rerank(api_call *c) {
     api_error e = {0};
     api_call_name(c, "rerank-");
-    if (state_new(c, true, &e) && documents_read(c, c->state, &e)) api_wait(c, work, rerank_done);
+    if (documents_read(c, &e)) api_embed_run(c, rerank_done);
     else api_reply_error(c, &e);
 }
 
