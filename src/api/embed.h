@@ -1,7 +1,7 @@
 /* Texts to vectors, and texts to how well they answer: what the dialects' endpoints for it share.
  * The dialect reads its fields into an api_embedding, in the call's arena, and answers from it; the
- * work in between is done here, on a thread where it may wait, as one row of the ledger whose budget
- * is looked at first. An answer that is to say its energy waits for the meter.
+ * work in between is done here, on a thread where it may wait, as one row of the ledger, whose
+ * budget is looked at first. An answer that is to say its energy waits for the meter.
  *
  *     api_embedding *s = api_embed_new(c, n, "input", &e);      // NULL: *e
  *     s->in[0] = (hearth_input){.text = ..., .n_text = ...};
