@@ -115,7 +115,7 @@ def test_over_http(store, strace):
         assert c.request("GET", "/api/tags") is None and c.getresponse().status == 200
         c.close()
         # fetching: of those that are no names anywhere, since the others would be asked for
-        for name in [n for n in names if n and (".." in n or "\\" in n or " " in n)][:2000]:
+        for name in [n for n in names if "\\" in n or " " in n][:2000]:
             c.request("POST", "/api/pull", json.dumps({"model": name, "stream": False}), {"Content-Type": "application/json"})
             answer = c.getresponse()
             answer.read()
