@@ -216,8 +216,9 @@ def test_errors_of_tools(thinker):
 def test_what_a_template_cannot_do_is_the_conversations_fault(thinker):
     deep = '{"zone": ' + "[" * 2000 + "]" * 2000 + "}"
     call = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": deep}}
-    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
-    answer = thinker.post("/v1/chat/completions", {"model": "thinker", "messages": messages, "max_tokens": 2})
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "Noon."}]
+    answer = thinker.post("/v1/chat/completions", {**talking.body_of("chat", ASK, tools=TOOLS), "messages": messages})
     assert answer.status == 400 and "deep" in answer.error()["message"], answer.body
 
 
