@@ -369,7 +369,7 @@ static bool element_runs_out(pool *p, const place *c) {
     return false;
 }
 
-/* A unique element, when there is one that begins like it. */
+/* A unique element, when there is one that begins like it, or there may be few. */
 static bool unique_string(grammar *g, pool *p, const grammar_vocab *v, const place *c,
                           uint64_t *bits, key_work *work) {
     if (element_runs_out(p, c)) return spot_add(p, &work->all, c), true;
@@ -437,7 +437,7 @@ bool grammar_state_mask(grammar_state *st, uint64_t *bits) {
             ok = plain_text(g, p, v, c, bits);
             pool_back(p, m);
         } else if (whole && c->kind == AT_STRING && unique_in(c->up) &&
-                   written_set_below(c->up->used, c->text)) {
+                   (c->str->lang || written_set_below(c->up->used, c->text))) {
             ok = unique_string(g, p, v, c, bits, &work);
         } else if (whole && c->kind == AT_STRING) {
             if (c->str->lang) ok = lang_string(g, p, v, c, bits);

@@ -505,6 +505,8 @@ static void masks_equal_acceptance(void **state) {
          "\"type\":"
          "\"array\"}",
          "[\"then\",12,\"the\",\"there\",1,123]"},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[\"a\",\"b\",\"\"]}}",
+         "[\"b\",\"a\",\"\"]"},
         {"{\"items\":{\"type\":\"string\",\"maxLength\":3},\"uniqueItems\":true,\"type\":"
          "\"array\"}",
          "[\"the\",\"th\",\"t\",\"tha\"]"},

@@ -154,6 +154,14 @@ def test_an_address_is_written_more_narrowly_than_read(tmp_path):
     assert schema(tmp_path, by, '"a.b@c-d.e"', "--ordered").returncode == 0
 
 
+@needs_sets
+def test_a_token_that_goes_from_one_element_to_the_next(tmp_path):
+    by = {"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": True}
+    vocab = SHARED / "vocab" / "ggml-vocab-qwen2.gguf"
+    assert json.loads(schema(tmp_path, by, '["a","b"]', "--vocab", vocab).stdout)["accepted"]
+    assert not json.loads(schema(tmp_path, by, '["a","a"]', "--vocab", vocab).stdout)["accepted"]
+
+
 @needs_bard
 def test_one_instance_token_by_token(tmp_path):
     got = json.loads(schema(tmp_path, PERSON, '{"name":"Kate"}', "--vocab", BARD).stdout)
