@@ -54,6 +54,7 @@ def strangers(store, log, given=()):
             folder = re.search(r"^\w+<([^>]*)>", args)
             path = os.path.normpath(os.path.join(folder.group(1) if folder else str(store.folder), path))
         mine = path.startswith((home, str(store.ollama), str(store.cache))) or path == str(store.folder)
+        mine = mine or path.startswith(str(store.folder / ".hearth-tmp-"))  # what becomes out.tar
         if "secret" in path or not (mine or path in given or path.startswith(SYSTEM)):
             found.append(line)
     return found, seen
