@@ -20,6 +20,17 @@ const api_field api_adapter_fields[] = {
     {0},
 };
 
+const api_field api_lora_fields[] = {
+    {.name = "lora",
+     .types = API_ARRAY,
+     .items = API_OBJECT,
+     .of = api_adapter_fields,
+     .len_max = LIMIT_LORAS,
+     .doc = "adapters (/lora-adapters) with their scales for this answer; those not named have no "
+            "part in it; none or []: as they are set for everybody"},
+    {0},
+};
+
 static bool id_check(api_call *c, const char *name, size_t i, int64_t id, size_t n, bool again,
                      api_error *e) {
     char param[100];

@@ -10,6 +10,7 @@
 #include "api/call.h"
 
 extern const api_field api_adapter_fields[]; /* id, scale */
+extern const api_field api_lora_fields[];    /* lora: an array of them, for one answer */
 
 /* Into the arena. False: *e names the field, which is an array at `name` of o, or absent. */
 bool api_adapters_read(api_call *c, const json_t *o, const char *name, const hearth_lora_use **use,

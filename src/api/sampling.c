@@ -108,13 +108,7 @@ const api_field api_sampler_fields[] = {
     {.name = "mirostat", .types = API_INT, .max = 2, .doc = "2: Mirostat 2.0; 0: off"},
     {.name = "mirostat_tau", .types = API_NUMBER, .max = 100, .doc = "default 5"},
     {.name = "mirostat_eta", .types = API_NUMBER, .max = 1, .doc = "default 0.1"},
-    {.name = "lora",
-     .types = API_ARRAY,
-     .items = API_OBJECT,
-     .of = api_adapter_fields,
-     .len_max = LIMIT_LORAS,
-     .doc = "adapters (/lora-adapters) with their scales for this answer; those not named have no "
-            "part in it; none or []: as they are set for everybody"},
+    {.include = api_lora_fields},
     {0},
 };
 

@@ -82,10 +82,9 @@ const written *unique_number(pool *p, const written *raw) {
     bool negative = false, point = false;
     int64_t exponent = 0, given = 0, noughts = 0;
     uint32_t at = 0;
-    const written *t = NULL, *digits = written_add(p, written_add(p, NULL, '#'), '+');
-    const written *zero = digits;
     if (at < n && cp[at] == '-') negative = true, at++;
-    if (negative) digits = zero = written_add(p, written_add(p, NULL, '#'), '-');
+    const written *zero = written_add(p, written_add(p, NULL, '#'), negative ? '-' : '+');
+    const written *digits = zero, *t = NULL;
     for (; at < n && cp[at] != 'e' && cp[at] != 'E'; at++) {
         if (cp[at] == '.') {
             point = true;

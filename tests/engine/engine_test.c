@@ -103,6 +103,26 @@ void answer_get(answer *a, hearth_engine *g, const hearth_params *p) {
     answer_read(a, r);
 }
 
+void answers_check(hearth_engine *g, int n, hearth_params (*params_of)(int), answer *got,
+                   void (*check)(int i, const char *what), const char *what) {
+    hearth_request *r[MAX_COMPANY];
+    hearth_err e = {0};
+    assert_in_range(n, 1, MAX_COMPANY);
+    for (int i = 0; i < n; i++) {
+        hearth_params p = params_of(i);
+        answer_get(got, g, &p);
+        check(i, what);
+    }
+    for (int i = 0; i < n; i++) {
+        hearth_params p = params_of(i);
+        if (!(r[i] = hearth_submit(g, &p, &e))) fail_msg("%s", e.msg);
+    }
+    for (int i = 0; i < n; i++) {
+        answer_read(got, r[i]);
+        check(i, what);
+    }
+}
+
 void answer_same(const answer *a, const answer *b, const char *what) {
     if (a->n != b->n || a->usage.finish != b->usage.finish)
         fail_msg("%s: %d tokens, finish %d; wanted %d, %d (%s)", what, b->n, (int)b->usage.finish,

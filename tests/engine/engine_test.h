@@ -32,6 +32,11 @@ void answer_read(answer *a, hearth_request *r);
 void answer_get(answer *a, hearth_engine *g, const hearth_params *p);
 /* Fails unless both have the same tokens, text and finish. */
 void answer_same(const answer *a, const answer *b, const char *what);
+/* Requests 0 .. n-1 (at most MAX_COMPANY), each alone and then all at once; `check` sees each
+ * answer, which is in *got. */
+#define MAX_COMPANY 16
+void answers_check(hearth_engine *g, int n, hearth_params (*params_of)(int), answer *got,
+                   void (*check)(int i, const char *what), const char *what);
 
 hearth_engine *engine_get(hearth_model *m, const hearth_engine_options *o);
 /* Every request has been freed: recounts the pages and frees the engine. */

@@ -191,24 +191,6 @@ static void check(int i, const char *what) {
     accepted += got.usage.n_accepted;
 }
 
-static void run_all(hearth_engine *g, const char *what) {
-    hearth_request *r[KINDS];
-    hearth_err e = {0};
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        answer_get(&got, g, &p);
-        check(i, what);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        if (!(r[i] = hearth_submit(g, &p, &e))) fail_msg("%s", e.msg);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        answer_read(&got, r[i]);
-        check(i, what);
-    }
-}
-
 static void same_bytes(const char *model) {
     static const int32_t batches[] = {1, 2, 5, 64, 512};
     hearth_model *m = tiny_get(model);
@@ -222,7 +204,8 @@ static void same_bytes(const char *model) {
             if (k == 1 || k == 2) o.kv_bytes = engine_kv_bytes(m, o.kv, CTX, batches[b]);
             if (k == 3) o.max_requests = 3;
             hearth_engine *g = engine_get(m, &o);
-            run_all(g, k == 1 || k == 2 ? "drafts in little memory" : "drafts");
+            answers_check(g, KINDS, params_of, &got, check,
+                          k == 1 || k == 2 ? "drafts in little memory" : "drafts");
             engine_done(g);
         }
     /* Some were right, some were wrong: both ways were gone. */

@@ -74,24 +74,6 @@ static void check(int i, const char *what) {
     accepted += got.usage.n_accepted;
 }
 
-static void run_all(hearth_engine *g, const char *what) {
-    hearth_request *r[KINDS];
-    hearth_err e = {0};
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        answer_get(&got, g, &p);
-        check(i, what);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        if (!(r[i] = hearth_submit(g, &p, &e))) fail_msg("%s", e.msg);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        answer_read(&got, r[i]);
-        check(i, what);
-    }
-}
-
 /* A row more costs little, whatever the machine is doing: how far guesses go is the same each
  * time. */
 static const cost cheap = {.coef = {1, 0.03, 0, 0}, .fixed = true};
@@ -118,7 +100,7 @@ static void same_bytes(const char *name, const char *by, const cost *fixed) {
         o.kv_bytes = k == 5 ? engine_kv_bytes(m, o.kv, CTX, o.batch_tokens) : 0;
         g = engine_get(m, &o);
         if (fixed) g->cost = *fixed; /* its thread sleeps until there is a request */
-        run_all(g, by);
+        answers_check(g, KINDS, params_of, &got, check, by);
         engine_done(g);
     }
 }

@@ -120,24 +120,6 @@ static void check(int i, const char *what) {
     accepted += got.usage.n_accepted;
 }
 
-static void run_all(hearth_engine *g, const char *what) {
-    hearth_request *r[KINDS];
-    hearth_err e = {0};
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        answer_get(&got, g, &p);
-        check(i, what);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        if (!(r[i] = hearth_submit(g, &p, &e))) fail_msg("%s", e.msg);
-    }
-    for (int i = 0; i < KINDS; i++) {
-        answer_read(&got, r[i]);
-        check(i, what);
-    }
-}
-
 static void same_bytes(const char *name) {
     static const int32_t batches[] = {1, 12, 512};
     hearth_model *m = tiny_get(name);
@@ -161,7 +143,7 @@ static void same_bytes(const char *name) {
         o.kv_bytes = k == 5 ? engine_kv_bytes(m, o.kv, CTX, o.batch_tokens) : 0;
         g = engine_get(m, &o);
         assert_non_null(g->nextn);
-        run_all(g, name);
+        answers_check(g, KINDS, params_of, &got, check, name);
         engine_done(g);
     }
 }
