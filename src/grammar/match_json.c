@@ -93,7 +93,7 @@ static num_spec mirrored(const num_spec *n) {
 /* Nothing to watch: any digits will do. */
 static bool number_is_free(const num_spec *n) {
     bool low = n->has_lo && (n->lo.m > 0 || (n->lo.m == 0 && n->lo_open));
-    return !n->has_hi && !n->has_step && n->kind != NUM_FRACTION && !low;
+    return !n->has_hi && !n->stepped && n->kind != NUM_FRACTION && !low;
 }
 
 /* Whether what is written so far can become, or with `whole` is, a number of the spec. */
@@ -114,7 +114,7 @@ static bool number_fits(const num_spec *spec, const json_number *x, bool whole) 
 /* Past the digits that are kept: whether whatever follows stays between the bounds. */
 static bool number_is_inside(const num_spec *spec, const json_number *x) {
     num_spec n = x->negative ? mirrored(spec) : *spec;
-    return n.kind == NUM_ANY && !n.has_step && num_is(&n, x->m) && num_is(&n, x->m + 1);
+    return n.kind == NUM_ANY && !n.stepped && num_is(&n, x->m) && num_is(&n, x->m + 1);
 }
 
 static bool number_whole(const num_spec *spec, const json_number *x) {

@@ -36,8 +36,9 @@ typedef enum num_kind { NUM_ANY, NUM_INTEGER, NUM_FRACTION } num_kind;
 
 typedef struct num_spec {
     num_kind kind;
-    bool has_lo, has_hi, lo_open, hi_open, has_step;
-    dec lo, hi, step; /* step: multipleOf */
+    bool has_lo, has_hi, lo_open, hi_open;
+    dec lo, hi, step;
+    const json_t *stepped; /* by step: the schema with its multipleOf; NULL: none */
 } num_spec;
 
 typedef struct str_spec {

@@ -28,9 +28,9 @@ static bool step_of(const num_spec *n, dec_wide *unit) {
     dec step = n->step;
     if (n->kind == NUM_INTEGER) {
         dec one = {1, 0};
-        if (!n->has_step) step = one;
+        if (!n->stepped) step = one;
         else if (!dec_lcm(step, one, &step)) return false;
-    } else if (!n->has_step) return false;
+    } else if (!n->stepped) return false;
     *unit = dec_unit(step);
     return true;
 }
@@ -106,13 +106,13 @@ static bool num_and(const num_spec *a, const num_spec *b, num_spec *out, err *e)
         else if (c == 0) out->hi_open |= b->hi_open;
         out->has_hi = true;
     }
-    if (b->has_step) {
-        if (!out->has_step) out->step = b->step;
+    if (b->stepped) {
+        if (!out->stepped) out->step = b->step;
         else if (!dec_lcm(out->step, b->step, &out->step)) {
             err_set(e, ERR_USAGE, "multipleOf: the common multiple is too large");
             return false;
         }
-        out->has_step = true;
+        out->stepped = b->stepped;
     }
     return !num_empty(out);
 }
@@ -124,10 +124,12 @@ bool num_overlap(const num_spec *a, const num_spec *b) {
 }
 
 /* The complement, as up to four alternatives. */
-static int num_not(const num_spec *a, num_spec out[4], err *e) {
+static int num_not(schema *s, const num_spec *a, num_spec out[4], err *e) {
     int n = 0;
-    if (a->has_step) {
-        err_set(e, ERR_USAGE, "multipleOf under not (or in one branch of oneOf) is not supported");
+    if (a->stepped) {
+        err_set(e, ERR_USAGE,
+                "multipleOf (in %s): under not (or in one branch of oneOf) it cannot be enforced",
+                schema_path(s, a->stepped));
         return -1;
     }
     if (a->kind != NUM_ANY)
@@ -329,10 +331,9 @@ static bool nums_and(schema *s, const canon *a, const canon *b, canon *out, err 
         for (uint32_t k = 0; k < b->n_num; k++) {
             err mine = {0};
             if (num_and(&a->num[i], &b->num[k], &out->num[out->n_num], &mine)) out->n_num++;
-            else if (mine.code) {
-                if (e) *e = mine;
-                return false;
-            }
+            else if (mine.code)
+                return err_set(e, mine.code, "%s (in %s)", mine.msg,
+                               schema_path(s, b->num[k].stepped));
         }
     return true;
 }
@@ -375,7 +376,7 @@ bool canon_and(schema *s, const canon *a, const canon *b, canon *out, err *e) {
 }
 
 static bool num_free(const num_spec *n) {
-    return n->kind == NUM_ANY && !n->has_lo && !n->has_hi && !n->has_step;
+    return n->kind == NUM_ANY && !n->has_lo && !n->has_hi && !n->stepped;
 }
 
 static bool str_free(const str_spec *t) {
@@ -449,7 +450,7 @@ bool canon_not(schema *s, const canon *a, canon *out, err *e) {
         num_spec nums[4];
         str_spec strs[2];
         if (i < a->n_num) {
-            int n = num_not(&a->num[i], nums, e);
+            int n = num_not(s, &a->num[i], nums, e);
             if (n < 0) return false;
             part.num = nums, part.n_num = (uint32_t)n;
         }

@@ -122,7 +122,7 @@ static bool read_numbers(reader *r) {
         if (got == 2 || r->num.step.m <= 0)
             return refuse(r, "multipleOf",
                           got == 2 ? "too large to be enforced" : "must be above 0");
-        r->num.has_step = true;
+        r->num.stepped = r->j;
     }
     return read_bound(r, "minimum", false, false) && read_bound(r, "maximum", true, false) &&
            read_bound(r, "exclusiveMinimum", false, true) &&

@@ -175,6 +175,8 @@ def test_one_instance_token_by_token(tmp_path):
     ({"properties": {"a": {"anyOf": [{"properties": {"b": True}}], "unevaluatedProperties": False}}},
      ["unevaluatedProperties", "#/properties/a"]),
     ({"if": {"prefixItems": [True]}, "unevaluatedItems": False}, ["unevaluatedItems", "in #)"]),
+    ({"properties": {"a": {"not": {"multipleOf": 3}}}}, ["multipleOf", "in #/properties/a/not)"]),
+    ({"oneOf": [{"type": "integer", "multipleOf": 3}, {"type": "integer", "multipleOf": 5}]}, ["multipleOf", "in #/oneOf/"]),
     ({"properties": {"a": {"type": "string", "pattern": "(a)\\1"}}}, ["pattern", "#/properties/a"]),
     ({"$schema": "http://localhost/mine", "type": "number"}, ["$schema"]),
     ({"$ref": "other.json"}, ["$ref", "other.json"]), ({"type": "strnig"}, ["type"]), ("{", ["not JSON"])])
