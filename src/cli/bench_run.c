@@ -360,8 +360,8 @@ static double larger(double a, double b) {
 static void shares(const bench *b, bench_sample *s) {
     const model_cost *c = &b->cost;
     const bench_shape *sh = &b->shape;
-    double p = sh->prompt, ideal = (c->dot_macs + c->head_dot_macs / p) / s->limit.dot;
-    double plain = c->fma_macs + c->head_fma_macs / p;
+    double p = sh->prompt, ideal = (c->dot_macs + c->last_dot_macs / p) / s->limit.dot;
+    double plain = c->fma_macs + c->last_fma_macs / p;
     if (plain > 0) ideal += plain / s->limit.fma;
     s->prefill_share = s->prefill * ideal;
     double kv = model_cost_kv_bytes(c, sh->context + sh->tokens / 2);

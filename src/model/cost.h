@@ -12,9 +12,10 @@
 #include "model/model.h"
 
 typedef struct model_cost {
-    /* Multiply-adds of one token in its layers: on quantised rows, and on floats. */
+    /* Multiply-adds of every token: on quantised rows, and on floats. */
     double dot_macs, fma_macs;
-    double head_dot_macs, head_fma_macs; /* for a token whose logits are wanted */
+    /* Those of a token whose logits are wanted besides: behind the last layer's attention. */
+    double last_dot_macs, last_fma_macs;
     /* Packed bytes that a token alone reads, the head too; of the experts, those that it uses. */
     double weight_bytes;
     bool routed; /* there are experts: several tokens together read more than one */

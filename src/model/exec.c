@@ -163,8 +163,7 @@ static model_exec *exec_new(model *m, team *t, kern_kv_type kv, int max_rows, bo
         x->shape[g] = (kern_kv_shape){kv, x->group[g].head_dim_k, x->group[g].head_dim_v};
         x->block_bytes[g] = kern_kv_block_bytes(&x->shape[g]);
     }
-    for (int i = x->step0; i < x->step1; i++)
-        if (m->pl.step[i].op == PLAN_ATTN) x->trim_step = i;
+    x->trim_step = plan_last_attn(&m->pl, x->step0, x->step1);
     extents ex = extents_of(&m->pl);
     x->max_chunks = (m->p.pub.n_ctx + KERN_ATTN_CHUNK - 1) / KERN_ATTN_CHUNK;
     x->attn_rows = ex.group > EXEC_ATTN_ROWS ? ex.group : EXEC_ATTN_ROWS;

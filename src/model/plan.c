@@ -257,6 +257,12 @@ bool plan_build(plan *pl, const params *p, int32_t n_ctx, err *e) {
     return true;
 }
 
+int32_t plan_last_attn(const plan *pl, int32_t from, int32_t to) {
+    int32_t i = to - 1;
+    while (i > from && pl->step[i].op != PLAN_ATTN) i--;
+    return i;
+}
+
 void plan_deinit(plan *pl) {
     free(pl->step);
     free(pl->matrix);

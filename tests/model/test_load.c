@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "gguf/damage.h"
+#include "model/cost.h"
 #include "model/memory.h"
 #include "quant/quant.h"
 #include "rig.h"
@@ -150,6 +151,42 @@ static void estimates_and_teams(void **state) {
     }
 }
 
+/* Multiply-adds on floats [0] and on rounded rows [1]. */
+static void product_count(void *ud, const gguf_tensor *t, int32_t n_expert, int32_t expert,
+                          const float *x, int64_t k) {
+    double *macs = ud;
+    (void)n_expert, (void)expert, (void)x;
+    assert_int_equal(t->ne[0], k);
+    macs[kern_format_quantized_input(kern_format_of(t->type))] += (double)t->ne[0] *
+                                                                  (double)t->ne[1];
+}
+
+/* What a prompt costs by the plan alone is what is done for it, its last token's logits wanted. */
+static void products_are_those_done(void **state) {
+    (void)state;
+    enum { N = 11 };
+    for (const char *const *name = tiny_names; *name; name++) {
+        rig r;
+        err e = {0};
+        model_cost c;
+        double macs[2] = {0};
+        model_row rows[N];
+        rig_open(&r, *name, QUANT_Q8_0, KERN_KV_F16, 2, 256, NULL);
+        rig_pages(&r, 0, N);
+        for (int i = 0; i < N; i++) rows[i] = (model_row){r.t.prompt[i], i, 0, i == N - 1, 0};
+        float *logits = malloc((size_t)r.n_vocab * sizeof *logits);
+        model_batch b = {.seqs = r.seq, .n_seqs = 1, .rows = rows, .n_rows = N};
+        assert_true(model_cost_of(model_gguf(r.m), KERN_KV_F16, &c, &e));
+        assert_true(model_exec_watch(r.x, product_count, macs, &e));
+        if (!model_exec_run(r.x, &b, logits, NULL, &e)) fail_msg("%s: %s", *name, e.msg);
+        if (macs[0] != N * c.fma_macs + c.last_fma_macs ||
+            macs[1] != N * c.dot_macs + c.last_dot_macs)
+            fail_msg("%s: %.0f and %.0f products were done", *name, macs[0], macs[1]);
+        free(logits);
+        rig_close(&r);
+    }
+}
+
 /* Weights left in the file: next to no memory, and the same bits, for one row and for many. */
 static void not_packed(void **state) {
     (void)state;
@@ -276,6 +313,7 @@ int main(void) {
         cmocka_unit_test(keys_are_checked),
         cmocka_unit_test(vocabulary_only_files),
         cmocka_unit_test(estimates_and_teams),
+        cmocka_unit_test(products_are_those_done),
         cmocka_unit_test(not_packed),
         cmocka_unit_test(address_space),
         cmocka_unit_test(damaged_headers),
