@@ -86,7 +86,8 @@ enum { BENCH_MAX_KINDS = 64 };
 
 typedef struct bench_profile {
     const char *name[BENCH_MAX_KINDS];
-    double prefill[BENCH_MAX_KINDS], decode[BENCH_MAX_KINDS]; /* seconds of the first thread */
+    /* Seconds of the first thread; decode: of all steps, each of a token of every sequence. */
+    double prefill[BENCH_MAX_KINDS], decode[BENCH_MAX_KINDS];
     double prefill_s, decode_s; /* of the whole; the difference is the last name, "other" */
     int n;
 } bench_profile;

@@ -24,30 +24,41 @@ static void take(direct *d, bench_profile *p, double *seconds, double whole) {
     p->n++;
 }
 
-static bool run(direct *d, const bench_shape *s, const int32_t *ids, float *logits,
-                bench_profile *p, err *e) {
-    int32_t at = 0, n_vocab = model_params_of(d->m)->n_vocab, fill = s->prompt;
-    if (s->context > fill) fill = s->context;
-    model_exec_profile(d->x, p->name, p->prefill, BENCH_MAX_KINDS, true);
-    double t0 = clock_now_s();
-    for (int rows; at < s->prompt; at += rows) {
-        rows = s->prompt - at < CHUNK ? s->prompt - at : CHUNK;
-        if (!direct_run(d, ids + at, rows, at, at + rows == s->prompt, logits, e)) return false;
+/* Tokens [from, to) of a sequence whose pages d->first_page says, CHUNK at a time; the logits of
+ * the last one when `wants`. */
+static bool read_tokens(direct *d, const int32_t *ids, int32_t from, int32_t to, bool wants,
+                        float *logits, err *e) {
+    for (int32_t rows; from < to; from += rows) {
+        rows = to - from < CHUNK ? to - from : CHUNK;
+        if (!direct_run(d, ids + from, rows, from, wants && from + rows == to, logits, e))
+            return false;
     }
+    return true;
+}
+
+/* ids: [sequences][n]. A sequence has `each` pages. */
+static bool run(direct *d, const bench_shape *s, const int32_t *ids, int32_t n, int32_t each,
+                float *logits, int32_t *token, bench_profile *p, err *e) {
+    size_t n_vocab = (size_t)model_params_of(d->m)->n_vocab;
+    double unused[BENCH_MAX_KINDS];
+    model_exec_profile(d->x, p->name, unused, BENCH_MAX_KINDS, true);
+    double t0 = clock_now_s();
+    if (!read_tokens(d, ids, 0, s->prompt, true, logits, e)) return false;
     p->prefill_s = clock_now_s() - t0;
     take(d, p, p->prefill, p->prefill_s);
     /* The context of decoding: what is missing is filled, what is too much is written over. */
-    for (int rows; at < s->context; at += rows) {
-        rows = fill - at < CHUNK ? fill - at : CHUNK;
-        if (!direct_run(d, ids + at, rows, at, 0, logits, e)) return false;
+    for (int i = 0; i < s->sequences; i++) {
+        const int32_t *own = ids + (size_t)i * (size_t)n;
+        d->first_page = i * each;
+        if (!read_tokens(d, own, i ? 0 : s->prompt, s->context, false, logits, e)) return false;
+        token[i] = own[0];
     }
-    double unused[BENCH_MAX_KINDS];
     model_exec_profile(d->x, p->name, unused, BENCH_MAX_KINDS, true);
-    int32_t token = ids[0];
     t0 = clock_now_s();
-    for (int i = 0; i < s->tokens; i++) {
-        if (!direct_run(d, &token, 1, s->context + i, 1, logits, e)) return false;
-        token = (int32_t)kern_get()->argmax(logits, n_vocab);
+    for (int32_t step = 0; step < s->tokens; step++) {
+        if (!direct_step(d, token, s->sequences, s->context + step, each, logits, e)) return false;
+        for (int i = 0; i < s->sequences; i++)
+            token[i] = (int32_t)kern_get()->argmax(logits + (size_t)i * n_vocab, (int64_t)n_vocab);
     }
     p->decode_s = clock_now_s() - t0;
     take(d, p, p->decode, p->decode_s);
@@ -56,16 +67,21 @@ static bool run(direct *d, const bench_shape *s, const int32_t *ids, float *logi
 
 bool bench_profile_run(const models_ref *r, const bench_shape *s, bench_profile *out, err *e) {
     direct d = {0};
-    int n = s->prompt > s->context ? s->prompt : s->context;
+    int32_t n = s->prompt > s->context ? s->prompt : s->context;
+    int32_t each = (n + s->tokens + KERN_PAGE - 1) / KERN_PAGE;
+    size_t n_seqs = (size_t)s->sequences;
     *out = (bench_profile){0};
     if (!direct_open(&d, r, s->threads, false, e)) return false;
     int32_t n_vocab = model_params_of(d.m)->n_vocab;
-    int32_t *ids = malloc(sizeof *ids * (size_t)n);
-    float *logits = malloc(sizeof *logits * (size_t)n_vocab);
-    bool ok = (ids && logits) || err_set(e, ERR_NO_FIT, "out of memory");
-    if (ok) bench_random_ids(ids, n, n_vocab, 0);
-    ok = ok && direct_pages(&d, n + s->tokens, CHUNK, s->kv, e) && run(&d, s, ids, logits, out, e);
+    int32_t *ids = malloc(sizeof *ids * n_seqs * (size_t)n), *token = calloc(n_seqs, sizeof *token);
+    float *logits = malloc(sizeof *logits * n_seqs * (size_t)n_vocab);
+    bool ok = (ids && token && logits) || err_set(e, ERR_NO_FIT, "out of memory");
+    for (int i = 0; ok && i < s->sequences; i++)
+        bench_random_ids(ids + (size_t)i * (size_t)n, n, n_vocab, (uint64_t)i);
+    ok = ok && direct_pages(&d, s->sequences * each * KERN_PAGE, CHUNK, s->kv, e) &&
+         run(&d, s, ids, n, each, logits, token, out, e);
     free(ids);
+    free(token);
     free(logits);
     direct_close(&d);
     return ok;
@@ -77,15 +93,27 @@ static double per(double seconds, int tokens) {
     return tokens > 0 ? 1e3 * seconds / tokens : 0;
 }
 
+static double share(double seconds, double whole) {
+    return whole > 0 ? 100 * seconds / whole : 0;
+}
+
 static void print_row(const char *name, double a, double b, const bench_profile *p,
                       const bench_shape *s) {
-    out_printf("%-16s %12.4f %6.1f%% %12.4f %6.1f%%\n", name, per(a, s->prompt),
-               p->prefill_s > 0 ? 100 * a / p->prefill_s : 0, per(b, s->tokens),
-               p->decode_s > 0 ? 100 * b / p->decode_s : 0);
+    out_printf("%-16s %12.4f %6.1f%% %12.4f %6.1f%%", name, per(a, s->prompt),
+               share(a, p->prefill_s), per(b, s->tokens), share(b, p->decode_s));
+    if (s->sequences > 1) out_printf(" %12.4f", per(b, s->tokens * s->sequences));
+    out_puts("\n");
 }
 
 void bench_profile_print(const bench_profile *p, const bench_shape *s) {
-    out_printf("\n%-16s %12s %7s %12s %7s\n", "ms a token", "prefill", "share", "decode", "share");
+    bool several = s->sequences > 1;
+    out_printf("\none more run: a prompt of %d tokens; then %d steps of decoding, of %d %s\n",
+               s->prompt, s->tokens, s->sequences,
+               several ? "sequences with a token each" : "token each");
+    out_printf("%-16s %12s %7s %12s %7s", "ms", "prefill", "share", "decode", "share");
+    out_puts(several ? "       decode\n" : "\n");
+    out_printf("%-16s %12s %7s %12s %7s", "", "a token", "", several ? "a step" : "a token", "");
+    out_puts(several ? "      a token\n" : "\n");
     for (int i = 0; i < p->n; i++)
         if (p->prefill[i] != 0 || p->decode[i] != 0)
             print_row(p->name[i], p->prefill[i], p->decode[i], p, s);

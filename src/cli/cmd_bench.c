@@ -275,7 +275,7 @@ static const cli_option options[] = {
      "measure this machine's limits too, and the share of them that is reached", 0, 0},
     {"no-pack", 0, CLI_FLAG, NULL, "leave the weights in the file: little memory, much slower", 0,
      0},
-    {"profile", 0, CLI_FLAG, NULL, "also where the time goes: by kind of step, and waiting", 0, 0},
+    {"profile", 0, CLI_FLAG, NULL, "also where the time goes: by kind of work, and waiting", 0, 0},
     {"paced", 0, CLI_FLAG, NULL,
      "wait for a line on stdin before each repetition; print each as a line of JSON", 0, 0},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},
@@ -294,16 +294,17 @@ const cli_command cmd_bench = {
         "--limits measures how fast memory is read (an area far beyond the caches, in huge pages) "
         "and the peak of the instructions that the kernels use, with 1, 2, 4 ... threads; without "
         "MODEL that is all. With MODEL it is measured again around each repetition, and every "
-        "line says its share: of the peak, multiply-adds of the matrices a token; of the read "
-        "bandwidth, bytes of weights, keys and values a token. What is not known is not "
-        "printed.\n\n"
+        "line says its share: of the peak, multiply-adds of the matrices a token, and behind the "
+        "last layer's attention those of the prompt's last token alone; of the read bandwidth, "
+        "bytes of weights, keys and values a token. What is not known is not printed.\n\n"
         "--grammar reads lines of {\"schema\": ..., \"tests\": [{\"data\": ..., \"valid\": "
         "true}]}, compiles each schema, follows each instance token by token under MODEL's "
         "vocabulary (the weights are not needed), and counts what is refused and what is judged "
         "wrongly.\n\n"
-        "--profile runs the model once more and splits its time by kind of step, as the first "
-        "thread sees it; \"wait\" is its waiting for the others, \"other\" what lies between the "
-        "steps.",
+        "--profile runs the model once more and splits its time by kind of work, as the first "
+        "thread sees it; \"wait\" is its waiting for the others, \"other\" what lies between. "
+        "Prefill is told by the token; decoding by the step, which has a token of each of the "
+        "--sequences, and then by the token too.",
     .examples = "  hearth bench bard\n"
                 "  hearth bench --limits\n"
                 "  hearth bench model.gguf -p 512 -n 128 -t 2 -r 5 --limits --json\n"

@@ -55,14 +55,33 @@ void direct_close(direct *d) {
     *d = (direct){0};
 }
 
+static model_seq seq_at(const direct *d, int32_t first_page) {
+    model_seq seq = {0};
+    for (int g = 0; g < model_n_kv_groups(d->m); g++) seq.page[g] = d->page[g] + first_page;
+    return seq;
+}
+
 bool direct_run(direct *d, const int32_t *ids, int n, int32_t pos, int n_logits, float *logits,
                 err *e) {
-    model_seq seq = {0};
-    for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) seq.page[g] = d->page[g];
+    model_seq seq = seq_at(d, d->first_page);
     for (int i = 0; i < n; i++)
         d->rows[i] = (model_row){.token = ids[i], .pos = pos + i, .want_logits = i >= n - n_logits};
     model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = d->rows, .n_rows = n};
     return model_exec_run(d->x, &b, logits, d->hidden, e);
+}
+
+bool direct_step(direct *d, const int32_t *ids, int n, int32_t pos, int32_t each, float *logits,
+                 err *e) {
+    model_seq *seqs = malloc((size_t)n * sizeof *seqs);
+    if (!seqs) return err_set(e, ERR_NO_FIT, "out of memory");
+    for (int i = 0; i < n; i++) {
+        seqs[i] = seq_at(d, i * each);
+        d->rows[i] = (model_row){.token = ids[i], .pos = pos, .seq = i, .want_logits = true};
+    }
+    model_batch b = {.seqs = seqs, .n_seqs = n, .rows = d->rows, .n_rows = n};
+    bool ok = model_exec_run(d->x, &b, logits, NULL, e);
+    free(seqs);
+    return ok;
 }
 
 bool direct_check_ids(const direct *d, const int32_t *ids, size_t n, err *e) {

@@ -23,7 +23,8 @@ bool model_cost_of(const gguf *g, kern_kv_type kv, model_cost *c, err *e) {
     if (!p) return err_set(e, ERR_NO_FIT, "no memory for hyper-parameters");
     bool ok = params_read(p, g, e) && plan_build(&pl, p, 0, e);
     if (ok) {
-        /* Layers add their matrices in order, so those from the last layer's OUT on are the last. */
+        /* Layers add their matrices in order, so those from the last layer's OUT on are the
+         * last. */
         int32_t out = pl.step[plan_last_attn(&pl, 0, pl.nextn_step) + 1].w;
         for (int32_t i = 0; i < pl.nextn_matrix; i++)
             matrix_add(c, &pl.matrix[i], p->n_expert_used, i == pl.head || i >= out);

@@ -160,8 +160,8 @@ typedef struct plan {
  * */
 bool plan_build(plan *pl, const params *p, int32_t n_ctx, err *e);
 void plan_deinit(plan *pl);
-/* The last ATTN of steps [from, to), with its OUT behind it: from there on only rows whose logits or
- * states are wanted are computed. */
+/* The last ATTN of steps [from, to), with its OUT behind it: from there on only rows whose logits
+ * or states are wanted are computed. */
 int32_t plan_last_attn(const plan *pl, int32_t from, int32_t to);
 
 /* ---- for architectures ---- */

@@ -174,6 +174,28 @@ def test_bench_profile_sums_to_the_whole():
     assert "2 threads" in text and "prefill" in text and "attention" in text and "wait" in text
 
 
+def profile_rows(*args):
+    """The table's lines by name: the figures without their shares."""
+    text = ok("bench", "bard", "-p", "16", "-n", "8", "-t", "2", "-r", "1", "--profile", *args).decode()
+    said, table = text[text.index("one more run"):].split("\n", 1)
+    rows = [line.split() for line in table.splitlines()]
+    return said, {r[0]: [float(x) for x in r[1:] if not x.endswith("%")] for r in rows if r and "%" in r[-2] + r[-1]}
+
+
+@needs_bard
+def test_bench_profile_says_what_it_measured():
+    """Several sequences: a step is a token of each, and both columns sum to their whole."""
+    said, rows = profile_rows("-s", "4")
+    assert "8 steps of decoding, of 4 sequences with a token each" in said
+    whole = rows.pop("all")
+    for i in range(3):
+        assert sum(r[i] for r in rows.values()) == pytest.approx(whole[i], abs=1e-4 * len(rows))
+    prefill, step, token = whole
+    assert prefill > 0 and token == pytest.approx(step / 4, abs=1e-4)
+    said, rows = profile_rows()
+    assert "8 steps of decoding, of 1 token each" in said and all(len(r) == 2 for r in rows.values())
+
+
 @needs_bard
 def test_bench_context_and_sequences():
     got = json.loads(ok("bench", "bard", "-p", "0", "-n", "8", "-r", "2", "--context", "200", "--sequences", "3", "--json"))
