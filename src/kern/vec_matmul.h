@@ -88,7 +88,9 @@ typedef struct chunk_view {
     const float *scale, *min;
     const uint8_t *table;
     int kc;
-    size_t ahead; /* bytes to the same place of the next chunk */
+    size_t ahead;        /* bytes to the same place of the next chunk */
+    const uint8_t *next; /* W_STAGED: where the tile's hints for the next chunk begin, and how */
+    int next_lines;      /* many lines it names beside each block */
 } chunk_view;
 
 /* Up to TILE tokens' part of a chunk. Types with a minimum have no offset: they need dsum, the
@@ -118,6 +120,12 @@ VEC_INLINE void prefetch_w(planes_kind kind, const chunk_view *v, int g, int j) 
     if (pairs && g % 4 == 0) prefetch(v, v->p.pairs + g / 4 * 256 + at);
     bool bits = kind == W_NIBBLE_BIT || kind == W_PAIR_BIT;
     if (bits && j == 0 && g % 2 == 0) prefetch(v, v->p.bits + g * 32);
+}
+/* Staged weights are in the cache; the next chunk's packed bytes are not, and all are wanted at
+ * once. Hints for them are spread over the tiles of this chunk. at: blocks that the tile has done. */
+VEC_INLINE void prefetch_next(const chunk_view *v, int at) {
+    const uint8_t *p = v->next + at * v->next_lines * 64;
+    for (int i = 0; i < v->next_lines; i++) __builtin_prefetch(p + i * 64, 0, 2);
 }
 VEC_INLINE void prefetch_scale(scales_kind kind, const chunk_view *v, bool min, int at) {
     if (kind == S_F16 && at % 32 == 0) prefetch(v, (min ? v->p.m : v->p.d) + at);
@@ -324,6 +332,7 @@ VEC_INLINE void tile(planes_kind wk, scales_kind sk, class_of cl, int V, int N,
         for (int j = 0; j < V; j++)
             f[i][j] = first ? vec_zero() : vec_load(c + i * 64 + (j0 + j) * VEC_LANES);
     for (int b = 0; b < v.kc / KERN_BLOCK; b++) {
+        if (wk == W_STAGED) prefetch_next(whole, j0 / V * (v.kc / KERN_BLOCK) + b);
 #pragma GCC unroll 2
         for (int s = 0; s < subs; s++) {
             tile_dots(wk, cl, V, N, &v, t, j0, b, s, dot);
@@ -519,7 +528,7 @@ static void tokens_gather(const kern_format *f, int bias, const kern_act *a, con
 VEC_INLINE chunk_view view_block(const kern_format *f, const chunk_view *v, bool staged, int b) {
     chunk_view at = *v;
     const int e = b * KERN_BLOCK, n = e / f->sub * KERN_ROWS;
-    at.kc = KERN_BLOCK;
+    at.kc = KERN_BLOCK, at.next_lines = 0;
     if (staged) {
         at.w += e * KERN_ROWS;
         at.scale += n, at.min += n;
@@ -706,7 +715,7 @@ static void blocks_matmul(const kern_format *f, const format_code *code, const u
     twice_marks look;
     tokens t;
     look.n = 0, look.any = 0;
-    const bool in_place = f->bytes && BYTES_STAGED, staged = n > DIRECT;
+    const bool in_place = f->bytes && BYTES_STAGED, staged = n > (in_place ? DIRECT_TILE : DIRECT);
     chunk_view v = {.w = w, .scale = scale, .min = min, .table = f->table};
     for (int64_t k0 = 0; k0 < a->k; k0 += KERN_CHUNK_K) {
         v.kc = panel_chunk_k(a->k, k0);
@@ -718,7 +727,12 @@ static void blocks_matmul(const kern_format *f, const format_code *code, const u
         if (staged && in_place) v.w = v.p.bytes;
         if (staged) code->stage(&v, in_place ? NULL : w, scale, min);
         const int most = staged ? TILE : DIRECT_TILE, tiles = (n + most - 1) / most;
+        const int blocks = v.kc / KERN_BLOCK * (VECS / VEC_TILE_ROWS(TILE)); /* of a tile */
+        v.next_lines = ((int)(bytes / 64) + tiles * blocks - 1) / (tiles * blocks);
         for (int done = 0, i0 = 0, m; done < tiles; done++, i0 += m) {
+            size_t named = (size_t)(done * blocks * v.next_lines) * 64;
+            v.next = chunk + bytes + named;
+            if (named >= bytes) v.next_lines = 0;
             m = (n - i0 + tiles - done - 1) / (tiles - done); /* about equal: 8 is 4 and 4 */
             tokens_gather(f, code->bias, a, rows ? rows + i0 : NULL, t0 + i0, m, k0, v.kc, &t);
             (staged ? code->staged : code->direct)[m - 1](&v, &t, k0 == 0, c + i0 * KERN_ROWS);
