@@ -122,7 +122,7 @@ VEC_INLINE void prefetch_w(planes_kind kind, const chunk_view *v, int g, int j) 
     if (bits && j == 0 && g % 2 == 0) prefetch(v, v->p.bits + g * 32);
 }
 /* Staged weights are in the cache; the next chunk's packed bytes are not, and all are wanted at
- * once. Hints for them are spread over the tiles of this chunk. at: blocks that the tile has done. */
+ * once. Hints for them are spread over the tiles of this chunk. at: blocks of this tile so far. */
 VEC_INLINE void prefetch_next(const chunk_view *v, int at) {
     const uint8_t *p = v->next + at * v->next_lines * 64;
     for (int i = 0; i < v->next_lines; i++) __builtin_prefetch(p + i * 64, 0, 2);
