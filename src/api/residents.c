@@ -57,6 +57,8 @@ struct residents {
     resident **entry;     /* grows only; a resident stays where it is */
     size_t n, cap, n_given;
     uint64_t n_wanted;
+    double used_s;   /* when a model was last in use, by clock_now_s */
+    bool heap_grown; /* and the heap was not looked after since */
     bool stop, started;
     pthread_t thread;
 };
@@ -501,13 +503,29 @@ static resident *next_expired(const residents *rs, double *soon) {
     return NULL;
 }
 
+/* Seconds of rest after which memory that calls have left behind in the heap is given back. */
+#define HEAP_REST_S 2
+
+/* True when that was done now; else *soon may be less: until it is due. */
+static bool heap_give_back(residents *rs, double *soon) {
+    if (!rs->heap_grown) return false;
+    for (size_t i = 0; i < rs->n; i++)
+        if (rs->entry[i]->n_users > 0) return false; /* the last one wakes this thread */
+    double left = rs->used_s + HEAP_REST_S - clock_now_s();
+    if (left > 0) {
+        if (left < *soon) *soon = left;
+        return false;
+    }
+    rs->heap_grown = false;
+    pthread_mutex_unlock(&rs->lock);
+    memory_give_back();
+    pthread_mutex_lock(&rs->lock);
+    return true;
+}
+
 static void sleep_until_news(residents *rs, double s) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    int64_t ns = t.tv_nsec + (int64_t)(s * 1e9) + 1000000;
-    t.tv_sec += (time_t)(ns / 1000000000);
-    t.tv_nsec = (long)(ns % 1000000000);
-    pthread_cond_timedwait(&rs->wake, &rs->lock, &t);
+    struct timespec until = clock_after_ms((int64_t)(s * 1000) + 1);
+    pthread_cond_timedwait(&rs->wake, &rs->lock, &until);
 }
 
 static void *thread_main(void *ud) {
@@ -521,7 +539,7 @@ static void *thread_main(void *ud) {
         } else if ((w = next_wanted(rs))) {
             if (room_make(rs, w)) load(rs, w);
             else sleep_until_news(rs, 1);
-        } else {
+        } else if (!heap_give_back(rs, &soon)) {
             sleep_until_news(rs, soon);
         }
     }
@@ -564,7 +582,8 @@ void residents_release(residents *rs, resident *r, int64_t keep_alive_s) {
     pthread_mutex_lock(&rs->lock);
     if (keep_alive_s != RESIDENT_KEEP) r->keep_alive_s = keep_alive_s;
     if (--r->n_users == 0) {
-        r->idle_since_s = clock_now_s();
+        rs->used_s = r->idle_since_s = clock_now_s();
+        rs->heap_grown = true;
         pthread_cond_signal(&rs->wake);
     }
     pthread_mutex_unlock(&rs->lock);
@@ -725,7 +744,7 @@ residents *residents_new(const residents_options *o, err *e) {
     }
     rs->o = *o;
     pthread_mutex_init(&rs->lock, NULL);
-    pthread_cond_init(&rs->wake, NULL);
+    clock_cond_init(&rs->wake);
     pthread_cond_init(&rs->done, NULL);
     if (o->folder) rs->folder = strdup(o->folder);
     if (names_init(rs, e)) {

@@ -6,7 +6,8 @@
  * come and go: a name whose model was replaced is loaded anew when nobody uses the old one. One
  * thread loads and unloads; it is the only one that waits. Somebody who wants a model that is not
  * there leaves a function to be called. A resident that residents_want gave, or that the function
- * was told, is the caller's until residents_release.
+ * was told, is the caller's until residents_release. When nothing has been asked for a moment, it
+ * gives back to the system what malloc has kept.
  *
  *     residents *rs = residents_new(&o, &e);
  *     switch (residents_want(rs, "bard", later, ud, &r, &e)) {

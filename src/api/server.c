@@ -103,7 +103,7 @@ api *api_new(const api_options *o, err *e) {
         return NULL;
     }
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->fewer, NULL);
+    clock_cond_init(&a->fewer);
     a->store = o->store;
     a->require_key = o->require_key;
     a->context_shift = o->context_shift;
@@ -163,14 +163,7 @@ int api_n_calls(const api *a) {
 
 /* Until no call is left, or the time is up. */
 static void wait_for_calls(api *a, int ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_after_ms(ms);
     pthread_mutex_lock(&a->lock);
     while (a->n_calls > 0 && pthread_cond_timedwait(&a->fewer, &a->lock, &until) == 0) continue;
     pthread_mutex_unlock(&a->lock);

@@ -141,11 +141,15 @@ typedef struct serving {
     err load_err;
 } serving;
 
-/* Blocked in every thread; the main one waits for them. */
+/* Blocked in every thread; the main one waits for them. A terminal that closes is an end like the
+ * others, but for who was started by nohup. */
 static void signals_block(sigset_t *set) {
+    struct sigaction hangup;
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(set, SIGHUP);
     sigaddset(set, SIGUSR1); /* our own: loading failed */
     pthread_sigmask(SIG_BLOCK, set, NULL);
 }
@@ -330,8 +334,8 @@ const cli_command cmd_serve = {
         "names them.\n\n"
         "Without a key only this machine is served. To serve others, make a key (hearth key "
         "create), listen on an address of the network, and use TLS.\n\n"
-        "SIGTERM or Ctrl-C lets running answers end, for --drain seconds; a second one stops at "
-        "once.",
+        "SIGTERM, Ctrl-C or the end of its terminal lets running answers end, for --drain "
+        "seconds; a second one stops at once.",
     .examples = "  hearth serve\n  hearth serve -m model.gguf\n"
                 "  hearth serve -m model.gguf --listen 0.0.0.0:11434 --tls-cert c.pem --tls-key "
                 "k.pem",

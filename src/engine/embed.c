@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "engine/engine_private.h"
 
@@ -100,13 +100,7 @@ static void wait_all(hearth_engine *g, embed_call *c, const hearth_embed_params 
             pthread_cond_wait(&c->done, &c->lock);
             continue;
         }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += 100000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
+        struct timespec until = clock_after_ms(100);
         if (pthread_cond_timedwait(&c->done, &c->lock, &until) != ETIMEDOUT) continue;
         pthread_mutex_unlock(&c->lock);
         stopped = p->stop(p->stop_ud);
@@ -118,13 +112,9 @@ static void wait_all(hearth_engine *g, embed_call *c, const hearth_embed_params 
 }
 
 static void call_init(embed_call *c, void *tag, size_t n) {
-    pthread_condattr_t monotonic;
     *c = (embed_call){.tag = tag, .left = (int32_t)n};
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&c->done);
 }
 
 static bool outcome(const embed_call *c, hearth_request **req, size_t n, err *e) {

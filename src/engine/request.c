@@ -55,12 +55,8 @@ hearth_request *request_blank(hearth_engine *g, const char *owner, const int32_t
         err_set(e, ERR_FAILED, "out of memory");
         return NULL;
     }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->news, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&r->news);
     atomic_init(&r->cancel, false);
     atomic_init(&r->holders, 1);
     r->g = g;
@@ -247,15 +243,7 @@ int hearth_next(hearth_request *r, hearth_token *out, hearth_err *e) {
 }
 
 int hearth_next_timeout(hearth_request *r, hearth_token *out, int timeout_ms, hearth_err *e) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (timeout_ms < 0) timeout_ms = 0;
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = clock_after_ms(timeout_ms);
     return next_until(r, out, &until, e);
 }
 

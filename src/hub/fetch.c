@@ -521,14 +521,6 @@ static void tell_tries(job *j) {
     }
 }
 
-static struct timespec soon(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += 50000000;
-    if (t.tv_nsec >= 1000000000) t.tv_sec++, t.tv_nsec -= 1000000000;
-    return t;
-}
-
 /* Until it is over; under lock. */
 static void watch(job *j) {
     uint64_t last = 0;
@@ -557,7 +549,7 @@ static void watch(job *j) {
             fail(j, &e, false);
             break;
         }
-        struct timespec until = soon();
+        struct timespec until = clock_after_ms(50);
         if (hub_spans_bytes(&j->have.done) - j->journaled < j->w->o.chunk_bytes / 2)
             pthread_cond_timedwait(&j->changed, &j->lock, &until);
     }
@@ -721,12 +713,8 @@ static bool fetch_once(hub_wire *w, hub_store *s, const hub_want *want, hub_dige
     if (!j) return err_set(e, ERR_FAILED, "out of memory");
     j->w = w, j->s = s, j->want = want, j->reported = *reported;
     snprintf(j->secret, sizeof j->secret, "%s", want->secret ? want->secret : "");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&j->changed);
     bool ok = begin(j, e);
     if (ok) {
         report(j, j->resumed, false);

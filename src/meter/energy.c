@@ -214,11 +214,7 @@ meter *meter_open(const meter_options *o, err *e) {
         err_set(e, ERR_NO_FIT, "out of memory");
         return NULL;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&m->wake);
     pthread_mutex_init(&m->lock, NULL);
     m->clock = o->clock;
     m->l.clock = &m->clock;

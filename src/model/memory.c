@@ -1,5 +1,6 @@
 #include "model/memory.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -122,4 +123,8 @@ void *memory_map(size_t n) {
 
 void memory_unmap(void *p, size_t n) {
     if (p) munmap(p, n ? n : 1);
+}
+
+void memory_give_back(void) {
+    malloc_trim(0);
 }

@@ -14,4 +14,8 @@ uint64_t memory_available(void);
 void *memory_map(size_t n);
 void memory_unmap(void *p, size_t n); /* NULL is fine */
 
+/* Gives back to the system what malloc keeps for later. Takes milliseconds: for when nothing else
+ * is to be done. */
+void memory_give_back(void);
+
 #endif

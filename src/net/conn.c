@@ -141,6 +141,7 @@ static void on_head(http_conn *c) {
         return;
     }
     give_leave(c);
+    c->body_ns = clock_now_ns();
     set_deadline(c, c->s->o.body_timeout_ms);
 }
 
@@ -169,11 +170,28 @@ static void read_body(http_conn *c) {
     if (c->state == CONN_BODY) set_deadline(c, room ? c->s->o.body_timeout_ms : 0);
 }
 
+/* The one whose body has been coming for longest, and longer than any may pause; NULL: none. */
+static http_conn *slowest_body(const http_server *s) {
+    uint64_t now = clock_now_ns(), patience = (uint64_t)s->o.body_timeout_ms * MS;
+    http_conn *slowest = NULL;
+    for (http_conn *c = s->conns; c; c = c->next)
+        if (c->state == CONN_READ && c->counted > 0 && now - c->body_ns > patience &&
+            (!slowest || c->body_ns < slowest->body_ns))
+            slowest = c;
+    return slowest;
+}
+
+/* Where bodies are too many, those who send theirs a byte now and then make room first: a few of
+ * them could keep everybody else out for hours. */
 static void count_body(http_conn *c) {
+    http_server *s = c->s;
     uint64_t more = c->in.req.body.len - c->counted;
     c->counted += more;
-    uint64_t all = atomic_fetch_add(&c->s->body_bytes, more) + more;
-    if (more && all > LIMIT_HTTP_BODIES) refuse(c, 503, "too many large requests at the same time");
+    atomic_fetch_add(&s->body_bytes, more);
+    while (more && c->state == CONN_READ && atomic_load(&s->body_bytes) > s->o.max_bodies_bytes) {
+        http_conn *slowest = slowest_body(s);
+        refuse(slowest ? slowest : c, 503, "too many large requests at the same time");
+    }
 }
 
 static void on_read(struct bufferevent *bev, void *arg) {

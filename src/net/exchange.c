@@ -1,6 +1,7 @@
 /* The side of an exchange that handlers and workers see: the request's parts, and the answer. */
 #include "net/http_private.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #include <stdio.h>
@@ -27,11 +28,7 @@ http_exchange *http_exchange_new(http_conn *c) {
     buf_init(&x->fields, LIMIT_HTTP_HEAD);
     buf_init(&x->pending, SIZE_MAX);
     buf_init(&x->incoming, SIZE_MAX);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&x->more, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&x->more);
     x->conn = c;
     atomic_fetch_add(&s->requests, 1);
     atomic_fetch_add(&s->exchanges, 1);
@@ -145,14 +142,6 @@ bool http_exchange_has_room(http_exchange *x) {
     return room;
 }
 
-static void time_from_now(struct timespec *t, int ms) {
-    clock_gettime(CLOCK_MONOTONIC, t);
-    t->tv_sec += ms / 1000;
-    t->tv_nsec += ms % 1000 * 1000000l;
-    t->tv_sec += t->tv_nsec / 1000000000;
-    t->tv_nsec %= 1000000000;
-}
-
 /* Under the lock. */
 static void ask_for_more(http_exchange *x) {
     if (x->body != HTTP_PIECE_LATER || (x->wants_body && !x->is_held)) return;
@@ -161,8 +150,7 @@ static void ask_for_more(http_exchange *x) {
 }
 
 http_piece http_body_next(http_exchange *x, buf *b, int wait_ms) {
-    struct timespec until;
-    time_from_now(&until, wait_ms);
+    struct timespec until = clock_after_ms(wait_ms);
     buf_clear(b);
     pthread_mutex_lock(&x->s->lock);
     ask_for_more(x);

@@ -36,6 +36,7 @@ typedef struct http_options {
     /* Whether the body of such a request streams; NULL: none does. Network thread. */
     bool (*streams)(void *ud, const char *method, const char *path);
     size_t max_body_bytes;          /* 413 beyond; 0: LIMIT_HTTP_BODY. Not of what streams */
+    uint64_t max_bodies_bytes;      /* of all at a time; 503 beyond; 0: LIMIT_HTTP_BODIES */
     int header_timeout_ms;          /* absolute, from the first byte (or accept); 0: 10,000 */
     int body_timeout_ms;            /* longest pause between two reads of a body; 0: 30,000 */
     int idle_timeout_ms;            /* keep-alive without a request; 0: 75,000 */

@@ -124,6 +124,7 @@ struct http_conn {
     bool has_more;        /* the answer came before the end of the body */
     bool wants_continue;  /* the client waits for leave to send its body */
     uint64_t counted;     /* bytes of in.req.body that s->body_bytes has */
+    uint64_t body_ns;     /* since when that body has been coming */
     uint64_t lingered;    /* bytes thrown away */
     uint64_t deadline_ns; /* 0: none */
     uint64_t timer_ns;    /* when the timer goes off, at the deadline or before; 0: not set */

@@ -1,6 +1,7 @@
 /* The server: its life, its thread, and the way from other threads into it. */
 #include "net/http_private.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "net/tls.h"
@@ -9,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The server whose thread this is. */
@@ -23,6 +23,7 @@ static void libevent_log(int severity, const char *msg) {
 
 static void set_defaults(http_options *o) {
     if (o->max_body_bytes == 0) o->max_body_bytes = LIMIT_HTTP_BODY;
+    if (o->max_bodies_bytes == 0) o->max_bodies_bytes = LIMIT_HTTP_BODIES;
     if (o->header_timeout_ms <= 0) o->header_timeout_ms = 10000;
     if (o->body_timeout_ms <= 0) o->body_timeout_ms = 30000;
     if (o->idle_timeout_ms <= 0) o->idle_timeout_ms = 75000;
@@ -67,11 +68,7 @@ http_server *http_server_new(const http_options *o, err *e) {
     s->wake_fd = s->spare_fd = -1;
     s->ready_last = &s->ready;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->moved, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->moved);
     bool ok = true;
     if (o->tls_cert || o->tls_key) ok = (s->tls = tls_server_context(o->tls_cert, o->tls_key, e));
     if (ok && make_loop(s, e)) return s;
@@ -215,13 +212,7 @@ void http_server_drain(http_server *s) {
 
 void http_server_stop(http_server *s, int drain_ms) {
     if (!s->is_started) return;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (drain_ms < 0) drain_ms = 0;
-    until.tv_sec += drain_ms / 1000;
-    until.tv_nsec += drain_ms % 1000 * 1000000l;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = clock_after_ms(drain_ms);
     pthread_mutex_lock(&s->lock);
     s->wants_drain = true;
     wake(s);

@@ -148,7 +148,8 @@ static bool open_to_write(store *s, err *e) {
         return false;
     bool ok = sql_exec(s->db,
                        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                       "PRAGMA secure_delete = ON",
+                       "PRAGMA secure_delete = ON;"
+                       "PRAGMA cache_size = -512", /* KB: rows are added at the ends of tables */
                        e) &&
               schema_migrate(s, schema_steps, STORE_VERSION, e);
     store_unlock_file(s);
@@ -336,12 +337,8 @@ static store *store_new(const store_options *o, err *e) {
     tzset();
     pthread_mutex_init(&s->db_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &attr);
-    pthread_cond_init(&s->idle, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&s->wake);
+    clock_cond_init(&s->idle);
     return s;
 }
 

@@ -1,6 +1,8 @@
 """Beginnings and ends: of clients, of models, of the server."""
 import http.client
 import json
+import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -178,6 +180,62 @@ def test_stop_ends_streams_with_an_error(tmp_path):
         c.close()
         assert b'"shutting_down"' in rest or rest.endswith(b"data: [DONE]\n\n")
         assert s.child.wait(timeout=120) == 0
+
+
+def test_the_end_of_a_terminal_is_an_end(tmp_path):
+    """SIGHUP stops it as SIGTERM does, unless it was started by nohup."""
+    with hearth_api.serving(tmp_path / "a", "--drain", "60") as s:
+        c, r = s.open("POST", "/v1/completions", {"prompt": "x", "ignore_eos": True, "max_tokens": 300, "stream": True})
+        first = r.read(10)
+        s.child.send_signal(signal.SIGHUP)
+        rest = first + r.read()
+        c.close()
+        assert rest.endswith(b"data: [DONE]\n\n")
+        assert s.child.wait(timeout=120) == 0
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # children inherit it
+    try:
+        s = hearth_api.Server(tmp_path / "b")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    s.wait_ready()
+    s.child.send_signal(signal.SIGHUP)
+    assert s.chat(max_tokens=1).status == 200 and "stopping" not in s.text()
+    assert s.stop() == 0
+
+
+OTHER_CLOCK = pathlib.Path(os.environ.get("HEARTH_BUILD", ".")) / "tests" / "libother_clock.so"
+
+
+@pytest.mark.skipif(bool(os.environ.get("HEARTH_SANITIZE")), reason="sanitizers must be loaded before all else")
+def test_somebody_sets_the_clock(tmp_path):
+    """By a day ahead, and back by two: what has a time of its own still ends in it."""
+    offset, folder = tmp_path / "offset", tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(BARD, folder / "other.gguf")
+
+    def settle(seconds):
+        (tmp_path / "new").write_text(str(seconds))
+        (tmp_path / "new").rename(offset)
+
+    settle(0)
+    with hearth_api.serving(tmp_path / "home", "--models", folder, "--drain", "1",
+                            env={"LD_PRELOAD": str(OTHER_CLOCK), "OTHER_CLOCK": str(offset)}) as s:
+        for seconds in (0, 86400, -86400, 86400):
+            settle(seconds)
+            assert s.chat(max_tokens=1).status == 200
+            assert s.chat(max_tokens=1, model="other", keep_alive=1).status == 200
+            end = time.monotonic() + 60
+            while any(m["loaded"] for m in s.get("/v1/models").json()["data"] if m["id"] == "other"):
+                assert time.monotonic() < end, f"not given up with the clock at {seconds}"
+                time.sleep(0.01)
+        c, r = s.open("POST", "/v1/completions", {"prompt": "x", "ignore_eos": True, "max_tokens": -1, "n": 128, "stream": True})
+        r.read(10)
+        s.child.send_signal(signal.SIGTERM)
+        reader = threading.Thread(target=r.read)
+        reader.start()
+        assert s.child.wait(timeout=60) == 0
+        reader.join()
+        c.close()
 
 
 @pytest.mark.skipif(not hearth_api.NIGHTLY, reason="takes ten seconds of waiting; nightly")

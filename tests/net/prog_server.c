@@ -309,6 +309,7 @@ int main(int argc, char **argv) {
         else if (strcmp(argv[i], "--idle-ms") == 0) o.idle_timeout_ms = n;
         else if (strcmp(argv[i], "--stall-ms") == 0) o.stall_timeout_ms = n;
         else if (strcmp(argv[i], "--body-max") == 0) o.max_body_bytes = (size_t)n;
+        else if (strcmp(argv[i], "--bodies-max") == 0) o.max_bodies_bytes = (uint64_t)n;
         else if (strcmp(argv[i], "--drain-ms") == 0) drain_ms = n;
         else if (strcmp(argv[i], "--tls") == 0 && i + 2 < argc)
             o.tls_cert = argv[i + 1], o.tls_key = argv[i + 2], i++;

@@ -1,9 +1,11 @@
 """The HTTP server over the wire: what it reads as one request, what it refuses, how long it waits, and what
 happens when there are too many clients or they leave."""
+import contextlib
 import json
 import os
 import pathlib
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -347,6 +349,33 @@ def test_deadlines():
         for s in (slow, body, idle, silent):
             s.close()
         until(lambda: server.stats()["connections"] == 1)
+
+
+def test_slow_bodies_hold_nobody_up():
+    """Where bodies are too many at a time, those that have been coming for longest make room."""
+    with Server("--bodies-max", 300_000, "--body-ms", 1000) as server:
+        slow, over = [server.dial() for _ in range(3)], threading.Event()
+        for s in slow:
+            s.sendall(request("/e", "Content-Length: 200000") + b"x" * 90_000)
+
+        def drip():
+            while not over.wait(0.1):
+                for s in slow:
+                    with contextlib.suppress(OSError):
+                        s.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        heard = b""
+        while not heard.startswith(b"HTTP/1.1 200 "):
+            heard = server.ask(request("/e", "Content-Length: 100000", "Connection: close") + b"y" * 100_000)
+            assert heard[:13] in (b"HTTP/1.1 200 ", b"HTTP/1.1 503 ")  # at first nobody is slow yet
+        over.set()
+        dripping.join()
+        assert select.select(slow, [], [], 60)[0]  # who made room is told, or gone
+        for s in slow:
+            s.close()
+        until(server.has_no_clients)
 
 
 def test_slow_headers_hold_nobody_up():
