@@ -18,7 +18,7 @@ typedef struct opened {
     hearth_model *m;
 } opened;
 
-static opened models[8];
+static opened models[24];
 
 static void models_close(void) {
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
@@ -29,8 +29,9 @@ static void models_close(void) {
 
 hearth_model *tiny_get(const char *name) {
     size_t i = 0;
-    for (; models[i].name; i++)
+    for (; i < sizeof models / sizeof *models && models[i].name; i++)
         if (strcmp(models[i].name, name) == 0) return models[i].m;
+    assert_true(i < sizeof models / sizeof *models);
     if (i == 0) atexit(models_close);
     err e = {0};
     hearth_err he = {0};
