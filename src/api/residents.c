@@ -303,6 +303,11 @@ static int n_loaded(const residents *rs) {
     return n;
 }
 
+/* How long a model stays when no request has said; what one said ends with the model's stay. */
+static int64_t usual_stay(const residents *rs, const resident *r) {
+    return r->given ? -1 : rs->o.keep_alive_s;
+}
+
 /* With the lock held; lets go of it while the memory is given back. */
 static void unload(residents *rs, resident *r) {
     hearth_engine *g = r->engine;
@@ -322,6 +327,7 @@ static void unload(residents *rs, resident *r) {
     r->engine = NULL;
     r->model = NULL;
     hub_recipe_deinit(&r->recipe);
+    r->keep_alive_s = usual_stay(rs, r);
     r->leaving = false;
 }
 
@@ -427,7 +433,7 @@ static void waiters_tell(residents *rs, resident *r, const err *why) {
         list = next;
         if (r->engine) r->n_users++;
     }
-    if (!r->engine) r->keep_alive_s = r->given ? -1 : rs->o.keep_alive_s;
+    if (!r->engine) r->keep_alive_s = usual_stay(rs, r);
     r->idle_since_s = clock_now_s();
     pthread_cond_broadcast(&rs->done);
     pthread_mutex_unlock(&rs->lock);

@@ -3,6 +3,7 @@ import datetime
 import json
 import pathlib
 import threading
+import time
 
 import pytest
 
@@ -214,6 +215,23 @@ def test_loading_and_giving_up(tmp_path):
         expires = ""  # what a call says of keep_alive holds once it has ended, just after its answer
         while not expires.startswith("23"):
             expires = {m["name"]: m["expires_at"] for m in s.get("/api/ps").json()["models"]}["other:latest"]
+
+
+@pytest.mark.parametrize("name", ["bard", "other"])
+def test_what_was_given_up_stays_when_it_comes_back(tmp_path, name):
+    """keep_alive 0 ends one stay in memory. The next one, of which nobody says how long, is as long as ever."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "other.gguf").symlink_to(hearth_api.BARD)
+    with hearth_api.serving(tmp_path / "home", "--models", folder) as s:
+        def stay():
+            return {m["name"]: m["expires_at"] for m in s.get("/api/ps").json()["models"]}.get(f"{name}:latest")
+
+        generate(s, model=name, stream=False, keep_alive=0)
+        while stay():
+            time.sleep(0.01)
+        generate(s, model=name, stream=False)
+        assert (stay() or "now") > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 60))
 
 
 def test_error_in_a_stream(tmp_path):
