@@ -79,6 +79,7 @@ typedef struct api_counts { /* for /metrics */
     _Atomic uint64_t requests, answered, failed, refused, cancelled;
     _Atomic uint64_t prompt_tokens, cached_tokens, generated_tokens;
     _Atomic uint64_t first_token_us, first_tokens; /* sum and number */
+    _Atomic uint64_t prefill_us, decode_us;        /* of requests that were settled, added up */
 } api_counts;
 
 struct api {

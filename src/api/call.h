@@ -127,6 +127,7 @@ typedef struct api_choice { /* one answer; the tag of its request */
     store_entry *entry;  /* its row in the ledger; the store's after it was settled */
     hearth_usage usage;  /* complete once `ended` */
     bool opened, ended;
+    bool cut;             /* the writer wants no more: api_choice_cut */
     bool read;            /* to its end, which may wait for its energy */
     uint64_t read_ns;     /* since when */
     _Atomic bool metered; /* energy is known */
@@ -224,6 +225,9 @@ void api_random_name(char *dst, size_t cap, const char *prefix);
  * nothing runs; answer with the error. */
 bool api_generate(api_call *c, const api_writer *w, const hearth_params *p, api_prompt *prompts,
                   int n_prompts, int n_each, api_error *e);
+/* From a writer's `piece`: the answer ends with this token, as by its length. What the engine has
+ * made beyond it meanwhile is dropped; the ledger counts it, as of a request that was cancelled. */
+void api_choice_cut(api_choice *ch);
 /* For what waits without giving tokens (embeddings): `work` runs on a thread where it may wait, and
  * asks api_call_unwanted now and then; then `done`, as `run` does, answers. */
 void api_wait(api_call *c, void (*work)(api_call *c), void (*done)(api_call *c));
@@ -258,6 +262,10 @@ bool api_sampler_read(api_call *c, const json_t *o, hearth_params *p, api_error 
 bool api_setting_given(const api_call *c, const json_t *o, const char *name);
 /* The longest answer where the request says nothing: as the model was made; -1: none. */
 int32_t api_usual_length(const api_call *c);
+/* "samplers", as llama-server has it: those that the list does not name are off. What they are
+ * called is known; their order is Hearth's own. */
+extern const api_field api_samplers_fields[];
+void api_samplers_keep(const json_t *body, hearth_params *p);
 /* A text to the model's prompt, with begin-of-text by the model's rule. */
 bool api_text_prompt(api_call *c, str text, api_prompt *out, api_error *e);
 /* "5m", "300", 300, -1, 0 to seconds; -1: for ever. False: not such a thing. */

@@ -294,7 +294,10 @@ json_t *api_json_read(str s, api_error *e) {
     } else if (!depth_ok(s)) {
         api_fail(e, 400, "invalid_json", NULL, "the body has more than %d levels",
                  LIMIT_JSON_DEPTH);
-    } else if (!(v = json_loadb(s.p, s.n, 0, &je))) {
+    } else if (!(v = json_loadb(s.p, s.n, 0, &je)) &&
+               /* a number that no integer holds is JSON all the same: the table judges it */
+               !(json_error_code(&je) == json_error_numeric_overflow &&
+                 (v = json_loadb(s.p, s.n, JSON_DECODE_INT_AS_REAL, &je)))) {
         api_fail(e, 400, "invalid_json", NULL, "the body is no JSON: line %d, column %d: %s",
                  je.line, je.column, str_printable(str_of(je.text), shown, sizeof shown));
     }

@@ -27,6 +27,8 @@ static void on_settled(void *ud, void *tag, const hearth_usage *u) {
     atomic_fetch_add(&n->prompt_tokens, (uint64_t)u->n_prompt);
     atomic_fetch_add(&n->cached_tokens, (uint64_t)u->n_cached);
     atomic_fetch_add(&n->generated_tokens, (uint64_t)u->n_generated);
+    atomic_fetch_add(&n->prefill_us, (uint64_t)(u->prefill_s * 1e6));
+    atomic_fetch_add(&n->decode_us, (uint64_t)(u->decode_s * 1e6));
     if (u->finish == HEARTH_FINISH_CANCELLED) atomic_fetch_add(&n->cancelled, 1);
     energy_settle(ch, u);
 }
@@ -213,6 +215,14 @@ static void token_pass(api_call *c, api_choice *ch, const hearth_token *t) {
     pieces_push(c, ch, t);
 }
 
+void api_choice_cut(api_choice *ch) {
+    struct api_call_core *core = ch->call->core;
+    ch->cut = true;
+    pthread_mutex_lock(&core->lock);
+    if (ch->req) hearth_cancel(ch->req);
+    pthread_mutex_unlock(&core->lock);
+}
+
 static hearth_request *request_take(api_call *c, api_choice *ch) {
     pthread_mutex_lock(&c->core->lock);
     hearth_request *r = ch->req;
@@ -230,6 +240,7 @@ static bool choice_read(api_call *c, api_choice *ch, int *budget) {
         r = hearth_next_timeout(ch->req, &t, 0, &he);
         if (r != 1) break;
         --*budget;
+        if (ch->cut) continue;
         token_pass(c, ch, &t);
         if (c->stream && c->out.len > API_BACKLOG / 4) answer_flush(c);
     }
@@ -241,6 +252,10 @@ static bool choice_read(api_call *c, api_choice *ch, int *budget) {
     }
     if (r != 0) return true;
     hearth_request_usage(ch->req, &ch->usage);
+    if (ch->cut) {
+        ch->usage.finish = HEARTH_FINISH_LENGTH;
+        ch->usage.n_generated = ch->n_tokens;
+    }
     hearth_request_free(request_take(c, ch));
     ch->read = true;
     ch->read_ns = clock_now_ns();

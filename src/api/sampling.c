@@ -112,6 +112,42 @@ const api_field api_sampler_fields[] = {
     {0},
 };
 
+const api_field api_samplers_fields[] = {
+    {.name = "samplers",
+     .types = API_STRING | API_ARRAY,
+     .items = API_STRING,
+     .len_max = 64,
+     .doc = "those that are not named are off (penalties, dry, top_k, typ_p, top_p, min_p, xtc, "
+            "temperature, or their letters edkypmxt); the order is always this one"},
+    {0},
+};
+
+/* Whether the list, or the text of letters, names this sampler. */
+static bool sampler_named(const json_t *list, const char *name, char letter) {
+    const json_t *v;
+    size_t i;
+    if (json_is_string(list)) return strchr(json_string_value(list), letter) != NULL;
+    json_array_foreach(list, i, v) if (strcmp(json_string_value(v), name) == 0) return true;
+    return false;
+}
+
+void api_samplers_keep(const json_t *body, hearth_params *p) {
+    const json_t *list = api_get(body, "samplers");
+    if (json_array_size(list) == 0 && json_string_length(list) == 0) return;
+    if (!sampler_named(list, "penalties", 'e')) {
+        p->repeat_penalty = 1;
+        p->frequency_penalty = p->presence_penalty = 0;
+    }
+    if (!sampler_named(list, "dry", 'd')) p->dry_multiplier = 0;
+    if (!sampler_named(list, "top_k", 'k')) p->top_k = 0;
+    if (!sampler_named(list, "typ_p", 'y') && !sampler_named(list, "typical_p", 'y'))
+        p->typical_p = 1;
+    if (!sampler_named(list, "top_p", 'p')) p->top_p = 1;
+    if (!sampler_named(list, "min_p", 'm')) p->min_p = 0;
+    if (!sampler_named(list, "xtc", 'x')) p->xtc_probability = 0;
+    if (!sampler_named(list, "temperature", 't')) p->temperature = 1;
+}
+
 /* A string or an array of strings as a NULL-terminated list; empty strings are left out. */
 static bool strings_read(api_call *c, const json_t *v, const char *name, const char *const **out,
                          api_error *e) {
@@ -146,33 +182,57 @@ static bool bias_add(api_call *c, hearth_bias *b, double token, const json_t *va
     return true;
 }
 
-/* {"50256": -100} or [[50256, -100], [13, false]]. */
-static bool bias_read(api_call *c, const json_t *v, hearth_params *p, api_error *e) {
-    size_t n = json_is_array(v) ? json_array_size(v) : json_object_size(v), i = 0;
-    hearth_bias *list = arena_calloc(c->arena, n + 1, sizeof *list);
-    if (!list) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    if (json_is_array(v)) {
-        json_t *pair;
-        json_array_foreach(v, i, pair) {
-            const json_t *id = json_array_get(pair, 0);
-            if (!json_is_number(id) || json_array_size(pair) != 2)
-                return api_fail(e, 400, "invalid_value", "logit_bias",
-                                "logit_bias: item %zu must be [token, bias]", i);
-            if (!bias_add(c, &list[i], json_number_value(id), json_array_get(pair, 1), e))
-                return false;
-        }
-    } else {
-        const char *key;
-        json_t *value;
-        json_object_foreach((json_t *)v, key, value) {
-            double id;
-            if (!str_to_f64(str_of(key), &id)) id = -1;
-            if (!bias_add(c, &list[i++], id, value, e)) return false;
-        }
+/* [50256, -100], or as llama-server has it ["a text", -100]: each token of the text. */
+static bool bias_pair(api_call *c, buf *list, const json_t *pair, size_t i, api_error *e) {
+    const json_t *what = json_array_get(pair, 0), *value = json_array_get(pair, 1);
+    hearth_err he = {0};
+    hearth_bias b;
+    int32_t *ids;
+    size_t n;
+    bool ok = true;
+    if (json_array_size(pair) != 2 || !(json_is_number(what) || json_is_string(what)))
+        return api_fail(e, 400, "invalid_value", "logit_bias",
+                        "logit_bias: item %zu must be [token, bias] or [text, bias]", i);
+    if (json_is_number(what))
+        return bias_add(c, &b, json_number_value(what), value, e) &&
+               (buf_append(list, &b, sizeof b), true);
+    if (!hearth_tokenize(resident_model(c->model), json_string_value(what),
+                         json_string_length(what), 0, &ids, &n, &he))
+        return api_fail(e, 400, "invalid_value", "logit_bias", "logit_bias: %s", he.msg);
+    for (size_t k = 0; ok && k < n; k++)
+        if ((ok = bias_add(c, &b, ids[k], value, e))) buf_append(list, &b, sizeof b);
+    hearth_free(ids);
+    return ok;
+}
+
+/* {"50256": -100} or an array of pairs; into `list`, of hearth_bias. */
+static bool bias_gather(api_call *c, buf *list, const json_t *v, api_error *e) {
+    const char *key;
+    json_t *value, *pair;
+    size_t i;
+    json_array_foreach(v, i, pair) if (!bias_pair(c, list, pair, i, e)) return false;
+    if (!json_is_object(v)) return true;
+    json_object_foreach((json_t *)v, key, value) {
+        hearth_bias b;
+        double id;
+        if (!str_to_f64(str_of(key), &id)) id = -1;
+        if (!bias_add(c, &b, id, value, e)) return false;
+        buf_append(list, &b, sizeof b);
     }
-    p->bias = list;
-    p->n_bias = n;
     return true;
+}
+
+static bool bias_read(api_call *c, const json_t *v, hearth_params *p, api_error *e) {
+    buf list;
+    buf_init(&list, LIMIT_CALL_BYTES);
+    bool ok = bias_gather(c, &list, v, e);
+    hearth_bias *kept = ok ? arena_calloc(c->arena, list.len + 1, 1) : NULL;
+    if (kept && list.len) memcpy(kept, list.data, list.len);
+    p->bias = kept;
+    p->n_bias = list.len / sizeof *kept;
+    if (ok && (list.failed || !kept)) ok = api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    buf_deinit(&list);
+    return ok;
 }
 
 static void number_read(const json_t *o, const char *name, float *out) {
@@ -186,7 +246,11 @@ static void int_read(const json_t *o, const char *name, int32_t *out) {
 static bool seed_read(const json_t *o, hearth_params *p, api_error *e) {
     int64_t seed = api_get_int(o, "seed", -1);
     p->seed = (uint64_t)seed;
-    if (seed >= 0 || getrandom(&p->seed, sizeof p->seed, 0) == (ssize_t)sizeof p->seed) return true;
+    if (seed >= 0) return true;
+    if (getrandom(&p->seed, sizeof p->seed, 0) == (ssize_t)sizeof p->seed) {
+        p->seed >>= 11; /* what is told and sent back must be a number in JavaScript too */
+        return true;
+    }
     return api_fail(e, 500, "server_error", NULL, "the system gives no random numbers");
 }
 

@@ -366,6 +366,12 @@ static bool is_strict(const json_t *tools) {
 static bool obey(api_call *c, const api_talk *t, const answer_how *how, bool thinks,
                  hearth_params *p, api_error *e) {
     bool wants_form = t->schema || t->any_json;
+    if (t->gbnf && (wants_form || how->tools || (thinks && t->how.think != 0)))
+        return api_fail(e, 400, "invalid_value", "grammar",
+                        "grammar is for all of the answer: without tools, another form, or a "
+                        "thought before it (\"reasoning_effort\": \"none\")");
+    if (t->gbnf)
+        return api_obey_text(c, HEARTH_GRAMMAR_GBNF, t->gbnf, strlen(t->gbnf), "grammar", p, e);
     if (!how->tools && !wants_form) return true;
     if (!how->tools && !thinks) return api_obey_schema(c, t->schema, t->format_param, p, e);
     answer_demand d = {.choice = how->tools ? t->ask.choice : ANSWER_CHOICE_NONE,

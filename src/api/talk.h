@@ -21,6 +21,7 @@ typedef struct api_talk {
     const json_t *schema;         /* the answer's text is JSON that it describes; borrowed. NULL: */
     bool any_json;                /* and it is a JSON object of any kind */
     const char *format_param;     /* where the request says so, for errors */
+    const char *gbnf;             /* rules for all of the answer instead, as llama-server has it */
     hearth_chat how;              /* think, effort, continue_final; the rest is filled in */
     const json_t *kwargs;         /* further variables of the template, or NULL */
     int32_t thought_budget;       /* tokens; -1: none */

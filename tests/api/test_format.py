@@ -78,10 +78,22 @@ def test_native_grammar(server):
     jsonschema.validate(json.loads(server.post("/completion", body).json()["content"]), SCHEMAS[0])
 
 
+def test_llama_servers_forms_in_a_chat(server):
+    """Its clients send them beside OpenAI's response_format."""
+    def said(**more):
+        return server.chat("Speak.", max_tokens=200, temperature=1.5, **more).json()["choices"][0]["message"]["content"]
+
+    assert re.fullmatch("(yes|no) [0-9]", said(grammar='root ::= ("yes" | "no") " " [0-9]'))
+    for more in ({"json_schema": SCHEMAS[0]}, {"response_format": {"type": "json_object", "schema": SCHEMAS[0]}}):
+        jsonschema.validate(json.loads(said(**more)), SCHEMAS[0])
+
+
 @pytest.mark.parametrize("path, more, word", [
     ("/v1/chat/completions", {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
         "type": "array", "uniqueItems": True}}}}, "uniqueItems"),
     ("/v1/chat/completions", {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "schema"),
+    ("/v1/chat/completions", {"grammar": "root ::= ("}, "grammar"),
+    ("/v1/chat/completions", {"grammar": "root ::= \"a\"", "response_format": {"type": "json_object"}}, "grammar"),
     ("/v1/chat/completions", {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
         "type": "string", "pattern": "(a"}}}}, "pattern"),
     ("/api/chat", {"format": {"$ref": "http://elsewhere.example/x"}}, "$ref"),

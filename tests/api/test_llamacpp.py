@@ -70,12 +70,80 @@ def test_several_answers(server):
     assert [g["index"] for g in got] == [0, 1, 2] and len({g["content"] for g in got}) > 1
 
 
-@pytest.mark.parametrize("more", [{"post_sampling_probs": True}, {"t_max_predict_ms": 5}])
+@pytest.mark.parametrize("more", [{"post_sampling_probs": True}, {"top_n_sigma": 1}, {"dynatemp_range": 0.5}])
 def test_refused_by_name(server, more):
     answer = complete(server, **more)
     error = answer.error()
     assert answer.status == error["code"] == 400 and error["type"] == "invalid_request_error"
     assert next(iter(more)) in error["message"]
+
+
+def test_several_answers_by_the_other_name(server):
+    assert [g["index"] for g in complete(server, n=2).json()] == [0, 1]
+
+
+def test_a_seed_that_was_drawn_gives_the_answer_again(server):
+    for _ in range(8):
+        drawn = server.post("/completion", {"prompt": "To be", "n_predict": 8}).json()
+        seed = drawn["generation_settings"]["seed"]
+        assert 0 <= seed < 2 ** 53
+        assert complete(server, "To be", seed=seed).json()["content"] == drawn["content"]
+
+
+def test_chosen_members(server):
+    """response_fields: a member of a member keeps the name by which it was asked for; what is not there is left out."""
+    names = ["content", "generation_settings/n_predict", "timings/predicted_n", "nothing", "content/x"]
+    whole = complete(server).json()
+    want = {"content": whole["content"], "generation_settings/n_predict": 8, "timings/predicted_n": 8}
+    assert complete(server, response_fields=names).json() == want
+    assert complete(server, response_fields=[]).json().keys() == whole.keys()
+    both = complete(server, ["To be", "or not"], response_fields=["index"]).json()
+    assert both == [{"index": 0}, {"index": 1}]
+    events = complete(server, response_fields=names, stream=True).events()
+    assert events[-1] == {**want, "content": ""}
+    assert "".join(e["content"] for e in events) == whole["content"]
+
+
+@pytest.mark.parametrize("n_indent,want", [(0, "a\n  b\n    c\nd"), (2, "a\n  b\n    c\n"), (3, "a\n  ")])
+def test_an_answer_ends_with_its_indentation(server, n_indent, want):
+    ask = {"grammar": 'root ::= "a\\n  b\\n    c\\nd"', "n_predict": 60, "n_indent": n_indent, "return_tokens": True}
+    whole = complete(server, **ask).json()
+    assert whole["content"] == want and whole["stop_type"] == ("limit" if n_indent else "eos")
+    assert whole["tokens_predicted"] == len(whole["tokens"]) == whole["timings"]["predicted_n"]
+    events = complete(server, stream=True, **ask).events()
+    assert "".join(e["content"] for e in events) == want
+    assert [t for e in events for t in e["tokens"]] == whole["tokens"]
+
+
+def test_an_answer_ends_in_time_with_its_line(server):
+    ask = {"grammar": 'root ::= "ab\\ncd\\nef\\ngh"', "n_predict": 60}
+    assert complete(server, t_max_predict_ms=1e9, **ask).json()["content"] == "ab\ncd\nef\ngh"
+    late = complete(server, t_max_predict_ms=1e-6, **ask).json()
+    assert late["stop_type"] == "limit" and late["content"].startswith("ab\n") and "gh" not in late["content"]
+
+
+def test_samplers_that_are_not_named_are_off(server):
+    more = {"top_k": 7, "top_p": 0.5, "min_p": 0.1, "temperature": 0.5, "presence_penalty": 1}
+    names = ("top_k", "top_p", "min_p", "temperature", "presence_penalty")
+
+    def settings(samplers):
+        used = complete(server, samplers=samplers, **more).json()["generation_settings"]
+        return [round(used[name], 3) for name in names]
+
+    assert settings([]) == [7, 0.5, 0.1, 0.5, 1]
+    assert settings(["top_k", "top_p", "infill"]) == [7, 0.5, 0, 1, 0]
+    assert settings("mte") == [0, 1, 0.1, 0.5, 1]
+    assert complete(server, samplers=[1]).status == 400
+    plain = server.chat(samplers=["top_k"], top_k=1, seed=3, max_tokens=6).json()["choices"][0]["message"]
+    assert plain == server.chat(temperature=0, seed=3, max_tokens=6).json()["choices"][0]["message"]
+
+
+def test_bias_by_text(server):
+    ids = server.post("/tokenize", {"content": " king"}).json()["tokens"]
+    by_text = complete(server, temperature=0, logit_bias=[[" king", 100]]).json()["content"]
+    assert by_text == complete(server, temperature=0, logit_bias=[[i, 100] for i in ids]).json()["content"]
+    assert by_text != complete(server, temperature=0).json()["content"]
+    assert complete(server, logit_bias=[[None, 1]]).status == 400
 
 
 def test_errors(server):
@@ -157,7 +225,8 @@ def test_infill(tmp_path):
     (tmp_path / "models").mkdir()
     write_model_that_fills_in(tmp_path / "models" / "coder.gguf")
     with hearth_api.serving(tmp_path / "home", "--models", tmp_path / "models") as s:
-        ask = {"model": "coder", "n_predict": 4, "input_prefix": "def f(", "input_suffix": "return x", "prompt": "a"}
+        ask = {"model": "coder", "n_predict": 4, "input_prefix": "def f(", "input_suffix": "return x", "prompt": "a",
+               "ignore_eos": True}
         got = s.post("/infill", ask).json()
         assert got["prompt"].endswith("<fim_prefix>def f(<fim_suffix>return x<fim_middle>a")
         assert got["tokens_predicted"] == 4
@@ -169,9 +238,22 @@ def test_infill(tmp_path):
         assert ids[1] > ids[0] + 1
         assert "insert" in s.post("/api/show", {"model": "coder"}).json()["capabilities"]
         fill = s.post("/api/generate", {"model": "coder", "prompt": "def f(", "suffix": "return x", "stream": False,
-                                        "options": {"num_predict": 4}}).json()
+                                        "options": {"num_predict": 4, "ignore_eos": True}}).json()
         assert fill["eval_count"] == 4 and fill["prompt_eval_count"] == got["tokens_evaluated"] - 1
         assert s.post("/api/generate", {"model": "coder", "suffix": "x", "raw": True}).status == 400
+        gap = {"model": "coder", "prompt": "def f(", "suffix": "return x", "max_tokens": 4, "ignore_eos": True}
+        usage = s.post("/v1/completions", gap).json()["usage"]
+        assert usage["prompt_tokens"] == fill["prompt_eval_count"] and usage["completion_tokens"] == 4
+        assert s.post("/v1/completions", {**gap, "prompt": [1, 2]}).error()["param"] == "suffix"
+        assert s.post("/v1/completions", {**gap, "model": "bard"}).status == 501
+        # all that an editor's plug-in sends for each pause at the keyboard
+        fields = ["content", "timings/prompt_n", "timings/prompt_ms", "timings/predicted_per_second", "truncated",
+                  "tokens_cached"]
+        plugin = s.post("/infill", {**ask, "n_indent": 4, "top_k": 40, "top_p": 0.9, "stream": False,
+                                    "samplers": ["top_k", "top_p", "infill"], "cache_prompt": True,
+                                    "t_max_prompt_ms": 500, "t_max_predict_ms": 1000, "input_extra": extra,
+                                    "response_fields": fields})
+        assert plugin.status == 200 and list(plugin.json()) == fields
 
 
 def test_metrics(server):
@@ -183,3 +265,7 @@ def test_metrics(server):
     complete(server)
     assert figure("tokens_predicted_total") >= before + 8
     assert figure("prompt_tokens_total") > 0 and figure("requests_processing") >= 0
+    server.wait_metric("ledger_live", lambda n: n == 0)
+    for name in ("prompt_seconds_total", "tokens_predicted_seconds_total", "prompt_tokens_seconds",
+                 "predicted_tokens_seconds", "n_decode_total", "n_busy_slots_per_decode"):
+        assert figure(name) > 0, name

@@ -177,7 +177,7 @@ def test_responses_stream(server):
     ("/v1/completions", {"prompt": [1, "x"]}, 400, "prompt"),
     ("/v1/completions", {"prompt": [10 ** 9]}, 400, "prompt"),
     ("/v1/completions", {"prompt": []}, 400, "prompt"),
-    ("/v1/completions", {"prompt": "x", "suffix": "y"}, 400, "suffix"),
+    ("/v1/completions", {"prompt": "x", "suffix": "y"}, 501, "suffix"),
     ("/v1/responses", {"input": "x", "background": True}, 400, "background"),
     ("/v1/responses", {}, 400, "input"),
 ])

@@ -373,15 +373,30 @@ static void add_up(void *ud, const char *name, const hearth_stats *s) {
     sum->n_accepted += s->n_accepted;
 }
 
+static double per_second(uint64_t n, uint64_t us) {
+    return us ? (double)n * 1e6 / (double)us : 0;
+}
+
 void llamacpp_metrics(api *a, buf *out) {
     hearth_stats s = {0};
+    api_counts *n = &a->counts;
+    uint64_t prefill_us = atomic_load(&n->prefill_us), decode_us = atomic_load(&n->decode_us);
+    uint64_t asked = atomic_load(&n->prompt_tokens), reused = atomic_load(&n->cached_tokens);
     residents_stats(a->models, add_up, &s);
     const struct {
         const char *name, *type, *help;
         double value;
     } rows[] = {
         {"prompt_tokens_total", "counter", "prompt tokens computed", (double)s.n_prefilled},
+        {"prompt_seconds_total", "counter", "time that requests spent on their prompts",
+         (double)prefill_us / 1e6},
         {"tokens_predicted_total", "counter", "tokens generated", (double)s.n_decoded},
+        {"tokens_predicted_seconds_total", "counter", "time that requests spent on their answers",
+         (double)decode_us / 1e6},
+        {"prompt_tokens_seconds", "gauge", "prompt tokens a second of a request, on average",
+         per_second(asked > reused ? asked - reused : 0, prefill_us)},
+        {"predicted_tokens_seconds", "gauge", "tokens a second of an answer, on average",
+         per_second(atomic_load(&n->generated_tokens), decode_us)},
         {"n_decode_total", "counter", "steps of the engines", (double)s.n_steps},
         {"spec_decode_num_draft_tokens_total", "counter", "tokens guessed ahead",
          (double)s.n_drafted},
@@ -407,7 +422,8 @@ const api_route api_routes_llamacpp[] = {
      .fields = template_fields, .model = true, .summary = "a conversation as the model reads it"},
     {"GET", "/props", &api_dialect_llamacpp, API_INFERENCE, .run = props, .model = true,
      .summary = "a model's template, context and default samplers"},
-    {"POST", "/props", &api_dialect_llamacpp, API_ADMIN, .run = props_set},
+    {"POST", "/props", &api_dialect_llamacpp, API_ADMIN, .run = props_set,
+     .summary = "refused: properties are not changed over the network"},
     {"GET", "/slots", &api_dialect_llamacpp, API_INFERENCE, .run = slots, .model = true,
      .summary = "how many requests run, of those that may"},
     {0},

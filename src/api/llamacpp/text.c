@@ -6,6 +6,7 @@
 #include "api/ids.h"
 #include "api/infill.h"
 #include "api/llamacpp/llamacpp.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 /* ---- what a request may hold ---- */
@@ -26,6 +27,23 @@ static const api_field common_fields[] = {
      .max = INT32_MAX,
      .doc = "the same as n_predict, which goes before"},
     {.name = "n_cmpl", .types = API_INT, .min = 1, .max = LIMIT_CHOICES, .doc = "answers each"},
+    {.name = "n", .types = API_INT, .min = 1, .max = LIMIT_CHOICES, .doc = "the same as n_cmpl"},
+    {.name = "n_indent",
+     .types = API_INT,
+     .max = 65536,
+     .doc = "end before a line that begins with fewer blanks; 0: no such rule"},
+    {.name = "t_max_predict_ms",
+     .types = API_NUMBER,
+     .min = -1,
+     .max = 1e12,
+     .doc = "once this time has gone since the first token, end with the line; 0 and -1: never"},
+    {.name = "t_max_prompt_ms", .types = API_NUMBER, .doc = "has no effect"},
+    {.name = "response_fields",
+     .types = API_ARRAY,
+     .items = API_STRING,
+     .len_max = 256,
+     .doc = "of the whole answer, or the stream's last event, only these members; "
+            "\"timings/prompt_n\" is a member of a member, and keeps that name"},
     {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made"},
     {.name = "n_probs",
      .types = API_INT,
@@ -42,6 +60,7 @@ static const api_field common_fields[] = {
     {.name = "keep_alive",
      .types = API_NUMBER | API_STRING,
      .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = api_samplers_fields},
     {.include = api_sampler_fields},
     {0},
 };
@@ -77,17 +96,26 @@ static const api_field infill_fields[] = {
 
 /* ---- the answer ---- */
 
+typedef struct native_choice {
+    buf ids;           /* tokens generated, int32_t; by cleanup */
+    uint64_t first_ns; /* when the first one came */
+    size_t line;       /* where in the text the last line begins; 0: the first */
+    bool line_ok;      /* and that it is indented enough */
+} native_choice;
+
 typedef struct native_state {
     hearth_params p; /* as asked; its lists are in the arena */
     bool return_tokens;
-    str *prompt; /* [prompts]: as text, in the arena */
-    buf *ids;    /* [choices]: tokens generated, int32_t; by cleanup */
-    int n_ids;
+    int32_t n_indent;
+    uint64_t time_ns;      /* t_max_predict_ms; 0: none */
+    str *prompt;           /* [prompts]: as text, in the arena */
+    native_choice *choice; /* [n_made] */
+    int n_made;
 } native_state;
 
 static void cleanup(api_call *c) {
     native_state *s = c->state;
-    for (int i = 0; i < s->n_ids; i++) buf_deinit(&s->ids[i]);
+    for (int i = 0; i < s->n_made; i++) buf_deinit(&s->choice[i].ids);
 }
 
 static void ids_write(jsonw *w, const char *key, const int32_t *ids, size_t n) {
@@ -133,12 +161,47 @@ static void head(jsonw *w, const api_choice *ch, str text) {
     jsonw_str(w, text);
 }
 
+/* Bytes at the end of the text that n_indent leaves out: those of a line that is indented less,
+ * from its first other character on. 0: all is well so far. */
+static size_t indent_check(const native_state *s, native_choice *n, str text) {
+    for (;;) {
+        const char *nl = memchr(text.p + n->line, '\n', text.n - n->line);
+        if (n->line && !n->line_ok) {
+            size_t at = n->line;
+            while (at < text.n && (text.p[at] == ' ' || text.p[at] == '\t')) at++;
+            if (at == text.n) return 0;
+            if (at - n->line < (size_t)s->n_indent) return text.n - at;
+            n->line_ok = true;
+        }
+        if (!nl) return 0;
+        n->line = (size_t)(nl - text.p) + 1;
+        n->line_ok = false;
+    }
+}
+
+/* What n_indent and t_max_predict_ms, by which editors ask for a few good lines soon, leave of a
+ * piece. */
+static str limits_heed(const native_state *s, api_choice *ch, str text) {
+    native_choice *n = &s->choice[ch->index];
+    uint64_t now = clock_now_ns();
+    size_t less = 0;
+    if (!n->first_ns) n->first_ns = now;
+    if (s->n_indent > 0 && ch->text.len) less = indent_check(s, n, buf_str(&ch->text));
+    bool late = s->time_ns && now - n->first_ns > s->time_ns && text.n &&
+                memchr(text.p, '\n', text.n);
+    if (!less && !late) return text;
+    api_choice_cut(ch);
+    ch->text.len -= less;
+    return (str){text.p, text.n > less ? text.n - less : 0};
+}
+
 static void piece(api_call *c, api_choice *ch, const api_piece *p) {
     native_state *s = c->state;
     const hearth_token *t = p->token;
     bool is_token = t && t->id >= 0, prob = is_token && s->p.n_logprobs >= 0;
+    str text = limits_heed(s, ch, p->text);
     jsonw w;
-    if (is_token) buf_append(&s->ids[ch->index], &t->id, sizeof t->id);
+    if (is_token) buf_append(&s->choice[ch->index].ids, &t->id, sizeof t->id);
     if (!c->stream) {
         if (!prob) return;
         if (ch->extra.len) buf_putc(&ch->extra, ',');
@@ -146,10 +209,10 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
         prob_write(c, &w, t);
         return;
     }
-    if (p->text.n == 0 && !prob && !s->return_tokens) return;
+    if (text.n == 0 && !prob && !s->return_tokens) return;
     buf_puts(&c->out, "data: ");
     jsonw_init(&w, &c->out);
-    head(&w, ch, p->text);
+    head(&w, ch, text);
     ids_write(&w, "tokens", is_token ? &t->id : NULL, is_token);
     jsonw_key(&w, "stop");
     jsonw_bool(&w, false);
@@ -202,7 +265,7 @@ static void timings_write(jsonw *w, const hearth_usage *u) {
 /* Which stop string ended the answer: the one that the tokens go on with after its text. */
 static str stop_of(api_call *c, const api_choice *ch) {
     const native_state *s = c->state;
-    const buf *ids = &s->ids[ch->index];
+    const buf *ids = &s->choice[ch->index].ids;
     char *text;
     size_t n;
     str found = STR("");
@@ -262,21 +325,53 @@ static void end_members(api_call *c, jsonw *w, const api_choice *ch) {
     api_energy_write(c, ch, w);
 }
 
+/* The member at "a/b" of an object; NULL: none. */
+static json_t *member_at(json_t *o, const char *path) {
+    for (;;) {
+        size_t n = strcspn(path, "/");
+        o = json_object_getn(o, path, n);
+        if (!o || !path[n]) return o;
+        path += n + 1;
+    }
+}
+
+/* Leaves of the object at c->out[from, ..] what response_fields names. */
+static void members_keep(api_call *c, size_t from) {
+    const json_t *names = api_get(c->body, "response_fields"), *name;
+    size_t i;
+    if (json_array_size(names) == 0 || c->out.failed) return;
+    json_t *all = json_loadb(c->out.data + from, c->out.len - from, 0, NULL), *some = json_object();
+    bool ok = all && some;
+    json_array_foreach(names, i, name) {
+        json_t *v = ok ? member_at(all, json_string_value(name)) : NULL;
+        if (v) ok = json_object_set(some, json_string_value(name), v) == 0;
+    }
+    char *text = ok ? json_dumps(some, JSON_COMPACT) : NULL;
+    c->out.len = from;
+    if (text) buf_puts(&c->out, text);
+    else c->out.failed = true;
+    free(text);
+    json_decref(some);
+    json_decref(all);
+}
+
 static void end(api_call *c, api_choice *ch) {
     jsonw w;
     if (!c->stream) return;
     buf_puts(&c->out, "data: ");
+    size_t from = c->out.len;
     jsonw_init(&w, &c->out);
     head(&w, ch, STR(""));
     ids_write(&w, "tokens", NULL, 0);
     end_members(c, &w, ch);
     jsonw_end(&w);
+    members_keep(c, from);
     buf_puts(&c->out, "\n\n");
 }
 
 static void whole_write(api_call *c, jsonw *w, const api_choice *ch) {
     const native_state *s = c->state;
-    const buf *ids = &s->ids[ch->index];
+    const buf *ids = &s->choice[ch->index].ids;
     head(w, ch, buf_str(&ch->text));
     ids_write(w, "tokens", (const int32_t *)(const void *)ids->data,
               s->return_tokens ? ids->len / sizeof(int32_t) : 0);
@@ -293,14 +388,16 @@ static void whole_write(api_call *c, jsonw *w, const api_choice *ch) {
 static void finish(api_call *c) {
     jsonw w;
     if (c->stream) return;
-    jsonw_init(&w, &c->out);
-    if (c->n_choices == 1) {
-        whole_write(c, &w, &c->choice[0]);
-        return;
+    bool one = c->n_choices == 1;
+    if (!one) buf_putc(&c->out, '[');
+    for (int i = 0; i < c->n_choices; i++) {
+        if (i) buf_putc(&c->out, ',');
+        size_t from = c->out.len;
+        jsonw_init(&w, &c->out);
+        whole_write(c, &w, &c->choice[i]);
+        members_keep(c, from);
     }
-    jsonw_array(&w);
-    for (int i = 0; i < c->n_choices; i++) whole_write(c, &w, &c->choice[i]);
-    jsonw_end(&w);
+    if (!one) buf_putc(&c->out, ']');
 }
 
 static const api_writer writer = {.piece = piece, .end = end, .finish = finish};
@@ -315,9 +412,8 @@ static bool is_given(const json_t *v) {
 
 /* What would change the answer and cannot be had. */
 static bool possible(const json_t *body, api_error *e) {
-    static const char *const names[] = {"image_data",         "dynatemp_range", "t_max_predict_ms",
-                                        "n_indent",           "top_n_sigma",    "adaptive_target",
-                                        "post_sampling_probs"};
+    static const char *const names[] = {"image_data", "dynatemp_range", "top_n_sigma",
+                                        "adaptive_target", "post_sampling_probs"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_given(api_get(body, names[i])))
             return api_fail(e, 400, "unsupported_value", names[i], "%s is not supported here",
@@ -342,7 +438,11 @@ static bool options_read(api_call *c, native_state *s, int *n_each, api_error *e
     s->p.max_tokens = n < 0 ? -1 : (int32_t)n;
     s->p.n_logprobs = n_probs > 0 ? (int32_t)n_probs : -1;
     s->return_tokens = api_get_bool(b, "return_tokens", false);
-    *n_each = (int)api_get_int(b, "n_cmpl", 1);
+    s->n_indent = (int32_t)api_get_int(b, "n_indent", 0);
+    double ms = api_get_number(b, "t_max_predict_ms", 0);
+    s->time_ns = ms > 0 ? (uint64_t)(ms * 1e6) + 1 : 0;
+    api_samplers_keep(b, &s->p);
+    *n_each = (int)api_get_int(b, "n_cmpl", api_get_int(b, "n", 1));
     c->stream = api_get_bool(b, "stream", false);
     return true;
 }
@@ -412,10 +512,10 @@ static bool state_settle(api_call *c, native_state *s, const api_prompt *prompts
         return api_fail(e, 400, "out_of_range", "n_cmpl", "%d prompts with n_cmpl %d are too many",
                         n, n_each);
     s->prompt = arena_calloc(c->arena, (size_t)n, sizeof *s->prompt);
-    s->ids = arena_calloc(c->arena, (size_t)(n * n_each), sizeof *s->ids);
-    if (!s->prompt || !s->ids) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    for (int i = 0; i < n * n_each; i++) buf_init(&s->ids[i], LIMIT_CALL_BYTES);
-    s->n_ids = n * n_each;
+    s->choice = arena_calloc(c->arena, (size_t)(n * n_each), sizeof *s->choice);
+    if (!s->prompt || !s->choice) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    for (int i = 0; i < n * n_each; i++) buf_init(&s->choice[i].ids, LIMIT_CALL_BYTES);
+    s->n_made = n * n_each;
     for (int i = 0; i < n; i++) {
         char *text;
         size_t len;
@@ -459,7 +559,8 @@ const api_route api_routes_llamacpp_text[] = {
      .fields = text_fields, .model = true, .streams = API_STREAM_ASKED,
      .summary = "a text goes on, as llama-server says it"},
     {"POST", "/completions", &api_dialect_llamacpp, API_INFERENCE, .run = complete,
-     .fields = text_fields, .model = true, .streams = API_STREAM_ASKED},
+     .fields = text_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "the same as /completion"},
     {"POST", "/infill", &api_dialect_llamacpp, API_INFERENCE, .run = infill,
      .fields = infill_fields, .model = true, .streams = API_STREAM_ASKED,
      .summary = "the text between two others"},

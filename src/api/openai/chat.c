@@ -62,6 +62,7 @@ static const api_field format_fields[] = {
      .required = true,
      .words = "text|json_object|json_schema"},
     {.name = "json_schema", .types = API_OBJECT},
+    {.name = "schema", .types = API_OBJECT, .doc = "with json_object: the object's JSON Schema"},
     {0},
 };
 
@@ -92,6 +93,8 @@ static const api_field chat_fields[] = {
      .max = 20,
      .doc = "and those of so many likeliest tokens; needs logprobs"},
     {.name = "response_format", .types = API_OBJECT, .of = format_fields},
+    {.name = "json_schema", .types = API_OBJECT, .doc = "the answer is JSON that it describes"},
+    {.name = "grammar", .types = API_STRING, .doc = "rules in GBNF, from \"root\""},
     {.name = "tools", .types = API_ARRAY, .items = API_OBJECT, .of = tool_fields, .len_max = 4096},
     {.name = "tool_choice",
      .types = API_STRING | API_OBJECT,
@@ -116,6 +119,7 @@ static const api_field chat_fields[] = {
     {.name = "store", .types = API_BOOL},
     {.name = "service_tier", .types = API_STRING},
     {.include = openai_common_fields},
+    {.include = api_samplers_fields},
     {.include = api_sampler_fields},
     {0},
 };
@@ -439,6 +443,8 @@ static bool talk_read(api_call *c, api_talk *t, chat_state *s, api_error *e) {
     if (!api_talk_read(t, b, e) ||
         !openai_format_read(t, format, api_get(format, "json_schema"), "response_format", e))
         return false;
+    if (!t->schema && (t->schema = api_get(b, "json_schema"))) t->format_param = "json_schema";
+    if (*api_get_text(b, "grammar", "")) t->gbnf = api_get_text(b, "grammar", NULL);
     if (s->functions && json_array_size(api_get(b, "tools")) > 0)
         return api_fail(e, 400, "invalid_value", "functions",
                         "functions and tools exclude each other");
@@ -454,6 +460,7 @@ static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error
         return api_fail(e, 400, "unsupported_value", "modalities",
                         "modalities: this model answers in text alone");
     if (!api_sampler_read(c, b, p, e)) return false;
+    api_samplers_keep(b, p);
     s->logprobs = api_get_bool(b, "logprobs", false);
     if (api_get(b, "top_logprobs") && !s->logprobs && api_get_int(b, "top_logprobs", 0) > 0)
         return api_fail(e, 400, "invalid_value", "top_logprobs",
@@ -485,6 +492,7 @@ const api_route api_routes_openai_chat[] = {
      .fields = chat_fields, .model = true, .streams = API_STREAM_ASKED,
      .summary = "an answer to a conversation"},
     {"POST", "/chat/completions", &api_dialect_openai, API_INFERENCE, .run = chat,
-     .fields = chat_fields, .model = true, .streams = API_STREAM_ASKED},
+     .fields = chat_fields, .model = true, .streams = API_STREAM_ASKED,
+     .summary = "the same as /v1/chat/completions"},
     {0},
 };

@@ -264,10 +264,10 @@ const api_route api_routes_openai_embed[] = {
     {"POST", "/v1/rerank", &api_dialect_openai, API_INFERENCE, .run = rerank,
      .fields = rerank_fields, .model = true, .summary = "which texts answer a query best"},
     {"POST", "/rerank", &api_dialect_openai, API_INFERENCE, .run = rerank, .fields = rerank_fields,
-     .model = true},
+     .model = true, .summary = "the same as /v1/rerank"},
     {"POST", "/v1/reranking", &api_dialect_openai, API_INFERENCE, .run = rerank,
-     .fields = rerank_fields, .model = true},
+     .fields = rerank_fields, .model = true, .summary = "the same as /v1/rerank"},
     {"POST", "/reranking", &api_dialect_openai, API_INFERENCE, .run = rerank,
-     .fields = rerank_fields, .model = true},
+     .fields = rerank_fields, .model = true, .summary = "the same as /v1/rerank"},
     {0},
 };

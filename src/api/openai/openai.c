@@ -159,6 +159,7 @@ bool openai_format_read(api_talk *t, const json_t *format, const json_t *holder,
     const char *type = format ? api_get_text(format, "type", "text") : "text";
     t->format_param = param;
     t->any_json = strcmp(type, "json_object") == 0;
+    if (t->any_json) t->schema = api_get(format, "schema"); /* as llama-server has it */
     if (strcmp(type, "json_schema") != 0) return true;
     t->schema = api_get(holder, "schema");
     return json_is_object(t->schema) ||
@@ -254,7 +255,8 @@ static void model_one(api_call *c) {
 const api_route api_routes_openai[] = {
     {"GET", "/v1/models", &api_dialect_openai, API_INFERENCE, .run = models,
      .summary = "the models that there are, those given at start first"},
-    {"GET", "/models", &api_dialect_openai, API_INFERENCE, .run = models},
+    {"GET", "/models", &api_dialect_openai, API_INFERENCE, .run = models,
+     .summary = "the same as /v1/models"},
     {"GET", "/v1/models/{id}", &api_dialect_openai, API_INFERENCE, .run = model_one,
      .summary = "one model"},
     {0},

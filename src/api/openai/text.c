@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/infill.h"
 #include "api/openai/openai.h"
 #include "base/limits.h"
 
@@ -33,8 +34,11 @@ static const api_field text_fields[] = {
      .max = 20,
      .doc = "tell each token's log-probability and those of so many likeliest"},
     {.name = "echo", .types = API_BOOL, .doc = "begin the answer with the prompt"},
-    {.name = "suffix", .types = API_STRING, .doc = "what follows the answer: not supported"},
+    {.name = "suffix",
+     .types = API_STRING,
+     .doc = "what follows the answer, with a model that can fill in"},
     {.include = openai_common_fields},
+    {.include = api_samplers_fields},
     {.include = api_sampler_fields},
     {0},
 };
@@ -228,11 +232,15 @@ static const api_writer text_writer = {text_begin, text_piece, text_end, text_fi
 /* ---- the request ---- */
 
 static bool prompt_read(api_call *c, const json_t *v, api_prompt *out, str *echo, api_error *e) {
+    const char *suffix = api_get_text(c->body, "suffix", "");
     if (json_is_string(v)) {
         str text = {json_string_value(v), json_string_length(v)};
+        infill_text gap = {.before = text, .after = str_of(suffix)};
         if (echo) *echo = text;
-        return api_text_prompt(c, text, out, e);
+        return *suffix ? infill_prompt(c, &gap, out, e) : api_text_prompt(c, text, out, e);
     }
+    if (*suffix)
+        return api_fail(e, 400, "invalid_value", "suffix", "suffix needs prompts that are texts");
     if (!json_is_array(v))
         return api_fail(e, 400, "invalid_type", "prompt",
                         "prompt: texts and token numbers cannot be mixed");
@@ -277,12 +285,10 @@ static bool prompts_read(api_call *c, text_state *s, api_prompt **out, int *n, a
 static bool options_read(api_call *c, hearth_params *p, text_state *s, int *n, api_error *e) {
     const json_t *b = c->body;
     if (!api_sampler_read(c, b, p, e)) return false;
+    api_samplers_keep(b, p);
     *n = (int)api_get_int(b, "n", 1);
     if (api_get_int(b, "best_of", *n) != *n)
         return api_fail(e, 400, "unsupported_value", "best_of", "best_of must be the same as n");
-    if (*api_get_text(b, "suffix", ""))
-        return api_fail(e, 400, "unsupported_value", "suffix",
-                        "suffix: this endpoint only continues a text");
     s->logprobs = api_get(b, "logprobs") != NULL;
     p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "logprobs", 0) : -1;
     p->max_tokens = (int32_t)api_get_int(b, "max_tokens",

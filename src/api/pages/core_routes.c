@@ -47,10 +47,12 @@ static void openapi(api_call *c) {
 }
 
 const api_route api_routes_core[] = {
-    {"GET", "/", &api_dialect_openai, API_OPEN, .now = front},
+    {"GET", "/", &api_dialect_openai, API_OPEN, .now = front,
+     .summary = "that there is a server here"},
     {"GET", "/health", &api_dialect_openai, API_OPEN, .now = health,
      .summary = "200 once the models given at start are loaded, else 503"},
-    {"GET", "/v1/health", &api_dialect_openai, API_OPEN, .now = health},
+    {"GET", "/v1/health", &api_dialect_openai, API_OPEN, .now = health,
+     .summary = "the same as /health"},
     {"GET", "/metrics", &api_dialect_openai, API_OPEN, .now = metrics,
      .summary = "figures in the text format of Prometheus"},
     {"GET", "/openapi.json", &api_dialect_openai, API_OPEN, .run = openapi,
