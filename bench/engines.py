@@ -27,7 +27,8 @@ class Work:
     context: int = 1        # in front of them
     sequences: int = 1      # decoding together: Hearth alone
     kv: str = "f16"
-    rewrite: str = ""       # a text file: Hearth alone, with guesses and without
+    rewrite: str = ""       # a text file: Hearth alone, with guesses and without; `tokens` is the most
+    change: str = ""        # in it, OLD=NEW
 
 
 @dataclasses.dataclass
@@ -35,6 +36,7 @@ class Run:
     prefill: float | None = None
     decode: float | None = None
     unguided: float | None = None
+    agrees: float | None = None     # share of the page that was written as asked
     prefill_share: float | None = None
     decode_share: float | None = None
     read: float | None = None       # bytes a second at that time
@@ -68,8 +70,8 @@ class Paced:
         self.process.stdin.flush()
         got = self.line()
         limits = (got.get("limits") or [{}])[0]
-        return Run(got.get("prefill"), got.get("decode"), got.get("unguided"), got.get("prefill_share"),
-                   got.get("decode_share"), limits.get("read_bytes_per_s"), limits.get("dot_macs_per_s"))
+        return Run(got.get("prefill"), got.get("decode"), got.get("unguided"), got.get("agrees"),
+                   got.get("prefill_share"), got.get("decode_share"), limits.get("read_bytes_per_s"), limits.get("dot_macs_per_s"))
 
     def close(self):
         self.process.stdin.close()
@@ -83,7 +85,7 @@ class Hearth(Paced):
         command = [program, "bench", str(model), "--paced", "--limits", "-r", "1000", "-t", str(threads),
                    "-p", str(work.prompt), "-n", str(work.tokens), "--kv", work.kv]
         if work.rewrite:
-            command += ["--rewrite", work.rewrite]
+            command += ["--rewrite", work.rewrite] + (["--change", work.change] if work.change else [])
         else:
             command += ["--context", str(work.context), "--sequences", str(work.sequences)]
         super().__init__(command)

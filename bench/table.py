@@ -2,7 +2,10 @@
 
 A ratio is Hearth's tokens per second over the peer's, over its own with one sequence, or over its own without guesses.
 A share is of what the machine could do at most in the same minute: the 8-bit peak for prefill, the read bandwidth for
-decode. `kept` is decode after a long context over decode from an empty one, of Hearth alone.
+decode. The row that rewrites asks in a text that the model goes on with, not in a conversation, which small models
+shorten: the page of page.txt, and a line that says that it follows again with one word replaced. The old word is banned, so
+that the model does change it. As many tokens are decoded as the page has, and set beside it (src/cli/bench_rewrite.c): with
+less than REWRITTEN of it in its order the row says that it is no rewriting. `kept` is decode after a long context over decode from an empty one, of Hearth alone.
 """
 import dataclasses
 
@@ -24,6 +27,8 @@ class Row:
     alone: bool = False         # no peer: beside itself
 
 
+REWRITTEN = 0.95
+
 PREFILL = Work(prompt=512)
 BOTH = Work(prompt=512, tokens=64)
 
@@ -40,7 +45,7 @@ ROWS = [
     Row("context-8192", "llama-1b", "Q4_K_M", Work(tokens=64, context=8192, kv="q8"), decode_ratio=2.0, kept=0.75,
         beside="llama-q4_k_m"),
     Row("sequences-8", "qwen3-0.6b", "Q4_K_M", Work(tokens=64, sequences=8), decode_ratio=4.0, alone=True),
-    Row("rewrite", "", "", Work(tokens=512, rewrite="page.txt"), decode_ratio=2.5, alone=True),
+    Row("rewrite", "", "", Work(tokens=512, rewrite="page.txt", change="Saturday=Sunday"), decode_ratio=2.5, alone=True),
 ]
 
 

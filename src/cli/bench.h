@@ -1,6 +1,6 @@
 /* What `hearth bench` measures, and how a repetition goes. cmd_bench.c reads the options and
- * prints; bench_run.c times requests; bench_profile.c says where the time goes; limits.c knows the
- * machine.
+ * prints; bench_run.c times requests; bench_rewrite.c asks for a rewriting; bench_profile.c says
+ * where the time goes; limits.c knows the machine.
  *
  * Every repetition is made of requests like any other: sampling (greedy) and the output matrix are
  * in the figures. Times are taken on the engine's own thread, when a step is done. One thread.
@@ -30,7 +30,8 @@ typedef struct bench_shape {
     bool no_pack;             /* weights stay in the file */
     bool constrained;         /* decode under a grammar too, to see what that costs */
     const char *draft;        /* a model that guesses ahead while rewriting, or NULL */
-    const char *rewrite;      /* a text file, or NULL: then `tokens` is the most to write */
+    const char *rewrite;      /* a text file, or NULL; then `tokens` is the most to write */
+    const char *change;       /* in it, "OLD=NEW"; NULL: some word */
     const hub_adapters *lora; /* beside the model's own; borrowed */
     bool lora_turns;          /* sequence i has the i-th alone, and so on from the first */
 } bench_shape;
@@ -68,10 +69,14 @@ typedef struct bench {
     bench_watch watch;
     int32_t *ids; /* [sequences][context], or of the text to rewrite */
     size_t n_ids;
+    int32_t *want; /* [n_want] what should follow the text that asks for a rewriting */
+    size_t n_want;
+    int32_t banned;  /* while rewriting: the token of the word that is changed */
     int32_t *prompt; /* [shape.prompt] */
     model_cost cost;
     limits *limits;                     /* NULL: no shares */
     int32_t drafted, accepted, written; /* while rewriting, last repetition */
+    double agrees;                      /* share of the page that was written as asked */
 } bench;
 
 /* With l, every repetition is set beside the limits; l stays the caller's. */
@@ -79,6 +84,13 @@ bool bench_open(bench *b, const models_ref *r, const bench_shape *s, limits *l, 
 /* Repetition number -1 warms up: it fills the context, once for all, and does not count. */
 bool bench_repeat(bench *b, int i, bench_sample *out, err *e);
 void bench_close(bench *b); /* also after a failure, and twice */
+
+/* ---- rewriting ---- */
+
+/* Sets ids, want and banned, and shape.tokens to as many as the page has, or fewer. */
+bool bench_rewrite_ask(bench *b, err *e);
+/* Sets agrees, of the n tokens that were written. */
+bool bench_rewrite_check(bench *b, const int32_t *ids, int32_t n, err *e);
 
 /* ---- where the time goes ---- */
 

@@ -169,7 +169,10 @@ static bool rewrite_once(bench *b, hearth_engine *g, int32_t *out, int32_t *n, d
                          hearth_usage *u, err *e) {
     bench_watch *w = &b->watch;
     hearth_params q = greedy(b->ids, b->n_ids, b->shape.tokens);
+    const hearth_bias ban = {b->banned, -INFINITY};
     q.ignore_eos = false;
+    q.bias = &ban;
+    q.n_bias = 1;
     watch_begin(w, 1, b->shape.tokens);
     hearth_request *r = submit(b, g, &q, 0, e);
     if (!r) return false;
@@ -195,51 +198,8 @@ static bool rewrite(bench *b, bench_sample *out, err *e) {
     b->drafted = u[0].n_drafted;
     b->accepted = u[0].n_accepted;
     b->written = n[0];
+    ok = ok && bench_rewrite_check(b, ids, n[0], e);
     free(ids);
-    return ok;
-}
-
-/* The first word of at least five letters in the second half, NUL-terminated in word. */
-static void word_pick(str text, char *word, size_t cap) {
-    size_t at = text.n / 2, n = 0;
-    for (; at < text.n; at++) {
-        char c = text.p[at];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (letter && n + 1 < cap) word[n++] = c;
-        else if (n >= 5) break;
-        else n = 0;
-    }
-    word[n] = 0;
-}
-
-/* "Write this again with one word changed", as a conversation or as a text that has begun. */
-static bool rewrite_prompt(bench *b, err *e) {
-    char word[64];
-    buf page, ask;
-    hearth_err he = {0};
-    buf_init(&page, LIMIT_TEXT_BYTES);
-    buf_init(&ask, 2 * LIMIT_TEXT_BYTES);
-    bool ok = input_file(&page, b->shape.rewrite, e);
-    if (ok) {
-        word_pick(buf_str(&page), word, sizeof word);
-        bool chat = hearth_chat_family(b->m) != NULL;
-        if (chat)
-            buf_printf(&ask,
-                       "Copy the text below word for word, but write \"evening\" in place of "
-                       "\"%s\".\n\n",
-                       word);
-        buf_append(&ask, page.data, page.len);
-        if (!chat) buf_puts(&ask, "\n\n"), buf_append(&ask, page.data, page.len / 4);
-        const hearth_message m = {"user", ask.data};
-        ok = !ask.failed || err_set(e, ERR_NO_FIT, "out of memory");
-        if (ok)
-            ok = chat ? hearth_chat_tokenize(b->m, &m, 1, true, &b->ids, &b->n_ids, &he)
-                      : hearth_tokenize(b->m, m.text, ask.len, HEARTH_TOK_BOS, &b->ids, &b->n_ids,
-                                        &he);
-        if (!ok && he.code) err_from_hearth(e, &he);
-    }
-    buf_deinit(&page);
-    buf_deinit(&ask);
     return ok;
 }
 
@@ -247,7 +207,7 @@ static bool rewrite_prompt(bench *b, err *e) {
 
 static bool ids_make(bench *b, err *e) {
     const bench_shape *s = &b->shape;
-    if (s->rewrite) return rewrite_prompt(b, e);
+    if (s->rewrite) return bench_rewrite_ask(b, e);
     b->n_ids = (size_t)s->sequences * (size_t)s->context;
     b->ids = malloc(b->n_ids * sizeof *b->ids);
     if (!b->ids) return err_set(e, ERR_NO_FIT, "out of memory");
@@ -341,6 +301,7 @@ void bench_close(bench *b) {
     hearth_model_close(b->draft);
     if (b->shape.rewrite) hearth_free(b->ids);
     else free(b->ids);
+    hearth_free(b->want);
     free(b->watch.got);
     free(b->prompt);
     if (b->shape.sequences) {

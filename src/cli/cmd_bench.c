@@ -67,6 +67,7 @@ static void print_samples(const outcome *o) {
         print_rate("unguided", o->b->written, SPREAD(v, o->n, plain), "", none);
         out_printf("%d of %d guesses right, the same tokens: %.2f times as fast\n", o->b->accepted,
                    o->b->drafted, SPREAD(v, o->n, decode).median / SPREAD(v, o->n, plain).median);
+        out_printf("%.0f %% of the page was written as asked\n", 100 * o->b->agrees);
         return;
     }
     print_rate("decode", s->tokens, SPREAD(v, o->n, decode), "read bandwidth",
@@ -121,6 +122,7 @@ static void json_samples(jsonw *w, const outcome *o) {
     json_spread(w, "unguided_tokens_per_s", SPREAD(v, o->n, plain));
     jsonw_key(w, "guesses"), jsonw_int(w, o->b->drafted);
     jsonw_key(w, "guesses_right"), jsonw_int(w, o->b->accepted);
+    jsonw_key(w, "rewrite_agrees"), jsonw_f64(w, o->b->agrees);
 }
 
 static void print_json(const outcome *o, bool profiled) {
@@ -137,8 +139,8 @@ static void print_json(const outcome *o, bool profiled) {
     out_json(&b);
 }
 
-/* One line for whoever sets the pace; NULL: ready. */
-static void print_line(const bench_sample *s) {
+/* One line for whoever sets the pace; s NULL: ready. */
+static void print_line(const bench *of, const bench_sample *s) {
     buf b;
     buf_init(&b, 1 << 16);
     jsonw w;
@@ -149,6 +151,7 @@ static void print_line(const bench_sample *s) {
         jsonw_key(&w, "prefill"), jsonw_f64(&w, s->prefill);
         jsonw_key(&w, "decode"), jsonw_f64(&w, s->decode);
         jsonw_key(&w, "unguided"), jsonw_f64(&w, s->plain);
+        if (of->shape.rewrite) jsonw_key(&w, "agrees"), jsonw_f64(&w, of->agrees);
         jsonw_key(&w, "prefill_share"), jsonw_f64(&w, s->prefill_share);
         jsonw_key(&w, "decode_share"), jsonw_f64(&w, s->decode_share);
         jsonw_key(&w, "limits"), limits_json(&w, &s->limit, 1);
@@ -174,11 +177,11 @@ static bool measure(bench *b, outcome *o, int repetitions, bool paced, err *e) {
     o->sample = calloc((size_t)repetitions, sizeof *o->sample);
     if (!o->sample) return err_set(e, ERR_NO_FIT, "out of memory");
     if (!bench_repeat(b, -1, &warm, e)) return false;
-    if (paced) print_line(NULL);
+    if (paced) print_line(b, NULL);
     for (; o->n < repetitions; o->n++) {
         if (paced && !line_wait()) break;
         if (!bench_repeat(b, o->n, &o->sample[o->n], e)) return false;
-        if (paced) print_line(&o->sample[o->n]);
+        if (paced) print_line(b, &o->sample[o->n]);
     }
     o->b = b;
     return true;
@@ -217,6 +220,7 @@ static int run(const cli_args *a) {
     bool want_limits = cli_flag(a, "limits"), profiled = a->n_args && cli_flag(a, "profile");
     bench_shape s = {.prompt = (int)cli_int(a, "prompt", 512),
                      .rewrite = cli_text(a, "rewrite", NULL),
+                     .change = cli_text(a, "change", NULL),
                      .draft = cli_text(a, "draft", NULL),
                      .context = (int)cli_int(a, "context", 1),
                      .sequences = (int)cli_int(a, "sequences", 1),
@@ -233,6 +237,7 @@ static int run(const cli_args *a) {
         ok = err_set(&e, ERR_USAGE, "give a model, or --limits to measure the machine alone");
     else if (s.rewrite && (s.sequences > 1 || s.context > 1 || s.tokens < 2 || s.constrained))
         ok = err_set(&e, ERR_USAGE, "--rewrite has one sequence and a context of its own");
+    else if (s.change && !s.rewrite) ok = err_set(&e, ERR_USAGE, "--change is for --rewrite");
     else if (s.draft && !s.rewrite)
         ok = err_set(&e, ERR_USAGE, "--draft is for --rewrite: random tokens cannot be guessed");
     const cli_value *adapters = cli_get(a, "lora");
@@ -259,7 +264,8 @@ static const cli_option options[] = {
     {"context", 'c', CLI_INT, "N", "tokens in front of what is decoded (default 1)", 1, 1 << 20},
     {"sequences", 's', CLI_INT, "N", "decode so many sequences together (default 1)", 1, 256},
     {"rewrite", 0, CLI_FILE, "FILE",
-     "decode FILE's text with a word changed, guessing ahead and not", 0, 0},
+     "write FILE's text again with a word changed, guessing ahead and not", 0, 0},
+    {"change", 0, CLI_TEXT, "OLD=NEW", "with --rewrite: the word to change, and to what", 0, 0},
     {"draft", 0, CLI_FILE, "MODEL", "with --rewrite: a smaller model that guesses ahead too", 0, 0},
     {"lora", 0, CLI_LIST, "FILE[=SCALE]", "an adapter beside the weights; several: again", 0, 0},
     {"lora-turns", 0, CLI_FLAG, NULL,

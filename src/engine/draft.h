@@ -6,8 +6,13 @@
  * forget and may never lie. What the tokens are worth is not decided here: a draft is only a guess,
  * and who asks for it finds out what is true.
  *
- * Each length keeps count of how its guesses went, and so many are made as pay (pace.h): drafts
- * grow while they are right and shrink when they are wrong; a length that is hardly ever right
+ * Where drafts have gone well, the text follows an earlier place, and a wrong guess may be a word
+ * that was replaced, put in or left out. So the place is kept: what is near it and ends with the
+ * text's last tokens, be it one, goes before what is elsewhere and agrees in no more; and right
+ * behind a wrong guess, where nothing agrees, it is guessed that the text goes on as far along.
+ *
+ * Each kind of guess keeps count of how it went, and so many are made as pay (pace.h): drafts
+ * grow while they are right and shrink when they are wrong; a kind that is hardly ever right
  * rests, for longer each time.
  *
  * One thread. Memory: at most 40 bytes a token of the text, and at most 1.25 MiB.
@@ -26,15 +31,26 @@
 
 #include "engine/pace.h"
 
-#define DRAFT_MOST 10
+#define DRAFT_MOST 15
 #define DRAFT_LENGTHS 5
+
+/* What a guess goes by: so many tokens that agree, or less, beside the place that is followed. */
+typedef enum draft_kind {
+    DRAFT_NEAR = DRAFT_LENGTHS, /* one or two tokens agree */
+    DRAFT_ALONG,                /* none does */
+    DRAFT_KINDS
+} draft_kind;
 
 typedef struct draft {
     int32_t *end[DRAFT_LENGTHS]; /* [cap] where such tokens ended last; 0: never */
     int32_t cap;                 /* a power of two */
     int32_t seen;                /* ends up to here are in the tables */
-    int used;                    /* the length that made the last draft */
-    pace pace[DRAFT_LENGTHS];
+    int used;                    /* the length, or kind, that made the last draft */
+    int32_t n, back;             /* behind so many tokens, from so many back */
+    int32_t n_right;             /* guesses in a row that were right from as far back */
+    int32_t follows;             /* how far back the text is that is followed; 0: none is */
+    int32_t right_until;         /* behind the last guess from there that was right */
+    pace pace[DRAFT_KINDS];
 } draft;
 
 void draft_deinit(draft *d);

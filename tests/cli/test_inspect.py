@@ -206,12 +206,23 @@ def test_bench_context_and_sequences():
 @needs_bard
 def test_bench_rewrite(tmp_path):
     page = tmp_path / "page"
-    page.write_text("The king came to the river in the morning. " * 3, encoding="utf-8")
-    got = json.loads(ok("bench", "bard", "-p", "0", "-n", "64", "-r", "1", "--rewrite", page, "--json"))
+    page.write_text("The king came to the river in the morning. The queen stayed in the castle, and the king came back "
+                    "to the river alone. Who has seen the king?", encoding="utf-8")
+    ask = ["bench", "bard", "-p", "0", "-n", "64", "-r", "1", "--rewrite", page]
+    got = json.loads(ok(*ask, "--change", "castle=garden", "--json"))
     spreads(got, ("decode_tokens_per_s", "unguided_tokens_per_s"))
     assert 2 <= got["decode_tokens"] <= 64 and 0 <= got["guesses_right"] <= got["guesses"]
-    assert run("bench", "bard", "--rewrite", page, "--sequences", "2").returncode == 2
+    assert 0 < got["rewrite_agrees"] <= 1
+    assert b"as asked" in ok(*ask)    # it finds a word itself
+    for change, why in (("castle", "OLD=NEW"), ("king=man", "does not come once"), ("moon=sun", "does not come once")):
+        done = run(*ask, "--change", change)
+        assert done.returncode == 2 and why in one_line(done)
+    assert run("bench", "bard", "--change", "castle=garden").returncode == 2
+    assert run(*ask, "--sequences", "2").returncode == 2
     assert run("bench", "bard", "--rewrite", tmp_path / "none").returncode == 3
+    page.write_text("It is so. Or not?", encoding="utf-8")
+    done = run(*ask)
+    assert done.returncode == 2 and "no word of 5 letters" in one_line(done)
 
 
 @needs_bard

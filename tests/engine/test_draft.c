@@ -63,6 +63,94 @@ static void loops_go_on(void **state) {
     draft_deinit(&d);
 }
 
+/* ---- a text that is written again with changes ---- */
+
+enum { SOURCE = 60, CHANGED = 30 }; /* the source: 100, 101 ...; where its copy differs */
+
+/* Copies the source behind itself, with n_new other tokens where n_old were, and asks and learns
+ * as a request does. Returns the tokens behind the change that were not guessed; into_change: the
+ * most guesses that were made between its tokens. */
+static int32_t copy_with_change(draft *d, int32_t n_old, int32_t n_new, int32_t *into_change) {
+    int32_t text[2 * SOURCE + 20], n_text = 0, n_missed = 0;
+    for (int32_t i = 0; i < SOURCE; i++) text[n_text++] = 100 + i;
+    for (int32_t i = 0; i < CHANGED; i++) text[n_text++] = 100 + i;
+    const int32_t from = n_text, behind = from + n_new;
+    for (int32_t i = 0; i < n_new; i++) text[n_text++] = 1000 + i;
+    for (int32_t i = CHANGED + n_old; i < SOURCE; i++) text[n_text++] = 100 + i;
+    *into_change = 0;
+    for (int32_t n = SOURCE + 1; n < n_text;) {
+        int32_t got_n = draft_guess(d, text, n, DRAFT_MOST, 0, &steps, guess), right = 0;
+        while (right < got_n && n + right < n_text && guess[right] == text[n + right]) right++;
+        if (n > from && n < behind && got_n > *into_change) *into_change = got_n;
+        draft_learn(d, got_n, right);
+        n += right + 1;
+        if (n > behind) n_missed++; /* the last one was drawn */
+    }
+    return n_missed;
+}
+
+/* Other tokens in place of some, as many or not; some put in; some left out: what was not guessed
+ * is the first token that agrees again, and one at the end of each draft. */
+static void drafts_resume(void **state) {
+    (void)state;
+    for (int32_t n_old = 0; n_old <= 8; n_old++)
+        for (int32_t n_new = 0; n_new <= 8; n_new++) {
+            draft d = {0};
+            int32_t into, missed = copy_with_change(&d, n_old, n_new, &into);
+            if (missed > 6) fail_msg("%d for %d: %d tokens not guessed", n_new, n_old, missed);
+            /* One for one needs nothing that agrees: the draft goes on right behind it. */
+            if (n_old == 1 && n_new == 1) assert_true(d.pace[DRAFT_ALONG].rate > 0.5);
+            assert_in_range(into, 0, DRAFT_MOST);
+            draft_deinit(&d);
+        }
+}
+
+/* Behind the change a token agrees that has also been said elsewhere, and later: what is near the
+ * place that is followed goes before that. */
+static void near_goes_before_elsewhere(void **state) {
+    (void)state;
+    draft d = {0};
+    int32_t text[100], n = 0;
+    for (int32_t i = 0; i < 30; i++) text[n++] = 100 + i;
+    text[n++] = 119, text[n++] = 50; /* elsewhere */
+    for (int32_t i = 0; i < 8; i++) text[n++] = 100 + i;
+    assert_true(draft_guess(&d, text, n, 10, 0, &steps, guess) == 10 && guess[9] == 117);
+    draft_learn(&d, 10, 8);
+    for (int32_t i = 108; i < 116; i++) text[n++] = i;
+    for (int32_t i = 0; i < 2; i++) text[n++] = 60 + i; /* in place of three */
+    text[n++] = 119;
+    assert_true(draft_guess(&d, text, n, 4, 0, &steps, guess) >= 1);
+    assert_int_equal(guess[0], 120);
+    assert_int_equal(d.used, DRAFT_NEAR);
+    draft_deinit(&d);
+    /* Who has followed nothing takes the latest. */
+    assert_true(draft_guess(&d, text, n, 4, 0, &steps, guess) >= 1);
+    assert_int_equal(guess[0], 50);
+    draft_deinit(&d);
+}
+
+/* A place is followed as long as something of it comes. */
+static void places_are_left(void **state) {
+    (void)state;
+    draft d = {0};
+    int32_t text[200], n = 0, guessed = 0;
+    for (int32_t i = 0; i < 60; i++) text[n++] = 100 + i;
+    for (int32_t i = 0; i < 20; i++) text[n++] = 100 + i;
+    assert_true(draft_guess(&d, text, n, 8, 0, &steps, guess) == 8 && guess[0] == 120);
+    draft_learn(&d, 8, 8);
+    for (int32_t i = 0; i < 8; i++) text[n++] = guess[i];
+    for (int32_t i = 0; i < 60; i++) { /* nothing that was ever said */
+        text[n++] = 1000 + i;
+        int32_t got_n = draft_guess(&d, text, n, DRAFT_MOST, 0, &steps, guess);
+        if (got_n > 0) assert_int_equal(d.used, DRAFT_ALONG);
+        guessed += got_n > 0;
+        assert_true(i < 5 || got_n == 0);
+        draft_learn(&d, got_n, 0);
+    }
+    assert_in_range(guessed, 1, 4);
+    draft_deinit(&d);
+}
+
 static void drafts_grow_while_right(void **state) {
     (void)state;
     draft d = {0};
@@ -228,6 +316,64 @@ static void sinks_and_experts(void **state) {
     same_bytes("gpt-oss");
 }
 
+/* Guesses of each kind that an answer gives rise to, where a row costs a tenth of a step. */
+static void kinds_count(const hearth_params *p, const answer *a, int32_t n_tried[DRAFT_KINDS]) {
+    cost one = {.coef = {1, 0.1, 0, 0}, .fixed = true};
+    draft d = {0};
+    int32_t text[CTX + MAX_OUT], n_prompt = (int32_t)p->n_prompt, n_text = n_prompt + a->n;
+    memcpy(text, p->prompt, p->n_prompt * sizeof *text);
+    memcpy(text + n_prompt, a->id, (size_t)a->n * sizeof *text);
+    for (int32_t n = n_prompt + 1; n < n_text;) {
+        int32_t most = n_text - n - 1 < DRAFT_MOST ? n_text - n - 1 : DRAFT_MOST, right = 0;
+        int32_t n_guess = draft_guess(&d, text, n, most, 0, &one, guess);
+        while (right < n_guess && guess[right] == text[n + right]) right++;
+        if (n_guess > 0) n_tried[d.used] += n_guess;
+        draft_learn(&d, n_guess, right);
+        n += right + 1;
+    }
+    draft_deinit(&d);
+}
+
+/* The same words again and again with some that are not: drafts that go on behind these are tried,
+ * and the answer has the same bits. */
+static void resumed_drafts(void **state) {
+    (void)state;
+    static const char rules[] =
+        "root ::= (\"and the same words once more, \" [a-z]{1,3} \"; or in the end \" [0-9]){9}";
+    hearth_err e = {0};
+    hearth_grammar *by = hearth_grammar_new(HEARTH_GRAMMAR_RULES, rules, strlen(rules), &e);
+    if (!by) fail_msg("%s", e.msg);
+    int32_t n_tried[DRAFT_KINDS] = {0};
+    drafted = accepted = 0;
+    for (int seed = 0; seed < 6; seed++) {
+        hearth_params p = params_of(1); /* with log-probabilities: no token is put in unseen */
+        prompt_make(prompts[1], CTX, (uint64_t)seed);
+        p.n_prompt = 10;
+        p.bias = NULL;
+        p.n_bias = 0;
+        p.max_tokens = 240;
+        p.temperature = seed % 2 ? 1.5f : 0.0f;
+        p.seed = (uint64_t)seed;
+        p.grammar = by;
+        for (int k = 0; k < 3; k++) {
+            hearth_engine_options o = {.n_ctx = CTX,
+                                       .no_speculation = k == 0,
+                                       .n_threads = k == 0 ? 1 : k,
+                                       .batch_tokens = k == 1 ? 6 : 64};
+            hearth_engine *g = engine_get(tiny_get("llama"), &o);
+            answer_get(k ? &got : &wanted[0], g, &p);
+            if (k) check(0, "drafts that go on behind a change");
+            else kinds_count(&p, &wanted[0], n_tried);
+            engine_done(g);
+        }
+    }
+    hearth_grammar_free(by);
+    if (n_tried[DRAFT_NEAR] < 20 || n_tried[DRAFT_ALONG] < 20 || accepted < 300 ||
+        drafted - accepted < 100)
+        fail_msg("%d near, %d along; %d of %d right", n_tried[DRAFT_NEAR], n_tried[DRAFT_ALONG],
+                 accepted, drafted);
+}
+
 /* Growing together to the end of the context in memory for fewer: who is pushed out comes back and
  * goes on as if nothing had been. */
 static void preempted_between_drafts(void **state) {
@@ -370,12 +516,16 @@ int main(void) {
         cmocka_unit_test(what_followed_is_guessed),
         cmocka_unit_test(longest_first_then_latest),
         cmocka_unit_test(loops_go_on),
+        cmocka_unit_test(drafts_resume),
+        cmocka_unit_test(near_goes_before_elsewhere),
+        cmocka_unit_test(places_are_left),
         cmocka_unit_test(drafts_grow_while_right),
         cmocka_unit_test(drafts_rest_when_wrong),
         cmocka_unit_test(long_texts),
         cmocka_unit_test(full_attention),
         cmocka_unit_test(sliding_windows),
         cmocka_unit_test(sinks_and_experts),
+        cmocka_unit_test(resumed_drafts),
         cmocka_unit_test(preempted_between_drafts),
         cmocka_unit_test(limits_are_exact),
         cmocka_unit_test(drafts_are_reused),
