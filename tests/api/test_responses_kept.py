@@ -21,6 +21,28 @@ def files_hold(home, text):
     return [p.name for p in home.glob("hearth.db*") if text.encode() in p.read_bytes()]
 
 
+def test_items_by_name(server):
+    """Vercel's library gives the names of what was answered instead of the items, where responses are kept."""
+    tool = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {"where": {"enum": ["door"]}},
+                                                               "required": ["where"], "additionalProperties": False}}
+    said = ask(server, max_output_tokens=6)
+    called = ask(server, tools=[tool], tool_choice="required", max_output_tokens=200)
+    items = said["output"] + called["output"]
+    assert len({i["id"] for i in items}) == len(items) and items[-1]["type"] == "function_call"
+    result = {"type": "function_call_output", "call_id": items[-1]["call_id"], "output": "Nobody."}
+    first, last = {"role": "user", "content": "To be"}, {"role": "user", "content": "And?"}
+    whole = ask(server, [first, *items, result, last], store=False)
+    named = [{"type": "item_reference", "id": i["id"]} for i in items]
+    got = ask(server, [first, *named, result, last], store=False)
+    assert got["output"][0]["content"] == whole["output"][0]["content"]
+    assert got["usage"]["input_tokens"] == whole["usage"]["input_tokens"]
+    for name in ("msg_1", "nothing", "", said["output"][0]["id"] + "1", "msg_" + "x" * 90 + "_0"):
+        answer = server.post("/v1/responses", {"input": [{"type": "item_reference", "id": name}, last]})
+        assert answer.status == 404 and answer.error()["param"] == "input[0]" and "item" in answer.error()["message"]
+    server.ask("DELETE", "/v1/responses/" + said["id"])
+    assert server.post("/v1/responses", {"input": [named[0], last]}).status == 404
+
+
 def test_kept_over_restarts(tmp_path):
     home = tmp_path / "home"
     with hearth_api.serving(home, "--drain", "5") as s:

@@ -10,6 +10,21 @@ static bool no_memory(api_error *e) {
     return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
 }
 
+/* ---- names ---- */
+
+#define NAME "resp_"
+
+void response_item_name(char *dst, size_t cap, const char *prefix, const char *response, int at) {
+    snprintf(dst, cap, "%s_%s_%d", prefix, response + sizeof NAME - 1, at);
+}
+
+bool response_of_item(const char *name, char *response, size_t cap) {
+    const char *from = strchr(name, '_'), *to = strrchr(name, '_');
+    if (!from || to <= from + 1) return false;
+    int n = snprintf(response, cap, NAME "%.*s", (int)(to - from - 1), from + 1);
+    return n > 0 && (size_t)n < cap;
+}
+
 /* ---- in ---- */
 
 static bool message_add(json_t *talk, const char *role, const char *text, api_error *e) {

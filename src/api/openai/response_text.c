@@ -416,10 +416,11 @@ static bool item_begin(api_call *c, api_piece_kind kind, int part) {
     }
     response_item *x = &s->item[s->n_items++];
     *x = (response_item){.kind = kind, .part = part, .logprobs_from = s->logprobs_told};
-    api_random_name(x->id, sizeof x->id,
-                    kind == API_PIECE_TEXT        ? "msg_"
-                    : kind == API_PIECE_REASONING ? "rs_"
-                                                  : "fc_");
+    response_item_name(x->id, sizeof x->id,
+                       kind == API_PIECE_TEXT        ? "msg"
+                       : kind == API_PIECE_REASONING ? "rs"
+                                                     : "fc",
+                       c->id, s->n_items - 1);
     if (!c->stream) return true;
     event_item(c, "response.output_item.added", false);
     if (kind != API_PIECE_TOOL_BEGIN) event_part(c, "response.content_part.added", false);

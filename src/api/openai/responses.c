@@ -130,6 +130,41 @@ static bool no_memory(api_error *e) {
     return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
 }
 
+/* The item of that name, in a response that was kept for this owner; borrowed. NULL: none. */
+static json_t *item_find(api_call *c, const char *name) {
+    response_state *s = c->state;
+    char response[64];
+    kept_copy k;
+    json_t *item;
+    size_t i;
+    if (!response_of_item(name, response, sizeof response)) return NULL;
+    if (strcmp(api_get_text(s->referred, "id", ""), response) != 0) {
+        json_decref(s->referred);
+        s->referred = NULL;
+        if (!kept_get(c->api->kept, c->key.owner, response, &k)) return NULL;
+        s->referred = json_loadb(k.body, k.n_body, 0, NULL);
+        kept_copy_deinit(&k);
+    }
+    json_array_foreach(api_get(s->referred, "output"), i, item) {
+        if (strcmp(api_get_text(item, "id", ""), name) == 0) return item;
+    }
+    return NULL;
+}
+
+/* An item of the input, or one that was answered before and is only named here. */
+static bool item_read(api_call *c, const json_t *item, const char *where, api_error *e) {
+    response_state *s = c->state;
+    char shown[140];
+    const char *name = api_get_text(item, "id", "");
+    if (strcmp(api_get_text(item, "type", ""), "item_reference") != 0)
+        return response_item_read(c, s->talk, item, where, e);
+    const json_t *found = item_find(c, name);
+    if (found) return response_item_read(c, s->talk, found, where, e);
+    return api_fail(e, 404, "item_not_found", where,
+                    "%s: there is no item \"%s\" any more; send the item itself", where,
+                    str_printable(str_of(name), shown, sizeof shown));
+}
+
 /* What was said before, if this goes on from a kept response; then what is new. */
 static bool talk_read(api_call *c, api_error *e) {
     response_state *s = c->state;
@@ -156,7 +191,7 @@ static bool talk_read(api_call *c, api_error *e) {
     json_array_foreach(input, i, item) {
         char where[40];
         snprintf(where, sizeof where, "input[%zu]", i);
-        if (!response_item_read(c, s->talk, item, where, e)) return false;
+        if (!item_read(c, item, where, e)) return false;
     }
     if (json_array_size(s->talk) > 0 || *api_get_text(c->body, "instructions", "")) return true;
     return api_fail(e, 400, "missing_field", "input", "input is missing");
@@ -254,7 +289,9 @@ static bool options_read(api_call *c, hearth_params *p, api_error *e) {
 
 static void respond_cleanup(api_call *c) {
     response_state *s = c->state;
-    if (s) json_decref(s->talk);
+    if (!s) return;
+    json_decref(s->talk);
+    json_decref(s->referred);
 }
 
 static void respond(api_call *c) {

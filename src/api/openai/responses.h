@@ -13,7 +13,7 @@
 #include "api/openai/openai.h"
 
 typedef struct response_item {
-    char id[40];
+    char id[48];
     api_piece_kind kind;              /* API_PIECE_TEXT, _REASONING, _TOOL_BEGIN */
     int part;                         /* of the choice; -1: a message without text */
     size_t logprobs_from, logprobs_n; /* of a message, in choice->extra */
@@ -24,6 +24,7 @@ typedef struct response_state {
     bool logprobs, store;
     double temperature, top_p;
     json_t *talk;        /* messages: all that the model is shown, but instructions; owned */
+    json_t *referred;    /* the response that an item_reference led to last; owned */
     response_item *item; /* [n_items], in the arena; the last may still grow */
     int n_items, cap_items;
     size_t logprobs_told; /* of choice->extra, in events */
@@ -34,6 +35,11 @@ extern const api_writer response_writer;
 void response_write(api_call *c, jsonw *w, bool done);
 /* The answer as a message, new; NULL: out of memory. */
 json_t *response_message(const api_call *c);
+
+/* "msg_<the response's letters>_2": an item that is kept is found by its name alone. */
+void response_item_name(char *dst, size_t cap, const char *prefix, const char *response, int at);
+/* The response in which an item of that name is; false: that is no such name. */
+bool response_of_item(const char *name, char *response, size_t cap);
 
 /* Adds an item of "input" to the conversation. where: "input[3]". */
 bool response_item_read(api_call *c, json_t *talk, const json_t *item, const char *where,

@@ -93,6 +93,15 @@ await assert.rejects(
   (e) => e.statusCode === 429 && e.isRetryable && Number(e.responseHeaders['retry-after']) > 0,
 )
 
+// What was said goes on, as the library keeps it: where responses are kept it gives their items' names alone.
+for (const make of Object.values(ways)) {
+  const ask = { ...once, model: make('any')(model), maxOutputTokens: 8 }
+  const first = await generateText({ ...ask, prompt })
+  const messages = [{ role: 'user', content: prompt }, ...first.response.messages, { role: 'user', content: 'And then?' }]
+  const second = await generateText({ ...ask, messages })
+  assert(second.usage.inputTokens >= first.usage.inputTokens + first.usage.outputTokens)
+}
+
 // Objects.
 for (const make of [compatible, responses]) {
   const ask = { ...once, model: make('any')(model), prompt, schema: Guest, maxOutputTokens: 200 }
