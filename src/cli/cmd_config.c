@@ -59,6 +59,22 @@ static void json_value(jsonw *w, const cli_option *o, const cli_value *v) {
     jsonw_end(w);
 }
 
+/* What holds where nothing is set, in the words of the option's help; none where that has none. */
+static str usual_of(const cli_option *o) {
+    static char said[64];
+    static const char word[] = "default";
+    size_t at = str_find(str_of(o->help), str_of(word), 0);
+    const char *threads = getenv("HEARTH_THREADS");
+    if (strcmp(o->name, "threads") == 0 && threads && *threads) {
+        snprintf(said, sizeof said, "%.20s (HEARTH_THREADS)", threads);
+        return str_of(said);
+    }
+    if (at == (size_t)-1) return o->kind == CLI_FLAG ? STR("false") : STR("");
+    const char *from = o->help + at + sizeof word - 1;
+    from += strspn(from, ": ");
+    return (str){from, strcspn(from, ";)")};
+}
+
 /* ---- a section ---- */
 
 static void put_section(buf *b, const cli_args *a) {
@@ -68,7 +84,8 @@ static void put_section(buf *b, const cli_args *a) {
         const cli_value *v = &a->value[i];
         if (!settings_concern(o)) continue;
         if (v->source == CLI_FROM_NOWHERE) {
-            buf_printf(b, "# %s\n", o->name);
+            str usual = usual_of(o);
+            buf_printf(b, "# %s%s%.*s\n", o->name, usual.n ? ": " : "", STR_ARG(usual));
             continue;
         }
         buf_printf(b, "%s = ", o->name);
@@ -95,6 +112,9 @@ static void json_section(jsonw *w, const cli_args *a) {
         jsonw_str(w, str_of(o->name));
         jsonw_key(w, "value");
         json_value(w, o, v);
+        jsonw_key(w, "default");
+        if (usual_of(o).n) jsonw_str(w, usual_of(o));
+        else jsonw_null(w);
         jsonw_key(w, "source");
         jsonw_str(w, str_of(sources[v->source]));
         jsonw_key(w, "where");
@@ -276,8 +296,9 @@ const cli_command cmd_config = {
     .args = "[SECTION]",
     .about =
         "Prints the settings that commands would run with, each with the variable or line that "
-        "it comes from; what is not set is a comment. It reads the whole file, and says the "
-        "first mistake in it. The file is hearth.toml in Hearth's folder, unless HEARTH_CONFIG "
+        "it comes from; what is not set is a comment, with what holds without it. It reads the "
+        "whole file, and says the first mistake in it. The file is hearth.toml in Hearth's folder, "
+        "unless HEARTH_CONFIG "
         "or --config names another; it need not be there.",
     .examples =
         "  hearth config\n  hearth config --init\n  HEARTH_SERVE_THREADS=2 hearth config serve",

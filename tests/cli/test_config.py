@@ -46,6 +46,16 @@ def test_no_file_is_no_mistake(home):
     assert not any(name in ("config", "help") for _, name in names)
 
 
+def test_what_holds_where_nothing_is_set(home):
+    lines = ok("config", "serve", env={**home.env, "HEARTH_THREADS": "3"}).decode().splitlines()
+    for line in ("# listen: 127.0.0.1:11434", "# drain: 10", "# keep-alive: 5m", "# require-key: false",
+                 "# cache-disk-size: 8G", "# threads: 3 (HEARTH_THREADS)"):
+        assert line in lines, line
+    done = json.loads(ok("config", "--json", env=home.env))
+    usual = {(s["section"], s["name"]): s["default"] for s in done["settings"]}
+    assert usual["serve", "parallel"] == "16" and usual["serve", "tls-cert"] is None
+
+
 def test_environment_over_file(home):
     home.write("""
         [serve]
