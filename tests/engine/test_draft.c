@@ -368,8 +368,8 @@ static void resumed_drafts(void **state) {
         }
     }
     hearth_grammar_free(by);
-    if (n_tried[DRAFT_NEAR] < 20 || n_tried[DRAFT_ALONG] < 20 || accepted < 300 ||
-        drafted - accepted < 100)
+    if (n_tried[DRAFT_NEAR] < 20 || n_tried[DRAFT_ALONG] < 20 || accepted < 100 ||
+        drafted - accepted < 20)
         fail_msg("%d near, %d along; %d of %d right", n_tried[DRAFT_NEAR], n_tried[DRAFT_ALONG],
                  accepted, drafted);
 }
