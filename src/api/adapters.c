@@ -72,7 +72,7 @@ bool api_adapters_read(api_call *c, const json_t *o, const char *name, const hea
         return false;
     if (n_all == 0) return true;
     hearth_lora_use *mine = arena_calloc(c->arena, n_all, sizeof *mine);
-    if (!mine) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!mine) return api_no_memory(e);
     memcpy(mine, all, n_all * sizeof *mine);
     *use = mine;
     *n = n_all;

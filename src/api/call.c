@@ -193,7 +193,7 @@ static bool body_parse(api_call *c, api_error *e) {
     c->body = api_json_read(http_body(c->x), e);
     if (c->route->list && json_is_array(c->body))
         c->body = json_pack("{so}", c->route->list, c->body);
-    if (!c->body && !e->status) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!c->body && !e->status) api_no_memory(e);
     return c->body && api_fields_check(c->route->fields, c->body, e);
 }
 
@@ -229,6 +229,15 @@ bool api_models_list(api_call *c, resident_row **rows, size_t *n, err *e) {
         if (store_key_allows(&c->key, (*rows)[i].name)) (*rows)[kept++] = (*rows)[i];
     *n = kept;
     return true;
+}
+
+bool api_models_get(api_call *c, resident_row **rows, size_t *n) {
+    err why = {0};
+    api_error e = {0};
+    if (api_models_list(c, rows, n, &why)) return true;
+    api_fail_err(&e, &why);
+    api_reply_error(c, &e);
+    return false;
 }
 
 static void on_model(void *ud, resident *r, const err *e) {

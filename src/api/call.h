@@ -203,6 +203,18 @@ void api_arguments_write(const api_tool_call *t, jsonw *w);
 /* Whether calls of tools ended the answer: then the client has the word. */
 bool api_calls_tools(const api_choice *ch);
 
+/* ---- log-probabilities: logprob.c ---- */
+
+extern const api_field api_logprob_fields[]; /* logprobs, top_logprobs */
+/* Reads these into p->n_logprobs. */
+bool api_logprob_read(const json_t *body, hearth_params *p, api_error *e);
+double api_logprob_finite(float logprob); /* JSON has no infinity: -9999 */
+/* A token's, with the likeliest: "token", "logprob", "bytes", and with_id its number as "id". */
+void api_logprob_write(api_call *c, jsonw *w, const hearth_token *t, bool with_id);
+/* The same, gathered in ch->extra as items of an array, */
+void api_logprob_keep(api_call *c, api_choice *ch, const hearth_token *t, bool with_id);
+void api_logprobs_write(jsonw *w, str kept); /* which this writes. */
+
 /* ---- answers that obey a grammar: format.c ---- */
 
 /* Sets p->grammar, kept in the call and for later requests of the same owner. What cannot be
@@ -247,6 +259,8 @@ void api_sse(buf *out, const char *name, const buf *json);
 
 /* The names that this key may use; *rows by free. */
 bool api_models_list(api_call *c, resident_row **rows, size_t *n, err *e);
+/* The same; false: answered. */
+bool api_models_get(api_call *c, resident_row **rows, size_t *n);
 /* As residents_find, among those. */
 const char *api_model_find(api_call *c, const char *name);
 

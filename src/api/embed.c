@@ -7,10 +7,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 static void cleanup(api_call *c) {
     api_embedding *s = c->state;
     if (!s->rerank) hearth_free(s->vectors);
@@ -26,7 +22,7 @@ api_embedding *api_embed_new(api_call *c, size_t n, const char *field, api_error
     api_embedding *s = arena_calloc(c->arena, 1, sizeof *s);
     if (s) s->in = arena_calloc(c->arena, n + 1, sizeof *s->in);
     if (!s || !s->in) {
-        no_memory(e);
+        api_no_memory(e);
         return NULL;
     }
     s->n = n;
@@ -59,7 +55,7 @@ static void compute(api_call *c, api_choice *tag) {
     int32_t *n_tokens = arena_calloc(c->arena, s->n, sizeof *n_tokens);
     if (s->rerank) s->vectors = arena_calloc(c->arena, s->n, sizeof *s->vectors);
     bool ok = n_tokens && (!s->rerank || s->vectors);
-    if (!ok) no_memory(&s->failure);
+    if (!ok) api_no_memory(&s->failure);
     else if (s->rerank)
         ok = hearth_rerank(g, &s->query, s->in, s->n, &p, s->vectors, &s->n_tokens, &he);
     else ok = hearth_embed(g, s->in, s->n, &p, &s->vectors, &s->dim, n_tokens, &he);

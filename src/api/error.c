@@ -14,6 +14,10 @@ bool api_fail(api_error *e, int status, const char *code, const char *param, con
     return false;
 }
 
+bool api_no_memory(api_error *e) {
+    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+}
+
 bool api_fail_err(api_error *e, const err *from) {
     static const struct {
         err_code from;

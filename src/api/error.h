@@ -21,6 +21,7 @@ typedef struct api_error {
 /* Always false. param may be NULL. */
 bool api_fail(api_error *e, int status, const char *code, const char *param, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+bool api_no_memory(api_error *e); /* 503. Always false */
 /* From an error of the rooms below: its code gives the status. Always false. */
 bool api_fail_err(api_error *e, const err *from);
 bool api_fail_hearth(api_error *e, const hearth_err *from);

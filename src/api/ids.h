@@ -18,6 +18,10 @@ bool api_ids_prompt_mixed(api_call *c, const json_t *v, const char *name, unsign
 /* Appends a text's tokens. */
 bool api_ids_add_text(api_call *c, api_prompt *p, str text, unsigned flags, const char *name,
                       api_error *e);
+/* Room for n prompts, none of them read yet, in the arena; too many are an error. */
+bool api_prompts_new(api_call *c, size_t n, api_prompt **out, api_error *e);
+/* A prompt as text, in the arena. */
+bool api_ids_text(api_call *c, const api_prompt *p, str *out, api_error *e);
 /* False: out of memory; *p is as it was. */
 bool api_ids_append(api_prompt *p, const int32_t *ids, size_t n);
 

@@ -44,8 +44,7 @@ static bool text_add(api_call *c, api_prompt *p, str text, api_error *e) {
 }
 
 static bool id_add(api_prompt *p, int32_t id, api_error *e) {
-    return id < 0 || api_ids_append(p, &id, 1) ||
-           api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    return id < 0 || api_ids_append(p, &id, 1) || api_no_memory(e);
 }
 
 /* Other files go first, each behind the token for a file where there is one. */

@@ -89,7 +89,7 @@ store_entry *pump_entry_new(api_call *c) {
 
 static bool choice_submit(api_call *c, api_choice *ch, const hearth_params *p, api_error *e) {
     ch->entry = pump_entry_new(c);
-    if (!ch->entry) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!ch->entry) return api_no_memory(e);
     hearth_err he = {0};
     call_hold(c); /* until it is settled */
     hearth_request *r = hearth_submit(resident_engine(c->model), p, &he);
@@ -134,8 +134,7 @@ bool api_generate(api_call *c, const api_writer *w, const hearth_params *p, api_
         c->choice = arena_calloc(c->arena, (size_t)(n_prompts * n_each), sizeof *c->choice);
         if (c->choice) c->n_choices = n_prompts * n_each;
         pthread_mutex_unlock(&c->core->lock);
-        ok = c->choice ? submit_all(c, p, prompts, n_prompts, n_each, e)
-                       : api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+        ok = c->choice ? submit_all(c, p, prompts, n_prompts, n_each, e) : api_no_memory(e);
     }
     for (int i = 0; i < n_prompts; i++) hearth_free(prompts[i].ids);
     if (!ok) return false; /* what was submitted ends with the call */

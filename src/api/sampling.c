@@ -153,7 +153,7 @@ static bool strings_read(api_call *c, const json_t *v, const char *name, const c
                          api_error *e) {
     size_t n = json_is_array(v) ? json_array_size(v) : 1, k = 0;
     const char **list = arena_calloc(c->arena, n + 1, sizeof *list);
-    if (!list) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!list) return api_no_memory(e);
     for (size_t i = 0; i < n; i++) {
         const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
         if (json_string_length(s) > LIMIT_STOP_BYTES)
@@ -266,7 +266,7 @@ static const json_t *settings_merge(api_call *c, const json_t *o, api_error *e) 
         json_object_del(all, "mirostat");
     json_decref(c->settings);
     c->settings = all;
-    if (!ok) api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!ok) api_no_memory(e);
     return ok ? all : NULL;
 }
 

@@ -10,10 +10,6 @@
 #include "base/limits.h"
 #include "hub/talk.h"
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 /* ---- what a request says ---- */
 
 const api_field api_talk_fields[] = {
@@ -252,7 +248,7 @@ static bool template_render(api_call *c, const api_talk *t, const json_t *messag
     chat.tools_len = with ? strlen(with) : 0;
     chat.kwargs_len = vars ? strlen(vars) : 0;
     chat.effort = effort_word(c, chat.effort);
-    if (!ok) no_memory(e);
+    if (!ok) api_no_memory(e);
     else if (!(ok = hearth_chat_render(resident_model(c->model), &chat, out, &he)))
         template_failed(&he, e);
     free(text);
@@ -270,7 +266,7 @@ static bool recipe_render(api_call *c, const api_talk *t, json_t *messages, cons
     json_array_foreach(messages, i, m) { /* content that is a list of parts becomes one text */
         const char *text;
         if (!api_content_text(c, api_get(m, "content"), "content", &text, e)) return false;
-        if (json_object_set_new(m, "content", json_string(text)) != 0) return no_memory(e);
+        if (json_object_set_new(m, "content", json_string(text)) != 0) return api_no_memory(e);
     }
     if (hub_talk_encode(resident_model(c->model), resident_recipe(c->model)->template, messages,
                         tools, &t->how, out, &why))
@@ -283,7 +279,7 @@ static bool recipe_join(api_call *c, api_talk *t, api_error *e) {
     const hub_recipe *r = resident_recipe(c->model);
     if (!r->system && !r->messages) return true;
     json_t *all = hub_recipe_talk(r, t->messages);
-    if (!all) return no_memory(e);
+    if (!all) return api_no_memory(e);
     json_decref(t->messages);
     t->messages = all;
     return true;
@@ -310,7 +306,7 @@ static bool render(api_call *c, const api_talk *t, json_t *messages, hearth_chat
     bool as_text = !placed && (tools || has_calls(messages));
     if (as_text && !tool_turns_as_text(messages, format_of(c, t), tools, e)) return false;
     if (!as_text && template_says(c, "length != 9") && !tool_ids_shorten(messages))
-        return no_memory(e);
+        return api_no_memory(e);
     if (own) return recipe_render(c, t, messages, as_text ? NULL : tools, out, e);
     if (resident_is_bare(c->model)) return chatml_render(c, messages, &t->how, out, e);
     return template_render(c, t, messages, as_text ? NULL : tools, out, e);
@@ -325,7 +321,7 @@ bool talk_render_without(api_call *c, const api_talk *t, const int *unit, int n_
         bool drop = unit && unit[i] >= 0 && unit[i] < n_drop;
         if (!drop) ok = ok && json_array_append_new(kept, json_deep_copy(m)) == 0;
     }
-    ok = ok ? render(c, t, kept, out, e) : no_memory(e);
+    ok = ok ? render(c, t, kept, out, e) : api_no_memory(e);
     json_decref(kept);
     return ok;
 }
@@ -345,7 +341,7 @@ static bool obey_rules(api_call *c, const answer_how *how, const answer_demand *
     bool ok = answer_rules(how, d, &rules, &why) ||
               api_fail(e, why.code == ERR_USAGE ? 400 : 503, "unsupported_value", param, "%s: %s",
                        param, why.msg);
-    if (ok && rules.failed) ok = no_memory(e);
+    if (ok && rules.failed) ok = api_no_memory(e);
     if (ok && rules.len > 0)
         ok = api_obey_text(c, HEARTH_GRAMMAR_RULES, rules.data, rules.len, param, p, e);
     buf_deinit(&rules);
@@ -414,7 +410,7 @@ static bool take_apart(api_call *c, const api_talk *t, str prompt, hearth_params
                       .tools = t->ask.callable ? t->ask.callable : t->ask.tools,
                       .split_thought = !t->raw_thoughts};
     how.prompt_tail = (str){arena_strdup(c->arena, (str){prompt.p + prompt.n - n, n}), n};
-    if (!how.prompt_tail.p) return no_memory(e);
+    if (!how.prompt_tail.p) return api_no_memory(e);
     bool thinks = answer_thought(how.format, how.prompt_tail, &info) && has_thoughts(c, &info);
     if (thinks) think_within(t, &info, p);
     if (!obey(c, t, &how, thinks, p, e)) return false;
@@ -422,7 +418,7 @@ static bool take_apart(api_call *c, const api_talk *t, str prompt, hearth_params
     if (t->raw_calls) how.tools = NULL;
     if (!t->ask.tools && !thinks) return true;
     answer_how *kept = arena_alloc(c->arena, sizeof *kept);
-    if (!kept) return no_memory(e);
+    if (!kept) return api_no_memory(e);
     *kept = how;
     c->apart = kept;
     c->tools = json_incref((json_t *)how.tools); /* for as long as the call lives */

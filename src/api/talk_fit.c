@@ -58,7 +58,7 @@ bool talk_fit(api_call *c, const api_talk *t, int32_t max_tokens, hearth_chat_pr
               api_error *e) {
     size_t room = room_of(c, t, max_tokens);
     int *unit = arena_calloc(c->arena, json_array_size(t->messages) + 1, sizeof *unit);
-    if (!unit) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!unit) return api_no_memory(e);
     if (!talk_render_without(c, t, NULL, 0, out, e)) return false;
     int low = 1, high = units_number(t->messages, unit), have = 0;
     if (out->n_ids <= room || high < 1) return true;

@@ -9,10 +9,6 @@
 #include "base/buf.h"
 #include "base/limits.h"
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 static bool has_role(const json_t *m, const char *role) {
     return strcmp(api_get_text(m, "role", ""), role) == 0;
 }
@@ -140,7 +136,7 @@ bool tool_turns_settle(json_t *messages, api_error *e) {
         for (to = i + 1; to < n && has_role(json_array_get(messages, to), "tool");) to++;
         if (json_array_size(calls) > 0) ok = results_settle(messages, calls, i + 1, to);
     }
-    return ok || no_memory(e);
+    return ok || api_no_memory(e);
 }
 
 /* ---- short ids ---- */
@@ -262,5 +258,5 @@ bool tool_turns_as_text(json_t *messages, const answer_format *f, const json_t *
         }
     }
     if (json_array_size(tools) > 0) ok = ok && tools_as_text(messages, f, tools);
-    return ok || no_memory(e);
+    return ok || api_no_memory(e);
 }

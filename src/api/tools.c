@@ -6,9 +6,28 @@
 
 #include "base/str.h"
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
+const api_field tool_function_fields[] = {
+    {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
+    {.name = "description", .types = API_STRING},
+    {.name = "parameters", .types = API_OBJECT, .doc = "a JSON Schema"},
+    {.name = "strict",
+     .types = API_BOOL,
+     .doc = "what cannot be enforced in the schema is an error"},
+    {0},
+};
+
+const api_field tool_called_fields[] = {
+    {.name = "name", .types = API_STRING, .required = true},
+    {.name = "arguments", .types = API_STRING | API_OBJECT},
+    {0},
+};
+
+const api_field tool_call_fields[] = {
+    {.name = "id", .types = API_STRING},
+    {.name = "type", .types = API_STRING},
+    {.name = "function", .types = API_OBJECT, .of = tool_called_fields, .required = true},
+    {0},
+};
 
 void tool_ask_deinit(tool_ask *t) {
     json_decref(t->tools);
@@ -47,7 +66,7 @@ bool tool_add(tool_ask *t, const char *name, const char *description, json_t *pa
          json_array_append_new(t->tools,
                                json_pack("{s:s, s:O}", "type", "function", "function", f)) == 0;
     json_decref(f);
-    return ok || no_memory(e);
+    return ok || api_no_memory(e);
 }
 
 bool tools_read(tool_ask *t, const json_t *tools, api_error *e) {
@@ -95,7 +114,7 @@ static bool allowed_read(tool_ask *t, const json_t *allowed, api_error *e) {
     size_t i;
     json_decref(t->callable);
     t->callable = json_array();
-    if (!t->callable) return no_memory(e);
+    if (!t->callable) return api_no_memory(e);
     json_array_foreach(api_get(allowed, "tools"), i, one) {
         char shown[80];
         const char *type = api_get_text(one, "type", "function"), *name = name_in(one);
@@ -105,7 +124,7 @@ static bool allowed_read(tool_ask *t, const json_t *allowed, api_error *e) {
             return api_fail(e, 400, "invalid_value", "tool_choice",
                             "tool_choice allows \"%s\", which is not among the tools",
                             str_printable(str_of(name), shown, sizeof shown));
-        if (json_array_append(t->callable, tool) != 0) return no_memory(e);
+        if (json_array_append(t->callable, tool) != 0) return api_no_memory(e);
     }
     if (json_array_size(t->callable) == 0)
         return api_fail(e, 400, "invalid_value", "tool_choice", "tool_choice allows no tool");

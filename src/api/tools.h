@@ -10,6 +10,12 @@
 #include "answer/answer.h"
 #include "api/fields.h"
 
+/* A function as requests name it (name, description, parameters, strict), and a call that is told
+ * again in a message: {"id", "type", "function": {"name", "arguments"}}. */
+extern const api_field tool_function_fields[];
+extern const api_field tool_called_fields[];
+extern const api_field tool_call_fields[];
+
 typedef struct tool_ask {
     json_t *tools;    /* what the model is told of; owned; NULL: none */
     json_t *callable; /* those of them that it may call; owned; NULL: all */

@@ -54,7 +54,7 @@ api_choice *api_work_tag(api_call *c, int64_t n_tokens, api_error *e) {
         ch->entry = pump_entry_new(c);
     }
     if (!ch || !ch->entry) {
-        api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+        api_no_memory(e);
         return NULL;
     }
     call_hold(c); /* until it is settled */

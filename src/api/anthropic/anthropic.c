@@ -105,11 +105,6 @@ static void model_write(jsonw *w, const resident_row *r) {
     jsonw_end(w);
 }
 
-static bool rows_get(api_call *c, resident_row **rows, size_t *n, api_error *e) {
-    err why = {0};
-    return api_models_list(c, rows, n, &why) || api_fail_err(e, &why);
-}
-
 /* The row of this name; n: it is not there. */
 static size_t row_find(const resident_row *rows, size_t n, const char *name) {
     for (size_t i = 0; i < n; i++)
@@ -164,7 +159,8 @@ static void models(api_call *c) {
     resident_row *rows = NULL;
     size_t n = 0, from = 0, to = 0;
     api_error e = {0};
-    bool ok = rows_get(c, &rows, &n, &e) && page_read(c, rows, n, &from, &to, &e);
+    if (!api_models_get(c, &rows, &n)) return;
+    bool ok = page_read(c, rows, n, &from, &to, &e);
     if (ok) page_write(c, rows, n, from, to);
     free(rows);
     if (ok) api_reply_json(c, 200, NULL);
@@ -177,8 +173,9 @@ static void model_one(api_call *c) {
     api_error e = {0};
     char shown[120];
     const char *name = api_model_find(c, c->arg[0]);
-    bool ok = rows_get(c, &rows, &n, &e);
-    if (ok && (!name || (i = row_find(rows, n, name)) == n))
+    bool ok = true;
+    if (!api_models_get(c, &rows, &n)) return;
+    if (!name || (i = row_find(rows, n, name)) == n)
         ok = api_fail(&e, 404, "model_not_found", "model", "there is no model \"%s\" here",
                       str_printable(str_of(c->arg[0]), shown, sizeof shown));
     if (ok) {

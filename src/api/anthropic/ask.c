@@ -208,7 +208,7 @@ static bool stops_read(api_call *c, hearth_params *p, api_error *e) {
     size_t i, n = 0;
     if (json_array_size(v) == 0) return true;
     const char **list = arena_calloc(c->arena, json_array_size(v) + 1, sizeof *list);
-    if (!list) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!list) return api_no_memory(e);
     json_array_foreach(v, i, s) {
         if (json_string_length(s) > LIMIT_STOP_BYTES)
             return api_fail(e, 400, "too_long", "stop_sequences",
@@ -230,8 +230,7 @@ static bool ask(api_call *c, api_error *e) {
     hearth_params p;
     api_prompt prompt = {0};
     anthropic_state *s = arena_calloc(c->arena, 1, sizeof *s);
-    if (!s || !user_settle(c->body))
-        return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!s || !user_settle(c->body)) return api_no_memory(e);
     c->state = s;
     api_random_name(s->id, sizeof s->id, "msg_");
     c->stream = api_get_bool(c->body, "stream", false);

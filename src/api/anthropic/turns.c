@@ -18,10 +18,6 @@ typedef struct gathered { /* of one message */
     json_t *calls; /* NULL: none */
 } gathered;
 
-static bool out_of_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 /* ---- out ---- */
 
 static void text_add(buf *b, str s) {
@@ -56,7 +52,7 @@ static bool set_text(json_t *m, const char *name, const buf *text) {
 /* Ends a message: what was gathered goes to the list. */
 static bool flush(gathered *g, api_error *e) {
     bool plain = !g->thought.len && !g->calls;
-    if (g->text.failed || g->thought.failed) return out_of_memory(e);
+    if (g->text.failed || g->thought.failed) return api_no_memory(e);
     if (!plain || !joined(g->list, g->role, &g->text)) {
         json_t *m = json_pack("{s:s}", "role", g->role);
         bool ok = m && set_text(m, "content", &g->text);
@@ -64,7 +60,7 @@ static bool flush(gathered *g, api_error *e) {
         if (g->calls) ok = ok && json_object_set(m, "tool_calls", g->calls) == 0;
         ok = ok && json_array_append(g->list, m) == 0;
         json_decref(m);
-        if (!ok) return out_of_memory(e);
+        if (!ok) return api_no_memory(e);
     }
     buf_clear(&g->text);
     return true;
@@ -128,7 +124,7 @@ static bool call_add(gathered *g, const json_t *block, const char *where, api_er
         ok = g->calls && json_array_append_new(g->calls, call) == 0;
     }
     free(args);
-    return ok || out_of_memory(e);
+    return ok || api_no_memory(e);
 }
 
 static bool result_add(gathered *g, const json_t *block, const char *where, api_error *e) {
@@ -145,7 +141,7 @@ static bool result_add(gathered *g, const json_t *block, const char *where, api_
     bool ok = texts_add(&text, content, at, e) &&
               ((!text.failed && m && set_text(m, "content", &text) &&
                 json_array_append(g->list, m) == 0) ||
-               out_of_memory(e));
+               api_no_memory(e));
     json_decref(m);
     buf_deinit(&text);
     return ok;
@@ -226,7 +222,7 @@ static bool system_add(json_t *list, const json_t *system, api_error *e) {
         json_t *m = json_pack("{s:s}", "role", "system");
         ok = (!text.failed && m && set_text(m, "content", &text) &&
               json_array_append(list, m) == 0) ||
-             out_of_memory(e);
+             api_no_memory(e);
         json_decref(m);
     }
     buf_deinit(&text);
@@ -236,7 +232,7 @@ static bool system_add(json_t *list, const json_t *system, api_error *e) {
 json_t *anthropic_turns(const json_t *body, api_error *e) {
     json_t *list = json_array(), *m;
     size_t i;
-    bool ok = (list || out_of_memory(e)) && system_add(list, api_get(body, "system"), e);
+    bool ok = (list || api_no_memory(e)) && system_add(list, api_get(body, "system"), e);
     json_array_foreach(api_get(body, "messages"), i, m) {
         if (!ok) break;
         ok = message_add(list, m, i, e);

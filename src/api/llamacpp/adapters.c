@@ -54,7 +54,7 @@ static void set(api_call *c) {
 }
 
 static const api_field set_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.include = api_model_fields},
     {.name = "adapters",
      .types = API_ARRAY,
      .required = true,

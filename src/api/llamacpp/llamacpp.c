@@ -57,7 +57,7 @@ const api_dialect api_dialect_llamacpp = {
 /* ---- tokens ---- */
 
 static const api_field tokenize_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.include = api_model_fields},
     {.name = "content",
      .types = API_STRING | API_ARRAY,
      .doc = "a text, or texts and token numbers"},
@@ -120,7 +120,7 @@ static void tokenize(api_call *c) {
 }
 
 static const api_field detokenize_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.include = api_model_fields},
     {.name = "tokens", .types = API_ARRAY, .items = API_INT, .doc = "token numbers"},
     {0},
 };
@@ -161,7 +161,7 @@ static const api_field template_messages[] = {
 };
 
 static const api_field template_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.include = api_model_fields},
     {.name = "messages",
      .types = API_ARRAY,
      .items = API_OBJECT,
@@ -188,7 +188,7 @@ static void apply_template(api_call *c) {
     jsonw w;
     t.messages = json_deep_copy(api_get(c->body, "messages"));
     t.how.answer = api_get_bool(c->body, "add_generation_prompt", true);
-    bool ok = t.messages || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    bool ok = t.messages || api_no_memory(&e);
     ok = ok && api_talk_read(&t, c->body, &e) &&
          tools_read(&t.ask, api_get(c->body, "tools"), &e) && api_talk_render(c, &t, &p, &e);
     api_talk_deinit(&t);

@@ -12,7 +12,7 @@
 /* ---- what a request may hold ---- */
 
 static const api_field common_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /v1/models lists"},
+    {.include = api_model_fields},
     {.name = "grammar", .types = API_STRING, .doc = "rules in GBNF, from \"root\""},
     {.name = "json_schema", .types = API_OBJECT, .doc = "the answer is JSON that it describes"},
     {.name = "n_predict",
@@ -57,9 +57,6 @@ static const api_field common_fields[] = {
      .types = API_BOOL,
      .doc = "has no effect: the answer is the same with and without"},
     {.name = "id_slot", .types = API_INT, .min = -1, .max = INT32_MAX, .doc = "has no effect"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
     {.include = api_samplers_fields},
     {.include = api_sampler_fields},
     {0},
@@ -125,34 +122,6 @@ static void ids_write(jsonw *w, const char *key, const int32_t *ids, size_t n) {
     jsonw_end(w);
 }
 
-static void prob_members(api_call *c, jsonw *w, int32_t id, float logprob) {
-    str s = api_token_text(c, id);
-    jsonw_key(w, "id");
-    jsonw_int(w, id);
-    jsonw_key(w, "token");
-    jsonw_str(w, s);
-    jsonw_key(w, "bytes");
-    jsonw_array(w);
-    for (size_t i = 0; i < s.n; i++) jsonw_int(w, (unsigned char)s.p[i]);
-    jsonw_end(w);
-    jsonw_key(w, "logprob");
-    jsonw_f64(w, isfinite(logprob) ? (double)logprob : -9999.0);
-}
-
-static void prob_write(api_call *c, jsonw *w, const hearth_token *t) {
-    jsonw_object(w);
-    prob_members(c, w, t->id, t->logprob);
-    jsonw_key(w, "top_logprobs");
-    jsonw_array(w);
-    for (int i = 0; i < t->n_top; i++) {
-        jsonw_object(w);
-        prob_members(c, w, t->top[i].token, t->top[i].logprob);
-        jsonw_end(w);
-    }
-    jsonw_end(w);
-    jsonw_end(w);
-}
-
 static void head(jsonw *w, const api_choice *ch, str text) {
     jsonw_object(w);
     jsonw_key(w, "index");
@@ -203,10 +172,7 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
     jsonw w;
     if (is_token) buf_append(&s->choice[ch->index].ids, &t->id, sizeof t->id);
     if (!c->stream) {
-        if (!prob) return;
-        if (ch->extra.len) buf_putc(&ch->extra, ',');
-        jsonw_init(&w, &ch->extra);
-        prob_write(c, &w, t);
+        if (prob) api_logprob_keep(c, ch, t, true);
         return;
     }
     if (text.n == 0 && !prob && !s->return_tokens) return;
@@ -223,7 +189,7 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
     if (prob) {
         jsonw_key(&w, "completion_probabilities");
         jsonw_array(&w);
-        prob_write(c, &w, t);
+        api_logprob_write(c, &w, t, true);
         jsonw_end(&w);
     }
     jsonw_end(&w);
@@ -378,9 +344,7 @@ static void whole_write(api_call *c, jsonw *w, const api_choice *ch) {
     end_members(c, w, ch);
     if (s->p.n_logprobs >= 0) {
         jsonw_key(w, "completion_probabilities");
-        buf_putc(w->out, '[');
-        buf_put_str(w->out, buf_str(&ch->extra));
-        jsonw_raw(w, STR("]"));
+        api_logprobs_write(w, buf_str(&ch->extra));
     }
     jsonw_end(w);
 }
@@ -475,11 +439,7 @@ static bool prompts_read(api_call *c, api_prompt **out, int *n, api_error *e) {
     const json_t *v = api_get(c->body, "prompt");
     bool one = is_one(v);
     size_t count = one ? 1 : json_array_size(v);
-    if (count > LIMIT_CHOICES)
-        return api_fail(e, 400, "too_long", "prompt", "%zu prompts; at most %d in one call", count,
-                        LIMIT_CHOICES);
-    *out = arena_calloc(c->arena, count, sizeof **out);
-    if (!*out) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!api_prompts_new(c, count, out, e)) return false;
     for (size_t i = 0; i < count; i++, ++*n)
         if (!prompt_read(c, one ? v : json_array_get(v, i), &(*out)[i], e)) return false;
     return true;
@@ -490,7 +450,7 @@ static bool infill_read(api_call *c, api_prompt **out, int *n, api_error *e) {
     size_t i, n_extra = json_array_size(extra);
     infill_file *files = arena_calloc(c->arena, n_extra + 1, sizeof *files);
     *out = arena_calloc(c->arena, 1, sizeof **out);
-    if (!*out || !files) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!*out || !files) return api_no_memory(e);
     json_array_foreach(extra, i, x) {
         files[i].name = str_of(api_get_text(x, "filename", "file"));
         files[i].text = str_of(api_get_text(x, "text", ""));
@@ -513,19 +473,11 @@ static bool state_settle(api_call *c, native_state *s, const api_prompt *prompts
                         n, n_each);
     s->prompt = arena_calloc(c->arena, (size_t)n, sizeof *s->prompt);
     s->choice = arena_calloc(c->arena, (size_t)(n * n_each), sizeof *s->choice);
-    if (!s->prompt || !s->choice) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!s->prompt || !s->choice) return api_no_memory(e);
     for (int i = 0; i < n * n_each; i++) buf_init(&s->choice[i].ids, LIMIT_CALL_BYTES);
     s->n_made = n * n_each;
-    for (int i = 0; i < n; i++) {
-        char *text;
-        size_t len;
-        if (!hearth_detokenize(resident_model(c->model), prompts[i].ids, prompts[i].n, true, &text,
-                               &len, NULL))
-            return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-        s->prompt[i] = (str){arena_strdup(c->arena, (str){text, len}), len};
-        hearth_free(text);
-        if (!s->prompt[i].p) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    }
+    for (int i = 0; i < n; i++)
+        if (!api_ids_text(c, &prompts[i], &s->prompt[i], e)) return false;
     return true;
 }
 
@@ -534,7 +486,7 @@ static void run(api_call *c, bool (*read)(api_call *, api_prompt **, int *, api_
     api_prompt *prompts = NULL;
     int n = 0, n_each = 1;
     native_state *s = arena_calloc(c->arena, 1, sizeof *s);
-    bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    bool ok = s || api_no_memory(&e);
     c->state = s;
     if (s) c->cleanup = cleanup;
     ok = ok && options_read(c, s, &n_each, &e);

@@ -11,28 +11,17 @@
 /* ---- what a request may hold ---- */
 
 static const api_field common_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /api/tags lists, also without \":latest\""},
+    {.include = ollama_model_fields},
     {.name = "stream", .types = API_BOOL, .doc = "send the answer as it is made; default true"},
     {.name = "format",
      .types = API_STRING | API_OBJECT,
      .doc = "\"json\", or a JSON Schema that the answer follows"},
     {.name = "options", .types = API_OBJECT, .of = ollama_options},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; 0: not at all; negative: for "
-            "ever"},
     {.name = "think",
      .types = API_BOOL | API_STRING,
      .words = "low|medium|high|max",
      .doc = "whether, or how much, the model thinks first"},
-    {.name = "logprobs", .types = API_BOOL, .doc = "tell each token's log-probability"},
-    {.name = "top_logprobs",
-     .types = API_INT,
-     .max = 20,
-     .doc = "and those of so many likeliest tokens; needs logprobs"},
+    {.include = api_logprob_fields},
     {.name = "truncate",
      .types = API_BOOL,
      .doc = "leave out old turns where the conversation does not fit; default: that is an error"},
@@ -61,18 +50,6 @@ static const api_field generate_fields[] = {
     {0},
 };
 
-static const api_field called_fields[] = {
-    {.name = "name", .types = API_STRING, .required = true},
-    {.name = "arguments", .types = API_OBJECT | API_STRING},
-    {0},
-};
-
-static const api_field call_fields[] = {
-    {.name = "id", .types = API_STRING},
-    {.name = "function", .types = API_OBJECT, .of = called_fields, .required = true},
-    {0},
-};
-
 static const api_field message_fields[] = {
     {.name = "role",
      .types = API_STRING,
@@ -81,22 +58,15 @@ static const api_field message_fields[] = {
     {.name = "content", .types = API_STRING},
     {.name = "thinking", .types = API_STRING},
     {.name = "images", .types = API_ARRAY, .items = API_STRING},
-    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = call_fields},
+    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = tool_call_fields},
     {.name = "tool_name", .types = API_STRING},
     {.name = "tool_call_id", .types = API_STRING},
     {0},
 };
 
-static const api_field function_fields[] = {
-    {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
-    {.name = "description", .types = API_STRING},
-    {.name = "parameters", .types = API_OBJECT, .doc = "a JSON Schema"},
-    {0},
-};
-
 static const api_field tool_fields[] = {
     {.name = "type", .types = API_STRING},
-    {.name = "function", .types = API_OBJECT, .of = function_fields, .required = true},
+    {.name = "function", .types = API_OBJECT, .of = tool_function_fields, .required = true},
     {0},
 };
 
@@ -219,7 +189,7 @@ static bool chat_prompt(api_call *c, api_talk *t, hearth_params *p, api_prompt *
     t->messages = json_deep_copy(api_get(b, "messages"));
     bool ok = t->messages != NULL;
     json_array_foreach(t->messages, i, m) ok = ok && message_settle(m);
-    if (!ok) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!ok) return api_no_memory(e);
     const json_t *last = json_array_get(t->messages, json_array_size(t->messages) - 1);
     if (strcmp(api_get_text(last, "role", ""), "assistant") == 0 && !api_get(last, "tool_calls"))
         t->how.continue_final = true;
@@ -252,7 +222,7 @@ static bool written_prompt(api_call *c, api_talk *t, hearth_params *p, api_promp
                        t->messages, json_pack("{ssss}", "role", "system", "content", system)) == 0;
     ok = ok && json_array_append_new(t->messages,
                                      json_pack("{ssss}", "role", "user", "content", text)) == 0;
-    if (!ok) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!ok) return api_no_memory(e);
     if (!given) return api_talk_begin(c, t, p, out, e);
     return obey_plain(c, t, p, e) && ollama_template_prompt(c, t->messages, out, e);
 }
@@ -269,7 +239,7 @@ static bool context_join(api_call *c, api_prompt *p, api_error *e) {
     bool ok = api_ids_append(&before, p->ids + skip, p->n - skip);
     hearth_free(p->ids);
     *p = before;
-    return ok || api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    return ok || api_no_memory(e);
 }
 
 static bool generate_prompt(api_call *c, api_talk *t, hearth_params *p, api_prompt *out,
@@ -316,7 +286,7 @@ static void run(api_call *c) {
     api_error e = {0};
     ollama_state *s = arena_calloc(c->arena, 1, sizeof *s);
     if (!s) {
-        api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+        api_no_memory(&e);
         api_reply_error(c, &e);
         return;
     }

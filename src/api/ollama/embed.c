@@ -4,11 +4,16 @@
 #include "api/ollama/ollama.h"
 #include "base/limits.h"
 
+static const api_field common_fields[] = {
+    {.include = ollama_model_fields},
+    {.name = "options",
+     .types = API_OBJECT,
+     .of = ollama_options,
+     .doc = "of them lora has an effect"},
+    {0},
+};
+
 static const api_field embed_fields[] = {
-    {.name = "model",
-     .types = API_STRING,
-     .len_max = 512,
-     .doc = "a name that /api/tags lists, also without \":latest\""},
     {.name = "input",
      .types = API_STRING | API_ARRAY,
      .items = API_STRING,
@@ -22,26 +27,13 @@ static const api_field embed_fields[] = {
      .min = 1,
      .max = 1048576,
      .doc = "keep so many numbers of each vector, and make it of length 1 again"},
-    {.name = "options",
-     .types = API_OBJECT,
-     .of = ollama_options,
-     .doc = "of them lora has an effect"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = common_fields},
     {0},
 };
 
 static const api_field embeddings_fields[] = {
-    {.name = "model", .types = API_STRING, .len_max = 512, .doc = "a name that /api/tags lists"},
     {.name = "prompt", .types = API_STRING, .doc = "the text; none: only the model is loaded"},
-    {.name = "options",
-     .types = API_OBJECT,
-     .of = ollama_options,
-     .doc = "of them lora has an effect"},
-    {.name = "keep_alive",
-     .types = API_NUMBER | API_STRING,
-     .doc = "how long the model stays in memory: seconds or \"5m\"; negative: for ever"},
+    {.include = common_fields},
     {0},
 };
 

@@ -37,16 +37,6 @@ static void details_write(jsonw *w, const facts *f) {
     jsonw_end(w);
 }
 
-/* The rows that this key may use; by free. False: answered. */
-static bool rows_get(api_call *c, resident_row **rows, size_t *n) {
-    err why = {0};
-    api_error e = {0};
-    if (api_models_list(c, rows, n, &why)) return true;
-    api_fail_err(&e, &why);
-    api_reply_error(c, &e);
-    return false;
-}
-
 /* A file that cannot be read is listed too, without what it would say. */
 static facts facts_of(api_call *c, const resident_row *r) {
     facts f;
@@ -59,7 +49,7 @@ static void tags(api_call *c) {
     resident_row *rows;
     size_t n;
     jsonw w;
-    if (!rows_get(c, &rows, &n)) return;
+    if (!api_models_get(c, &rows, &n)) return;
     jsonw_init(&w, &c->out);
     jsonw_object(&w);
     jsonw_key(&w, "models");
@@ -86,7 +76,7 @@ static void ps(api_call *c) {
     resident_row *rows;
     size_t n;
     jsonw w;
-    if (!rows_get(c, &rows, &n)) return;
+    if (!api_models_get(c, &rows, &n)) return;
     jsonw_init(&w, &c->out);
     jsonw_object(&w);
     jsonw_key(&w, "models");

@@ -31,17 +31,21 @@ static void ollama_stream_error(api_call *c, const api_error *e) {
     buf_putc(&c->out, '\n');
 }
 
-/* An empty line would break clients: they read each line as an object. So an answer of no text. */
+/* Opens an answer of no text. */
+static void empty_open(api_call *c, jsonw *w, bool chat, bool done) {
+    jsonw_init(w, &c->out);
+    ollama_head(c, w);
+    jsonw_key(w, chat ? "message" : "response");
+    if (chat) jsonw_raw(w, STR("{\"role\":\"assistant\",\"content\":\"\"}"));
+    else jsonw_str(w, STR(""));
+    jsonw_key(w, "done");
+    jsonw_bool(w, done);
+}
+
+/* An empty line would break clients: they read each line as an object. */
 static void ollama_keep_alive(api_call *c) {
-    bool chat = ollama_is_chat(c);
     jsonw w;
-    jsonw_init(&w, &c->out);
-    ollama_head(c, &w);
-    jsonw_key(&w, chat ? "message" : "response");
-    if (chat) jsonw_raw(&w, STR("{\"role\":\"assistant\",\"content\":\"\"}"));
-    else jsonw_str(&w, STR(""));
-    jsonw_key(&w, "done");
-    jsonw_bool(&w, false);
+    empty_open(c, &w, ollama_is_chat(c), false);
     jsonw_end(&w);
     buf_putc(&c->out, '\n');
 }
@@ -86,13 +90,7 @@ void ollama_head(api_call *c, jsonw *w) {
 
 void ollama_reply_loaded(api_call *c, bool chat, const char *reason) {
     jsonw w;
-    jsonw_init(&w, &c->out);
-    ollama_head(c, &w);
-    jsonw_key(&w, chat ? "message" : "response");
-    if (chat) jsonw_raw(&w, STR("{\"role\":\"assistant\",\"content\":\"\"}"));
-    else jsonw_str(&w, STR(""));
-    jsonw_key(&w, "done");
-    jsonw_bool(&w, true);
+    empty_open(c, &w, chat, true);
     jsonw_key(&w, "done_reason");
     jsonw_str(&w, str_of(reason));
     jsonw_end(&w);
@@ -100,6 +98,18 @@ void ollama_reply_loaded(api_call *c, bool chat, const char *reason) {
 }
 
 /* ---- options ---- */
+
+const api_field ollama_model_fields[] = {
+    {.name = "model",
+     .types = API_STRING,
+     .len_max = 512,
+     .doc = "a name that /api/tags lists, also without \":latest\""},
+    {.name = "keep_alive",
+     .types = API_NUMBER | API_STRING,
+     .doc = "how long the model stays in memory: seconds or \"5m\"; 0: not at all; negative: for "
+            "ever"},
+    {0},
+};
 
 const api_field ollama_options[] = {
     {.name = "num_predict",
@@ -131,13 +141,7 @@ bool ollama_options_read(api_call *c, hearth_params *p, api_error *e) {
     p->max_tokens = n < 0 ? -1 : (int32_t)n;
     p->context_shift = api_get_bool(c->body, "shift", p->context_shift);
     p->n_keep = (int32_t)api_get_int(o, "num_keep", p->n_keep);
-    bool logprobs = api_get_bool(c->body, "logprobs", false);
-    int64_t n_top = api_get_int(c->body, "top_logprobs", 0);
-    if (n_top > 0 && !logprobs)
-        return api_fail(e, 400, "invalid_value", "top_logprobs",
-                        "top_logprobs needs logprobs to be true");
-    p->n_logprobs = logprobs ? (int32_t)n_top : -1;
-    return true;
+    return api_logprob_read(c->body, p, e);
 }
 
 bool ollama_fit(api_call *c, size_t n_prompt, hearth_params *p, api_error *e) {

@@ -33,7 +33,8 @@ extern const api_route api_routes_ollama_blobs[];
 #define OLLAMA_SERVES                                                                              \
     (FACTS_COMPLETION | FACTS_EMBEDDING | FACTS_TOOLS | FACTS_THINKING | FACTS_INSERT)
 
-extern const api_field ollama_options[]; /* of "options" */
+extern const api_field ollama_model_fields[]; /* model, keep_alive */
+extern const api_field ollama_options[];      /* of "options" */
 
 /* The answer to one /api/generate or /api/chat; c->state. */
 typedef struct ollama_state {

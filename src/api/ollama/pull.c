@@ -127,7 +127,7 @@ static void begin(api_call *c, bool push) {
     const char *model = api_get_text(c->body, "model", NULL);
     if (!model) model = api_get_text(c->body, "name", "");
     if (!t || !*model) {
-        if (!t) api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+        if (!t) api_no_memory(&e);
         else api_fail(&e, 400, "invalid_value", "model", "model: which one?");
         api_reply_error(c, &e);
         return;

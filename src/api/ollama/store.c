@@ -46,7 +46,7 @@ static store_work *work_new(api_call *c, const char *model) {
     api_error e = {0};
     store_work *w = arena_calloc(c->arena, 1, sizeof *w);
     if (!w) {
-        api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+        api_no_memory(&e);
         api_reply_error(c, &e);
         return NULL;
     }

@@ -1,36 +1,6 @@
 /* The answers of /api/generate and /api/chat, in pieces or whole. */
 #include "api/ollama/ollama.h"
 
-#include <math.h>
-
-/* ---- log-probabilities ---- */
-
-static void logprob_members(api_call *c, jsonw *w, int32_t id, float logprob) {
-    str s = api_token_text(c, id);
-    jsonw_key(w, "token");
-    jsonw_str(w, s);
-    jsonw_key(w, "logprob");
-    jsonw_f64(w, isfinite(logprob) ? (double)logprob : -9999.0);
-    jsonw_key(w, "bytes");
-    jsonw_array(w);
-    for (size_t i = 0; i < s.n; i++) jsonw_int(w, (unsigned char)s.p[i]);
-    jsonw_end(w);
-}
-
-static void logprob_write(api_call *c, jsonw *w, const hearth_token *t) {
-    jsonw_object(w);
-    logprob_members(c, w, t->id, t->logprob);
-    jsonw_key(w, "top_logprobs");
-    jsonw_array(w);
-    for (int i = 0; i < t->n_top; i++) {
-        jsonw_object(w);
-        logprob_members(c, w, t->top[i].token, t->top[i].logprob);
-        jsonw_end(w);
-    }
-    jsonw_end(w);
-    jsonw_end(w);
-}
-
 /* ---- events ---- */
 
 static void call_write(jsonw *w, const api_tool_call *t, int index) {
@@ -79,11 +49,8 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
     bool logprob = s->logprobs && t && t->id >= 0;
     jsonw w;
     if (s->gives_context && t && t->id >= 0) buf_append(&s->context, &t->id, sizeof t->id);
-    if (!c->stream) { /* gathered as the items of an array */
-        if (!logprob) return;
-        if (ch->extra.len) buf_putc(&ch->extra, ',');
-        jsonw_init(&w, &ch->extra);
-        logprob_write(c, &w, t);
+    if (!c->stream) {
+        if (logprob) api_logprob_keep(c, ch, t, false);
         return;
     }
     /* a call is told as a whole: its arguments are an object here */
@@ -99,7 +66,7 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
     if (logprob) {
         jsonw_key(&w, "logprobs");
         jsonw_array(&w);
-        logprob_write(c, &w, t);
+        api_logprob_write(c, &w, t, false);
         jsonw_end(&w);
     }
     jsonw_end(&w);
@@ -148,9 +115,7 @@ static void finish(api_call *c) {
     figures_write(c, &w, &ch->usage);
     if (s->logprobs && !c->stream) {
         jsonw_key(&w, "logprobs");
-        buf_putc(w.out, '[');
-        buf_put_str(w.out, buf_str(&ch->extra));
-        jsonw_raw(&w, STR("]"));
+        api_logprobs_write(&w, buf_str(&ch->extra));
     }
     api_notes_write(c, &w);
     jsonw_end(&w);

@@ -8,32 +8,9 @@
 
 /* ---- what a request may hold ---- */
 
-static const api_field function_fields[] = {
-    {.name = "name", .types = API_STRING, .required = true, .len_min = 1, .len_max = 256},
-    {.name = "description", .types = API_STRING},
-    {.name = "parameters", .types = API_OBJECT, .doc = "a JSON Schema"},
-    {.name = "strict",
-     .types = API_BOOL,
-     .doc = "what cannot be enforced in the schema is an error"},
-    {0},
-};
-
 static const api_field tool_fields[] = {
     {.name = "type", .types = API_STRING, .required = true},
-    {.name = "function", .types = API_OBJECT, .of = function_fields},
-    {0},
-};
-
-static const api_field called_fields[] = {
-    {.name = "name", .types = API_STRING, .required = true},
-    {.name = "arguments", .types = API_STRING | API_OBJECT},
-    {0},
-};
-
-static const api_field call_fields[] = {
-    {.name = "id", .types = API_STRING},
-    {.name = "type", .types = API_STRING},
-    {.name = "function", .types = API_OBJECT, .of = called_fields, .required = true},
+    {.name = "function", .types = API_OBJECT, .of = tool_function_fields},
     {0},
 };
 
@@ -46,8 +23,8 @@ static const api_field message_fields[] = {
      .types = API_STRING | API_ARRAY,
      .doc = "text, or an array of parts of type text"},
     {.name = "name", .types = API_STRING},
-    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = call_fields},
-    {.name = "function_call", .types = API_OBJECT, .of = called_fields},
+    {.name = "tool_calls", .types = API_ARRAY, .items = API_OBJECT, .of = tool_call_fields},
+    {.name = "function_call", .types = API_OBJECT, .of = tool_called_fields},
     {.name = "tool_call_id", .types = API_STRING},
     {.name = "reasoning_content",
      .types = API_STRING,
@@ -87,11 +64,7 @@ static const api_field chat_fields[] = {
      .doc = "the same, under its newer name"},
     {.name = "n", .types = API_INT, .min = 1, .max = LIMIT_CHOICES, .doc = "number of answers"},
     {.include = openai_stream_fields},
-    {.name = "logprobs", .types = API_BOOL, .doc = "tell each token's log-probability"},
-    {.name = "top_logprobs",
-     .types = API_INT,
-     .max = 20,
-     .doc = "and those of so many likeliest tokens; needs logprobs"},
+    {.include = api_logprob_fields},
     {.name = "response_format", .types = API_OBJECT, .of = format_fields},
     {.name = "json_schema", .types = API_OBJECT, .doc = "the answer is JSON that it describes"},
     {.name = "grammar", .types = API_STRING, .doc = "rules in GBNF, from \"root\""},
@@ -106,7 +79,7 @@ static const api_field chat_fields[] = {
     {.name = "functions",
      .types = API_ARRAY,
      .items = API_OBJECT,
-     .of = function_fields,
+     .of = tool_function_fields,
      .len_max = 4096,
      .doc = "tools in their older form; the answer then has function_call"},
     {.name = "function_call", .types = API_STRING | API_OBJECT, .words = "none|auto"},
@@ -131,42 +104,16 @@ typedef struct chat_state {
     bool functions; /* calls are told in the older form */
 } chat_state;
 
-static void head(api_call *c, jsonw *w, const char *object) {
-    jsonw_object(w);
-    jsonw_key(w, "id");
-    jsonw_str(w, str_of(c->id));
-    jsonw_key(w, "object");
-    jsonw_str(w, str_of(object));
-    jsonw_key(w, "created");
-    jsonw_int(w, c->created_s);
-    jsonw_key(w, "model");
-    jsonw_str(w, str_of(c->model_name));
-    jsonw_key(w, "system_fingerprint");
-    jsonw_str(w, STR(OPENAI_FINGERPRINT));
-}
-
 static void event_open(api_call *c, jsonw *w) {
     buf_puts(&c->out, "data: ");
     jsonw_init(w, &c->out);
-    head(c, w, "chat.completion.chunk");
-    jsonw_key(w, "choices");
-    jsonw_array(w);
+    openai_head(c, w, "chat.completion.chunk");
 }
 
-static void event_end(api_call *c, jsonw *w, bool usage) {
+static void event_close(api_call *c, jsonw *w, bool is_last) {
     const chat_state *s = c->state;
-    if (s->include_usage) {
-        jsonw_key(w, "usage");
-        if (usage) openai_usage(c, w);
-        else jsonw_null(w);
-    }
     jsonw_end(w);
-    buf_puts(&c->out, "\n\n");
-}
-
-static void event_close(api_call *c, jsonw *w, bool usage) {
-    jsonw_end(w);
-    event_end(c, w, usage);
+    openai_event_end(c, w, s->include_usage, is_last);
 }
 
 static void choice_open(jsonw *w, const api_choice *ch) {
@@ -205,14 +152,6 @@ static void chat_begin(api_call *c) {
 static bool shows_logprob(const api_call *c, const api_piece *p) {
     const chat_state *s = c->state;
     return s->logprobs && p->token && p->token->id >= 0;
-}
-
-/* Log-probabilities without streaming: gathered until the end, as the items of an array. */
-static void logprob_keep(api_call *c, api_choice *ch, const hearth_token *t) {
-    jsonw w;
-    if (ch->extra.len) buf_putc(&ch->extra, ',');
-    jsonw_init(&w, &ch->extra);
-    openai_logprob(c, &w, t);
 }
 
 /* A call in the making: its name with the first piece of it, then fragments of its arguments. */
@@ -263,7 +202,7 @@ static void delta_write(const api_choice *ch, jsonw *w, const api_piece *p, bool
 static void chat_piece(api_call *c, api_choice *ch, const api_piece *p) {
     bool logprob = shows_logprob(c, p);
     if (!c->stream) {
-        if (logprob) logprob_keep(c, ch, p->token);
+        if (logprob) api_logprob_keep(c, ch, p->token, false);
         return;
     }
     if (p->text.n == 0 && !logprob && p->kind != API_PIECE_TOOL_BEGIN) return;
@@ -278,7 +217,7 @@ static void chat_piece(api_call *c, api_choice *ch, const api_piece *p) {
         jsonw_object(&w);
         jsonw_key(&w, "content");
         jsonw_array(&w);
-        openai_logprob(c, &w, p->token);
+        api_logprob_write(c, &w, p->token, false);
         jsonw_end(&w);
         jsonw_key(&w, "refusal");
         jsonw_null(&w);
@@ -297,6 +236,7 @@ static const char *finish_word(const api_call *c, const api_choice *ch) {
 }
 
 static void chat_end(api_call *c, api_choice *ch) {
+    const chat_state *s = c->state;
     if (!c->stream) return;
     jsonw w;
     event_open(c, &w);
@@ -307,7 +247,7 @@ static void chat_end(api_call *c, api_choice *ch) {
     choice_close(&w, finish_word(c, ch));
     jsonw_end(&w); /* the choices: the rest is the event's own */
     api_notes_write(c, &w);
-    event_end(c, &w, false);
+    openai_event_end(c, &w, s->include_usage, false);
 }
 
 static void called_write(jsonw *w, const api_tool_call *t) {
@@ -365,9 +305,7 @@ static void message_write(api_call *c, jsonw *w, const api_choice *ch) {
     if (s->logprobs) {
         jsonw_object(w);
         jsonw_key(w, "content");
-        buf_putc(w->out, '[');
-        buf_put_str(w->out, buf_str(&ch->extra));
-        jsonw_raw(w, STR("]"));
+        api_logprobs_write(w, buf_str(&ch->extra));
         jsonw_key(w, "refusal");
         jsonw_null(w);
         jsonw_end(w);
@@ -389,9 +327,7 @@ static void chat_finish(api_call *c) {
         return;
     }
     jsonw_init(&w, &c->out);
-    head(c, &w, "chat.completion");
-    jsonw_key(&w, "choices");
-    jsonw_array(&w);
+    openai_head(c, &w, "chat.completion");
     for (int i = 0; i < c->n_choices; i++) message_write(c, &w, &c->choice[i]);
     jsonw_end(&w);
     jsonw_key(&w, "usage");
@@ -437,7 +373,7 @@ static bool talk_read(api_call *c, api_talk *t, chat_state *s, api_error *e) {
     const json_t *b = c->body;
     const json_t *format = api_get(b, "response_format");
     t->messages = json_deep_copy(api_get(b, "messages"));
-    if (!t->messages) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!t->messages) return api_no_memory(e);
     api_talk_effort(t, api_get_text(b, "reasoning_effort", NULL));
     s->functions = json_array_size(api_get(b, "functions")) > 0;
     if (!api_talk_read(t, b, e) ||
@@ -459,13 +395,9 @@ static bool options_read(api_call *c, hearth_params *p, chat_state *s, api_error
     if (json_array_size(modalities) > 1)
         return api_fail(e, 400, "unsupported_value", "modalities",
                         "modalities: this model answers in text alone");
-    if (!api_sampler_read(c, b, p, e)) return false;
+    if (!api_sampler_read(c, b, p, e) || !api_logprob_read(b, p, e)) return false;
     api_samplers_keep(b, p);
-    s->logprobs = api_get_bool(b, "logprobs", false);
-    if (api_get(b, "top_logprobs") && !s->logprobs && api_get_int(b, "top_logprobs", 0) > 0)
-        return api_fail(e, 400, "invalid_value", "top_logprobs",
-                        "top_logprobs needs logprobs to be true");
-    p->n_logprobs = s->logprobs ? (int32_t)api_get_int(b, "top_logprobs", 0) : -1;
+    s->logprobs = p->n_logprobs >= 0;
     p->max_tokens = openai_max_tokens(b);
     if (p->max_tokens < 0) p->max_tokens = api_usual_length(c);
     return openai_stream_read(c, &s->include_usage, e);
@@ -479,7 +411,7 @@ static void chat(api_call *c) {
     chat_state *s = arena_alloc(c->arena, sizeof *s);
     api_call_name(c, "chatcmpl-");
     c->state = s;
-    bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    bool ok = s || api_no_memory(&e);
     ok = ok && options_read(c, &p, s, &e) && messages_ok(c->body, &e) && talk_read(c, &t, s, &e) &&
          api_talk_begin(c, &t, &p, &prompt, &e);
     api_talk_deinit(&t);

@@ -71,8 +71,7 @@ static bool input_one(api_call *c, const json_t *v, hearth_input *out, api_error
                         "input must be a text, an array of texts, or of arrays of token numbers");
     int32_t *ids = arena_calloc(c->arena, json_array_size(v), sizeof *ids);
     *out = (hearth_input){.ids = ids, .n_ids = json_array_size(v)};
-    return ids ? api_ids_read(c, v, "input", ids, e)
-               : api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    return ids ? api_ids_read(c, v, "input", ids, e) : api_no_memory(e);
 }
 
 static bool input_read(api_call *c, api_error *e) {
@@ -136,12 +135,7 @@ static void embed_done(api_call *c) {
         return;
     }
     jsonw w;
-    jsonw_init(&w, &c->out);
-    jsonw_object(&w);
-    jsonw_key(&w, "object");
-    jsonw_str(&w, STR("list"));
-    jsonw_key(&w, "data");
-    jsonw_array(&w);
+    openai_list_open(c, &w);
     for (size_t i = 0; i < s->n; i++) {
         jsonw_object(&w);
         jsonw_key(&w, "object");
@@ -202,8 +196,7 @@ static void rerank_done(api_call *c) {
     api_embedding *s = c->state;
     bool plain = api_get(c->body, "texts") != NULL;
     scored *order = arena_calloc(c->arena, s->n, sizeof *order);
-    if (!s->failure.status && !order)
-        api_fail(&s->failure, 503, "out_of_memory", NULL, "out of memory");
+    if (!s->failure.status && !order) api_no_memory(&s->failure);
     if (s->failure.status) {
         api_reply_error(c, &s->failure);
         return;

@@ -1,7 +1,6 @@
 /* The OpenAI dialect: errors, models, and what its endpoints share. */
 #include "api/openai/openai.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* ---- errors ---- */
@@ -119,34 +118,39 @@ void openai_usage(const api_call *c, jsonw *w) {
     jsonw_end(w);
 }
 
-double openai_finite(float logprob) {
-    return isfinite(logprob) ? (double)logprob : -9999.0;
-}
-
-static void logprob_members(api_call *c, jsonw *w, int32_t id, float logprob) {
-    str s = api_token_text(c, id);
-    jsonw_key(w, "token");
-    jsonw_str(w, s);
-    jsonw_key(w, "logprob");
-    jsonw_f64(w, openai_finite(logprob));
-    jsonw_key(w, "bytes");
-    jsonw_array(w);
-    for (size_t i = 0; i < s.n; i++) jsonw_int(w, (unsigned char)s.p[i]);
-    jsonw_end(w);
-}
-
-void openai_logprob(api_call *c, jsonw *w, const hearth_token *t) {
+void openai_list_open(api_call *c, jsonw *w) {
+    jsonw_init(w, &c->out);
     jsonw_object(w);
-    logprob_members(c, w, t->id, t->logprob);
-    jsonw_key(w, "top_logprobs");
+    jsonw_key(w, "object");
+    jsonw_str(w, STR("list"));
+    jsonw_key(w, "data");
     jsonw_array(w);
-    for (int i = 0; i < t->n_top; i++) {
-        jsonw_object(w);
-        logprob_members(c, w, t->top[i].token, t->top[i].logprob);
-        jsonw_end(w);
+}
+
+void openai_head(const api_call *c, jsonw *w, const char *object) {
+    jsonw_object(w);
+    jsonw_key(w, "id");
+    jsonw_str(w, str_of(c->id));
+    jsonw_key(w, "object");
+    jsonw_str(w, str_of(object));
+    jsonw_key(w, "created");
+    jsonw_int(w, c->created_s);
+    jsonw_key(w, "model");
+    jsonw_str(w, str_of(c->model_name));
+    jsonw_key(w, "system_fingerprint");
+    jsonw_str(w, STR("fp_hearth_" HEARTH_VERSION));
+    jsonw_key(w, "choices");
+    jsonw_array(w);
+}
+
+void openai_event_end(api_call *c, jsonw *w, bool include_usage, bool is_last) {
+    if (include_usage) {
+        jsonw_key(w, "usage");
+        if (is_last) openai_usage(c, w);
+        else jsonw_null(w);
     }
     jsonw_end(w);
-    jsonw_end(w);
+    buf_puts(&c->out, "\n\n");
 }
 
 int32_t openai_max_tokens(const json_t *body) {
@@ -200,29 +204,12 @@ static void model_write(jsonw *w, const resident_row *r) {
     jsonw_end(w);
 }
 
-/* The rows that this key may use; by free. False: answered. */
-static bool rows_get(api_call *c, resident_row **rows, size_t *n) {
-    err why = {0};
-    api_error e = {0};
-    if (!api_models_list(c, rows, n, &why)) {
-        api_fail_err(&e, &why);
-        api_reply_error(c, &e);
-        return false;
-    }
-    return true;
-}
-
 static void models(api_call *c) {
     resident_row *rows;
     size_t n;
-    if (!rows_get(c, &rows, &n)) return;
+    if (!api_models_get(c, &rows, &n)) return;
     jsonw w;
-    jsonw_init(&w, &c->out);
-    jsonw_object(&w);
-    jsonw_key(&w, "object");
-    jsonw_str(&w, STR("list"));
-    jsonw_key(&w, "data");
-    jsonw_array(&w);
+    openai_list_open(c, &w);
     for (size_t i = 0; i < n; i++) model_write(&w, &rows[i]);
     jsonw_end(&w);
     jsonw_end(&w);
@@ -235,7 +222,7 @@ static void model_one(api_call *c) {
     size_t n;
     api_error e = {0};
     char shown[120];
-    if (!rows_get(c, &rows, &n)) return;
+    if (!api_models_get(c, &rows, &n)) return;
     const char *name = api_model_find(c, c->arg[0]);
     for (size_t i = 0; name && i < n; i++) {
         if (strcmp(rows[i].name, name) != 0) continue;

@@ -1,4 +1,4 @@
-/* What the files of the OpenAI dialect share: the shape of errors, usage and log-probabilities.
+/* What the files of the OpenAI dialect share: the shape of errors, heads and usage.
  *
  *   openai.c     errors, /v1/models, shared pieces
  *   chat.c       /v1/chat/completions
@@ -23,16 +23,17 @@ extern const api_field openai_stream_fields[];
 /* Sets c->stream. Whether there is to be a last event with the usage. */
 bool openai_stream_read(api_call *c, bool *include_usage, api_error *e);
 
-#define OPENAI_FINGERPRINT "fp_hearth_" HEARTH_VERSION
-
 void openai_error(const api_error *e, buf *out); /* the body of an error */
 /* "stop" or "length". */
 const char *openai_finish(hearth_finish f);
 int32_t openai_reasoning(const api_call *c);    /* tokens of thoughts, of all choices */
 void openai_usage(const api_call *c, jsonw *w); /* the object, of all choices */
-/* One item of logprobs.content. */
-void openai_logprob(api_call *c, jsonw *w, const hearth_token *t);
-double openai_finite(float logprob); /* JSON has no infinity: -9999 */
+/* Opens {"object": "list", "data": [. */
+void openai_list_open(api_call *c, jsonw *w);
+/* Opens an answer, or an event of one, up to its choices: an open array. */
+void openai_head(const api_call *c, jsonw *w, const char *object);
+/* Ends an event whose choices are closed; with include_usage they say it, as null but in the last. */
+void openai_event_end(api_call *c, jsonw *w, bool include_usage, bool is_last);
 /* Reads max_tokens and max_completion_tokens; the latter goes before. */
 int32_t openai_max_tokens(const json_t *body);
 /* response_format, and text.format of responses: the schema stands in `holder`. */

@@ -6,10 +6,6 @@
 #include "api/openai/responses.h"
 #include "base/limits.h"
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 /* ---- names ---- */
 
 #define NAME "resp_"
@@ -29,7 +25,7 @@ bool response_of_item(const char *name, char *response, size_t cap) {
 
 static bool message_add(json_t *talk, const char *role, const char *text, api_error *e) {
     json_t *m = json_pack("{s:s, s:s}", "role", role, "content", text);
-    return (m && json_array_append_new(talk, m) == 0) || no_memory(e);
+    return (m && json_array_append_new(talk, m) == 0) || api_no_memory(e);
 }
 
 /* The message that the assistant's next item belongs to; NULL: out of memory. */
@@ -65,7 +61,7 @@ static bool message_read(api_call *c, json_t *talk, const json_t *item, const ch
     if (strcmp(role, "assistant") != 0)
         return message_add(talk, strcmp(role, "developer") == 0 ? "system" : role, text, e);
     json_t *m = assistant_of(talk);
-    return (m && member_add(m, "content", text)) || no_memory(e);
+    return (m && member_add(m, "content", text)) || api_no_memory(e);
 }
 
 /* Its own text where it has one, else the summary. What is encrypted nobody can read. */
@@ -78,7 +74,7 @@ static bool thought_read(json_t *talk, const json_t *item, api_error *e) {
     bool ok = m != NULL;
     json_array_foreach(list, i, part)
         ok = ok && member_add(m, "reasoning_content", api_get_text(part, "text", ""));
-    return ok || no_memory(e);
+    return ok || api_no_memory(e);
 }
 
 static const char *member(const json_t *item, const char *key, const char *where, api_error *e) {
@@ -108,7 +104,7 @@ static bool call_read(json_t *talk, const json_t *item, bool custom, const char 
                                                      "arguments", args)) == 0;
     free(args);
     json_decref(input);
-    return ok || no_memory(e);
+    return ok || api_no_memory(e);
 }
 
 static bool result_read(api_call *c, json_t *talk, const json_t *item, const char *where,
@@ -118,7 +114,7 @@ static bool result_read(api_call *c, json_t *talk, const json_t *item, const cha
     snprintf(at, sizeof at, "%s.output", where);
     if (!id || !api_content_text(c, api_get(item, "output"), at, &text, e)) return false;
     json_t *m = json_pack("{s:s, s:s, s:s}", "role", "tool", "tool_call_id", id, "content", text);
-    return (m && json_array_append_new(talk, m) == 0) || no_memory(e);
+    return (m && json_array_append_new(talk, m) == 0) || api_no_memory(e);
 }
 
 bool response_item_read(api_call *c, json_t *talk, const json_t *item, const char *where,

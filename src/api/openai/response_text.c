@@ -58,9 +58,7 @@ static void part_write(jsonw *w, const response_item *x, str text, str logprobs)
         jsonw_key(w, "annotations");
         jsonw_raw(w, STR("[]"));
         jsonw_key(w, "logprobs");
-        buf_putc(w->out, '[');
-        buf_put_str(w->out, logprobs);
-        jsonw_raw(w, STR("]"));
+        api_logprobs_write(w, logprobs);
     }
     jsonw_end(w);
 }
@@ -355,9 +353,7 @@ static void event_message(api_call *c, const char *type, const char *key, str te
     jsonw_key(&w, key);
     jsonw_str(&w, text);
     jsonw_key(&w, "logprobs");
-    buf_putc(w.out, '[');
-    buf_put_str(w.out, logprobs);
-    jsonw_raw(&w, STR("]"));
+    api_logprobs_write(&w, logprobs);
     event_close(c, &w);
 }
 
@@ -458,12 +454,7 @@ static void piece(api_call *c, api_choice *ch, const api_piece *p) {
         item_end(c);
         if (!item_begin(c, ch->part[ch->n_parts - 1].kind, ch->n_parts - 1)) return;
     }
-    if (s->logprobs && p->token && p->token->id >= 0) {
-        jsonw w;
-        if (ch->extra.len) buf_putc(&ch->extra, ',');
-        jsonw_init(&w, &ch->extra);
-        openai_logprob(c, &w, p->token);
-    }
+    if (s->logprobs && p->token && p->token->id >= 0) api_logprob_keep(c, ch, p->token, false);
     if (c->stream) delta(c, ch, p);
 }
 

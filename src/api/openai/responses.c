@@ -126,10 +126,6 @@ static const api_field response_fields[] = {
 
 /* ---- the request ---- */
 
-static bool no_memory(api_error *e) {
-    return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-}
-
 /* The item of that name, in a response that was kept for this owner; borrowed. NULL: none. */
 static json_t *item_find(api_call *c, const char *name) {
     response_state *s = c->state;
@@ -183,10 +179,10 @@ static bool talk_read(api_call *c, api_error *e) {
     } else {
         s->talk = json_array();
     }
-    if (!s->talk) return no_memory(e);
+    if (!s->talk) return api_no_memory(e);
     if (json_is_string(input)) {
         json_t *m = json_pack("{s:s, s:O}", "role", "user", "content", input);
-        return (m && json_array_append_new(s->talk, m) == 0) || no_memory(e);
+        return (m && json_array_append_new(s->talk, m) == 0) || api_no_memory(e);
     }
     json_array_foreach(input, i, item) {
         char where[40];
@@ -205,7 +201,7 @@ static bool custom_add(tool_ask *ask, const json_t *tool, const char *where, api
     bool ok = parameters
                   ? tool_add(ask, api_get_text(tool, "name", ""),
                              api_get_text(tool, "description", NULL), parameters, false, where, e)
-                  : no_memory(e);
+                  : api_no_memory(e);
     json_decref(parameters);
     return ok;
 }
@@ -254,7 +250,7 @@ static bool prompt_of(api_call *c, hearth_params *p, api_prompt *out, api_error 
     api_talk_effort(&t, api_get_text(api_get(b, "reasoning"), "effort", NULL));
     ok = ok ? api_talk_read(&t, b, e) && openai_format_read(&t, format, format, "text.format", e) &&
                   choice_read(c, &t.ask, e) && api_talk_begin(c, &t, p, out, e)
-            : no_memory(e);
+            : api_no_memory(e);
     api_talk_deinit(&t);
     return ok;
 }
@@ -300,7 +296,7 @@ static void respond(api_call *c) {
     api_prompt prompt = {0};
     response_state *s = c->state = arena_alloc(c->arena, sizeof *s);
     api_random_name(c->id, sizeof c->id, "resp_");
-    bool ok = s || no_memory(&e);
+    bool ok = s || api_no_memory(&e);
     c->cleanup = respond_cleanup;
     ok = ok && options_read(c, &p, &e) && talk_read(c, &e) && prompt_of(c, &p, &prompt, &e) &&
          api_generate(c, &response_writer, &p, &prompt, 1, 1, &e);
@@ -356,12 +352,7 @@ static void response_delete(api_call *c) {
 static void list_write(api_call *c, json_t *items) {
     size_t n = json_array_size(items);
     jsonw w;
-    jsonw_init(&w, &c->out);
-    jsonw_object(&w);
-    jsonw_key(&w, "object");
-    jsonw_str(&w, STR("list"));
-    jsonw_key(&w, "data");
-    jsonw_array(&w);
+    openai_list_open(c, &w);
     for (size_t i = n; i-- > 0;) {
         char *text = json_dumps(json_array_get(items, i), JSON_COMPACT);
         jsonw_raw(&w, str_of(text ? text : "null"));
@@ -388,7 +379,7 @@ static void response_inputs(api_call *c) {
     json_t *items = response_items(talk, c->arg[0]);
     json_decref(talk);
     if (!items) {
-        no_memory(&e);
+        api_no_memory(&e);
         api_reply_error(c, &e);
         return;
     }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/ids.h"
 #include "api/infill.h"
 #include "api/openai/openai.h"
 #include "base/limits.h"
@@ -81,7 +82,7 @@ static void rows_part(api_call *c, jsonw *w, const buf *rows, row_part part, siz
         at += sizeof r;
         str text = api_token_text(c, r.chosen.token);
         if (part == ROW_TOKENS) jsonw_str(w, text);
-        if (part == ROW_VALUES) jsonw_f64(w, openai_finite(r.chosen.logprob));
+        if (part == ROW_VALUES) jsonw_f64(w, api_logprob_finite(r.chosen.logprob));
         if (part == ROW_OFFSETS) jsonw_uint(w, offset);
         offset += r.said;
         if (part == ROW_TOP) jsonw_object(w);
@@ -93,7 +94,7 @@ static void rows_part(api_call *c, jsonw *w, const buf *rows, row_part part, siz
             str s = api_token_text(c, l.token);
             snprintf(key, sizeof key, "%.*s", STR_ARG(s));
             jsonw_key(w, key);
-            jsonw_f64(w, openai_finite(l.logprob));
+            jsonw_f64(w, api_logprob_finite(l.logprob));
         }
         if (part == ROW_TOP) jsonw_end(w);
     }
@@ -121,19 +122,7 @@ static void rows_write(api_call *c, jsonw *w, const buf *rows, size_t offset) {
 
 static void head(api_call *c, jsonw *w) {
     jsonw_init(w, &c->out);
-    jsonw_object(w);
-    jsonw_key(w, "id");
-    jsonw_str(w, str_of(c->id));
-    jsonw_key(w, "object");
-    jsonw_str(w, STR("text_completion"));
-    jsonw_key(w, "created");
-    jsonw_int(w, c->created_s);
-    jsonw_key(w, "model");
-    jsonw_str(w, str_of(c->model_name));
-    jsonw_key(w, "system_fingerprint");
-    jsonw_str(w, STR(OPENAI_FINGERPRINT));
-    jsonw_key(w, "choices");
-    jsonw_array(w);
+    openai_head(c, w, "text_completion");
 }
 
 static str echo_of(const api_call *c, const api_choice *ch) {
@@ -152,7 +141,7 @@ static void choice_write(jsonw *w, const api_choice *ch, str text, const char *f
 }
 
 static void event(api_call *c, const api_choice *ch, str text, const buf *rows, const char *finish,
-                  bool usage) {
+                  bool is_last) {
     const text_state *s = c->state;
     jsonw w;
     buf_puts(&c->out, "data: ");
@@ -166,13 +155,7 @@ static void event(api_call *c, const api_choice *ch, str text, const buf *rows, 
         jsonw_end(&w);
     }
     jsonw_end(&w);
-    if (s->include_usage) {
-        jsonw_key(&w, "usage");
-        if (usage) openai_usage(c, &w);
-        else jsonw_null(&w);
-    }
-    jsonw_end(&w);
-    buf_puts(&c->out, "\n\n");
+    openai_event_end(c, &w, s->include_usage, is_last);
 }
 
 static void text_begin(api_call *c) {
@@ -244,20 +227,7 @@ static bool prompt_read(api_call *c, const json_t *v, api_prompt *out, str *echo
     if (!json_is_array(v))
         return api_fail(e, 400, "invalid_type", "prompt",
                         "prompt: texts and token numbers cannot be mixed");
-    *out = (api_prompt){calloc(json_array_size(v) + 1, sizeof *out->ids), json_array_size(v)};
-    if (!out->ids) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    if (!api_ids_read(c, v, "prompt", out->ids, e)) {
-        free(out->ids);
-        return false;
-    }
-    char *text;
-    size_t n;
-    if (!echo) return true;
-    if (!hearth_detokenize(resident_model(c->model), out->ids, out->n, true, &text, &n, NULL))
-        return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
-    *echo = (str){arena_strdup(c->arena, (str){text, n}), n};
-    hearth_free(text);
-    return echo->p || api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    return api_ids_prompt(c, v, "prompt", out, e) && (!echo || api_ids_text(c, out, echo, e));
 }
 
 /* "prompt" is one prompt, or an array of prompts; an array of numbers is one prompt. */
@@ -265,19 +235,15 @@ static bool prompts_read(api_call *c, text_state *s, api_prompt **out, int *n, a
     const json_t *v = api_get(c->body, "prompt"), *first = json_array_get(v, 0);
     bool one = json_is_string(v) || json_is_number(first) || !first;
     size_t count = one ? 1 : json_array_size(v);
-    *n = 0;
-    if (count > LIMIT_CHOICES)
-        return api_fail(e, 400, "too_long", "prompt", "%zu prompts; at most %d in one call", count,
-                        LIMIT_CHOICES);
-    *out = arena_calloc(c->arena, count, sizeof **out);
-    if (api_get_bool(c->body, "echo", false))
-        s->echo = arena_calloc(c->arena, count, sizeof *s->echo);
-    if (!*out) return api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (!api_prompts_new(c, count, out, e)) return false;
+    if (api_get_bool(c->body, "echo", false) &&
+        !(s->echo = arena_calloc(c->arena, count, sizeof *s->echo)))
+        return api_no_memory(e);
     for (size_t i = 0; i < count; i++) {
+        *n = (int)i + 1; /* what is read of one is freed, also when its text cannot be had */
         if (!prompt_read(c, one ? v : json_array_get(v, i), &(*out)[i],
                          s->echo ? &s->echo[i] : NULL, e))
             return false;
-        *n = (int)i + 1;
     }
     return true;
 }
@@ -304,7 +270,7 @@ static void complete(api_call *c) {
     text_state *s = arena_alloc(c->arena, sizeof *s);
     api_call_name(c, "cmpl-");
     c->state = s;
-    bool ok = s || api_fail(&e, 503, "out_of_memory", NULL, "out of memory");
+    bool ok = s || api_no_memory(&e);
     ok = ok && options_read(c, &p, s, &n, &e);
     if (ok && !prompts_read(c, s, &prompts, &n_prompts, &e)) {
         ok = false;
