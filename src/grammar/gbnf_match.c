@@ -80,19 +80,9 @@ bool gbnf_ends(const gbnf *b, const gbnf_frame *back) {
 static void free_step(const gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to) {
     const dfa *d = gbnf_free_text(b, c);
     place v = *c;
-    lex_result got = lex_utf8(&v.escape, &v.cp, byte);
-    if (got == LEX_BAD) return;
-    if (got == LEX_MORE) {
-        dfa_range r[2];
-        lex_ranges(v.escape, v.cp, r);
-        if (dfa_live_between(d, v.state, r[0].lo, r[0].hi)) spot_add(p, to, &v);
-        return;
-    }
-    v.state = dfa_step(d, v.state, v.cp);
-    v.cp = 0;
-    if (!v.state) return;
-    spot_add(p, to, &v);
-    if (d->accept[v.state]) settle(b, p, c->rule, c->count + 1, to, 0);
+    lex_result got = lex_follow(d, &v.state, &v.escape, &v.cp, byte);
+    if (got != LEX_BAD) spot_add(p, to, &v);
+    if (got == LEX_CHAR && d->accept[v.state]) settle(b, p, c->rule, c->count + 1, to, 0);
 }
 
 static void set_step(const gbnf *b, pool *p, const place *c, uint8_t byte, spot_set *to) {

@@ -125,7 +125,22 @@ static inline int lex_ranges(uint8_t escape, uint32_t cp, dfa_range out[2]) {
     return 1;
 }
 
-/* The same in a JSON string, exactly: without surrogates, and without what is never escaped. */
+/* One byte of a plain text that an automaton follows; LEX_BAD: nothing lives on. */
+static inline lex_result lex_follow(const dfa *d, int32_t *state, uint8_t *escape, uint32_t *cp,
+                                    uint8_t b) {
+    lex_result got = lex_utf8(escape, cp, b);
+    if (got == LEX_MORE) {
+        dfa_range r[2];
+        lex_ranges(*escape, *cp, r);
+        return dfa_live_between(d, *state, r[0].lo, r[0].hi) ? LEX_MORE : LEX_BAD;
+    }
+    if (got == LEX_BAD) return LEX_BAD;
+    *state = dfa_step(d, *state, *cp);
+    *cp = 0;
+    return *state ? LEX_CHAR : LEX_BAD;
+}
+
+/* As lex_ranges, in a JSON string and exactly: without surrogates, and without what is never escaped. */
 enum { LEX_RANGES = 11 };
 static inline int lex_json_ranges(uint8_t escape, uint32_t cp, dfa_range out[LEX_RANGES]) {
     static const char one[] =
@@ -147,6 +162,17 @@ static inline int lex_json_ranges(uint8_t escape, uint32_t cp, dfa_range out[LEX
     if (from <= hi) out[k++] = (dfa_range){from, hi};
     if (n == 2) out[k++] = r[1];
     return k;
+}
+
+/* Whether an unfinished character of a JSON string can become one of a range that is live. */
+static inline bool lex_json_lives(uint8_t escape, uint32_t cp,
+                                  bool (*live)(const void *ud, uint32_t lo, uint32_t hi),
+                                  const void *ud) {
+    dfa_range r[LEX_RANGES];
+    int n = lex_json_ranges(escape, cp, r);
+    for (int i = 0; i < n; i++)
+        if (live(ud, r[i].lo, r[i].hi)) return true;
+    return false;
 }
 
 #endif

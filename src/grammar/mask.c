@@ -72,19 +72,17 @@ static uint64_t mask_hash(const dfa *d, int32_t state, const grammar_vocab *v) {
     return h ^ (h >> 31);
 }
 
-static bool lang_lives(const dfa *d, int32_t s, uint8_t escape, uint32_t cp) {
-    dfa_range r[LEX_RANGES];
-    int n = lex_json_ranges(escape, cp, r);
-    for (int i = 0; i < n; i++)
-        if (dfa_live_between(d, s, r[i].lo, r[i].hi)) return true;
-    return false;
-}
-
 typedef struct lex_place {
+    const dfa *lang;
     int32_t state;
     uint8_t escape;
     uint32_t cp;
 } lex_place;
+
+static bool lang_live(const void *ud, uint32_t lo, uint32_t hi) {
+    const lex_place *x = ud;
+    return dfa_live_between(x->lang, x->state, lo, hi);
+}
 
 /* All tokens through the automaton alone: those that stay, and those that leave rightly. */
 static bool lex_fill(lex_mask *m, pool *p) {
@@ -94,7 +92,7 @@ static bool lex_fill(lex_mask *m, pool *p) {
     lex_place *stack = pool_alloc(p, deep * sizeof *stack);
     if (!stack) return false;
     const token_trie *t = &v->all;
-    stack[0] = (lex_place){m->state, 0, 0};
+    stack[0] = (lex_place){m->lang, m->state, 0, 0};
     for (uint32_t i = 0; i < t->n;) {
         lex_place *now = &stack[t->depth[i]];
         lex_place x = *now;
@@ -104,7 +102,7 @@ static bool lex_fill(lex_mask *m, pool *p) {
             x.state = dfa_step(m->lang, x.state, x.cp);
             x.cp = 0;
             lives = x.state != 0;
-        } else if (got == LEX_MORE) lives = lang_lives(m->lang, x.state, x.escape, x.cp);
+        } else if (got == LEX_MORE) lives = lex_json_lives(x.escape, x.cp, lang_live, &x);
         if (!lives) {
             i = t->skip[i];
             continue;
@@ -115,7 +113,7 @@ static bool lex_fill(lex_mask *m, pool *p) {
     }
     for (uint32_t i = 0; i < v->n_leavers; i++) {
         str b = tok_piece(v->t, v->leaver[i].token, false);
-        lex_place x = {m->state, 0, 0};
+        lex_place x = {m->lang, m->state, 0, 0};
         for (size_t k = 0; k < b.n && x.state; k++) {
             lex_result got = lex_json(&x.escape, &x.cp, (uint8_t)b.p[k]);
             if (got == LEX_END) {

@@ -75,17 +75,7 @@ place *spot_add(pool *p, spot_set *to, const place *v) {
 
 static void text_step(const dfa *d, pool *p, const place *c, uint8_t byte, spot_set *to) {
     place v = *c;
-    lex_result got = lex_utf8(&v.escape, &v.cp, byte);
-    if (got == LEX_BAD) return;
-    if (got == LEX_MORE) {
-        dfa_range r[2];
-        lex_ranges(v.escape, v.cp, r);
-        if (dfa_live_between(d, v.state, r[0].lo, r[0].hi)) spot_add(p, to, &v);
-        return;
-    }
-    v.state = dfa_step(d, v.state, v.cp);
-    v.cp = 0;
-    if (v.state) spot_add(p, to, &v);
+    if (lex_follow(d, &v.state, &v.escape, &v.cp, byte) != LEX_BAD) spot_add(p, to, &v);
 }
 
 void match_place(grammar *g, pool *p, const place *c, uint8_t byte, spot_set *to) {

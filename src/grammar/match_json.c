@@ -215,18 +215,8 @@ static void number_start(schema *s, pool *p, const json_frame *up, const num_spe
 
 /* ---- strings ---- */
 
-/* Whether the unfinished character of c can become one for which live() holds. */
-static bool unfinished_lives(schema *s, const place *c,
-                             bool (*live)(schema *, const place *, uint32_t lo, uint32_t hi)) {
-    dfa_range r[LEX_RANGES];
-    int n = lex_json_ranges(c->escape, c->cp, r);
-    for (int i = 0; i < n; i++)
-        if (live(s, c, r[i].lo, r[i].hi)) return true;
-    return false;
-}
-
-static bool string_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
-    (void)s;
+static bool string_live(const void *ud, uint32_t lo, uint32_t hi) {
+    const place *c = ud;
     if (unique_in(c->up)) return unique_string_lives_between(c, lo, hi);
     if (c->str->lang) return dfa_live_between(c->str->lang, c->state, lo, hi);
     return c->count < c->str->max;
@@ -237,7 +227,7 @@ static bool string_whole(const place *c) {
     return c->str->lang ? c->str->lang->accept[c->state] : c->count >= c->str->min;
 }
 
-static void string_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to) {
+static void string_step(pool *p, const place *c, uint8_t b, spot_set *to) {
     place v = *c;
     switch (lex_json(&v.escape, &v.cp, b)) {
     case LEX_BAD: return;
@@ -245,7 +235,7 @@ static void string_step(schema *s, pool *p, const place *c, uint8_t b, spot_set 
         if (string_whole(c)) value_after(p, c, c->text, to);
         return;
     case LEX_MORE:
-        if (unfinished_lives(s, &v, string_live)) spot_add(p, to, &v);
+        if (lex_json_lives(v.escape, v.cp, string_live, &v)) spot_add(p, to, &v);
         return;
     case LEX_CHAR: break;
     }
@@ -377,11 +367,12 @@ static bool extra_lives_between(const place *c, uint32_t lo, uint32_t hi) {
     return n > written_set_between(f->used, c->text, lo, hi);
 }
 
-static bool key_live(schema *s, const place *c, uint32_t lo, uint32_t hi) {
+static bool key_live(const void *ud, uint32_t lo, uint32_t hi) {
+    const place *c = ud;
     const object *o = c->up->o;
     if (extra_lives_between(c, lo, hi)) return true;
     for (int32_t n = c->node >= 0 ? o->node[c->node].child : -1; n >= 0; n = o->node[n].sibling)
-        if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(s, c, n)) return true;
+        if (o->node[n].cp >= lo && o->node[n].cp <= hi && node_lives(c->up->s, c, n)) return true;
     return false;
 }
 
@@ -443,7 +434,7 @@ static void key_step(schema *s, pool *p, const place *c, uint8_t b, spot_set *to
     case LEX_BAD: return;
     case LEX_END: key_close(s, p, c, to); return;
     case LEX_MORE:
-        if (unfinished_lives(s, &v, key_live)) spot_add(p, to, &v);
+        if (lex_json_lives(v.escape, v.cp, key_live, &v)) spot_add(p, to, &v);
         return;
     case LEX_CHAR: break;
     }
@@ -620,7 +611,7 @@ void json_step(grammar *g, pool *p, const place *c, uint8_t b, spot_set *to) {
         else value_start(s, p, c->up, c->value, b, to);
         return;
     }
-    case AT_STRING: string_step(s, p, c, b, to); return;
+    case AT_STRING: string_step(p, c, b, to); return;
     case AT_KEY: key_step(s, p, c, b, to); return;
     case AT_NUMBER:
         number_step(s, p, c, c->number, b, to);
