@@ -10,19 +10,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/file.h"
 
 enum { PATH_BYTES = 4096 };
 
 bool beneath_fail(err *e, const char *path, const char *what, int error) {
-    char shown[256], reason[128];
-    err_code code = ERR_FAILED;
-    if (error == ENOENT || error == ENOTDIR) code = ERR_NOT_FOUND;
-    if (error == EACCES || error == EPERM || error == EROFS || error == ELOOP || error == EXDEV)
-        code = ERR_DENIED;
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == ENOMEM) code = ERR_NO_FIT;
-    return err_set(e, code, "%s: %s: %s", str_printable(str_of(path), shown, sizeof shown), what,
-                   strerror_r(error, reason, sizeof reason));
+    fd_fail(e, path, what, error);
+    if (e && (error == ELOOP || error == EXDEV)) e->code = ERR_DENIED; /* it leads outside */
+    return false;
 }
 
 int beneath_root(const char *path, bool make, err *e) {
@@ -113,25 +109,10 @@ bool beneath_read(buf *b, int root, const char *path, err *e) {
     struct stat st;
     int fd = beneath_open_file(root, path, &st, e);
     if (fd < 0) return false;
-    bool ok = true;
-    for (;;) {
-        size_t left = b->max - b->len, want = left < 65536 ? left : 65536;
-        char over;
-        char *to = want ? buf_reserve(b, want) : &over;
-        ssize_t got = to ? read(fd, to, want ? want : 1) : -1;
-        if (got < 0 && to && errno == EINTR) continue;
-        if (got < 0) {
-            ok = beneath_fail(e, path, "cannot read", to ? errno : ENOMEM);
-            break;
-        }
-        if (got == 0) break;
-        if (!want) {
-            ok = err_set(e, ERR_NO_FIT, "%s: too large: %lld bytes, at most %zu are read", path,
-                         (long long)st.st_size, b->max);
-            break;
-        }
-        buf_commit(b, (size_t)got);
-    }
+    bool ok = fd_read_all(fd, b) || beneath_fail(e, path, "cannot read", errno);
+    if (ok && b->failed)
+        ok = err_set(e, ERR_NO_FIT, "%s: too large: %lld bytes, at most %zu are read", path,
+                     (long long)st.st_size, b->max);
     close(fd);
     return ok;
 }
@@ -174,14 +155,9 @@ bool beneath_make_dirs(int root, const char *path, err *e) {
     return true;
 }
 
-/* Some file systems cannot sync a folder and say EINVAL. */
-static bool fd_sync(int fd) {
-    return fsync(fd) == 0 || errno == EINVAL;
-}
-
 bool beneath_sync_dir(int root, const char *folder, err *e) {
     int fd = beneath_open(root, folder, O_RDONLY | O_DIRECTORY, 0);
-    bool ok = fd >= 0 && fd_sync(fd);
+    bool ok = fd >= 0 && fd_sync_folder(fd);
     if (!ok) beneath_fail(e, folder, "cannot sync the folder", errno);
     if (fd >= 0) close(fd);
     return ok;
@@ -191,7 +167,7 @@ bool beneath_rename(int root, const char *from, const char *to, err *e) {
     const char *from_last, *to_last;
     int a = parent_open(root, from, &from_last), b = -1;
     bool ok = a >= 0 && (b = parent_open(root, to, &to_last)) >= 0 &&
-              renameat(a, from_last, b, to_last) == 0 && fd_sync(b) && fd_sync(a);
+              renameat(a, from_last, b, to_last) == 0 && fd_sync_folder(b) && fd_sync_folder(a);
     if (!ok) beneath_fail(e, to, "cannot rename the new file", errno);
     if (a >= 0) close(a);
     if (b >= 0) close(b);
@@ -202,7 +178,7 @@ bool beneath_remove(int root, const char *path, err *e) {
     const char *last;
     int at = parent_open(root, path, &last);
     if (at < 0 && errno == ENOENT) return true;
-    bool ok = at >= 0 && (unlinkat(at, last, 0) == 0 || errno == ENOENT) && fd_sync(at);
+    bool ok = at >= 0 && (unlinkat(at, last, 0) == 0 || errno == ENOENT) && fd_sync_folder(at);
     if (!ok) beneath_fail(e, path, "cannot remove", errno);
     if (at >= 0) close(at);
     return ok;
@@ -239,34 +215,20 @@ bool beneath_each(int root, const char *folder, bool (*each)(void *ud, const cha
 
 /* ---- replacing ---- */
 
-static bool write_all(int fd, const char *p, size_t n) {
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
 bool beneath_replace(int root, const char *path, const void *data, size_t n, unsigned mode,
                      err *e) {
-    static atomic_uint serial;
     char tmp[64];
     const char *last;
     int at = parent_open(root, path, &last);
     if (at < 0) return beneath_fail(e, path, "cannot write", errno);
-    snprintf(tmp, sizeof tmp, ".hearth-tmp-%ld-%u", (long)getpid(), atomic_fetch_add(&serial, 1));
-    unlinkat(at, tmp, 0); /* of a process that had this number and was killed */
-    int fd = openat(at, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
-    bool ok = fd >= 0 && write_all(fd, data, n) && fsync(fd) == 0;
+    int fd = fd_temporary(at, "", mode, tmp, sizeof tmp);
+    bool ok = fd >= 0 && fd_write_all(fd, data, n) && fsync(fd) == 0;
     int error = errno;
     if (fd >= 0 && close(fd) != 0 && ok) {
         ok = false;
         error = errno;
     }
-    if (ok && (renameat(at, tmp, at, last) != 0 || !fd_sync(at))) {
+    if (ok && (renameat(at, tmp, at, last) != 0 || !fd_sync_folder(at))) {
         ok = false;
         error = errno;
     }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,24 +11,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define PATH_BYTES 4096
+#include "base/fd.h"
 
-/* One line for a failed system call on a path: "notes.txt: cannot open: No such file or
- * directory". */
-static bool fail_path(err *e, const char *path, const char *what, int error) {
-    char shown[256], reason[128];
-    err_code code = ERR_FAILED;
-    if (error == ENOENT || error == ENOTDIR) code = ERR_NOT_FOUND;
-    if (error == EACCES || error == EPERM || error == EROFS) code = ERR_DENIED;
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == ENOMEM) code = ERR_NO_FIT;
-    return err_set(e, code, "%s: %s: %s", str_printable(str_of(path), shown, sizeof shown), what,
-                   strerror_r(error, reason, sizeof reason));
-}
+#define PATH_BYTES 4096
 
 /* O_NONBLOCK: opening a FIFO by mistake must not wait for a writer. */
 static int open_for_reading(const char *path, err *e) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) fail_path(e, path, "cannot open", errno);
+    if (fd < 0) fd_fail(e, path, "cannot open", errno);
     return fd;
 }
 
@@ -40,7 +29,7 @@ bool file_map_open(file_map *m, const char *path, err *e) {
     int fd = open_for_reading(path, e);
     if (fd < 0) return false;
     if (fstat(fd, &st) != 0) {
-        fail_path(e, path, "cannot stat", errno);
+        fd_fail(e, path, "cannot stat", errno);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -52,12 +41,12 @@ bool file_map_open(file_map *m, const char *path, err *e) {
     }
     if (st.st_size > 0) {
         if ((uint64_t)st.st_size > SIZE_MAX) {
-            fail_path(e, path, "cannot map", EFBIG);
+            fd_fail(e, path, "cannot map", EFBIG);
             goto out;
         }
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) {
-            fail_path(e, path, "cannot map", errno);
+            fd_fail(e, path, "cannot map", errno);
             goto out;
         }
         m->data = p;
@@ -85,30 +74,6 @@ void file_map_release(const file_map *m, uint64_t offset, uint64_t n) {
     madvise((void *)(uintptr_t)(m->data + from), (size_t)(to - from), MADV_DONTNEED);
 }
 
-/* Reads to the end, or to the byte that no longer fits. Returns false with errno set. */
-static bool read_all(buf *b, int fd) {
-    for (;;) {
-        size_t left = b->max - b->len;
-        size_t want = b->cap > b->len + 1 ? b->cap - b->len - 1 : 65536;
-        if (want > left) want = left;
-        char over; /* full: one more byte tells an end from an overflow */
-        char *to = want ? buf_reserve(b, want) : &over;
-        if (!to) {
-            errno = ENOMEM;
-            return false;
-        }
-        ssize_t got = read(fd, to, want ? want : 1);
-        if (got == 0) return true;
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return false;
-        if (!want) {
-            b->failed = true;
-            return true;
-        }
-        buf_commit(b, (size_t)got);
-    }
-}
-
 bool file_read(buf *b, const char *path, err *e) {
     int fd = open_for_reading(path, e);
     if (fd < 0) return false;
@@ -117,14 +82,14 @@ bool file_read(buf *b, const char *path, err *e) {
     bool ok = false;
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        fail_path(e, path, "cannot stat", errno);
+        fd_fail(e, path, "cannot stat", errno);
         goto out;
     }
     size_t room = b->max - b->len;
     if (S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size <= room)
         buf_reserve(b, (size_t)st.st_size); /* one allocation; failing here is noticed below */
-    if (!read_all(b, fd)) {
-        fail_path(e, path, "cannot read", errno);
+    if (!fd_read_all(fd, b)) {
+        fd_fail(e, path, "cannot read", errno);
         goto out;
     }
     if (b->failed) {
@@ -139,17 +104,6 @@ out:
     return ok;
 }
 
-static bool write_all(int fd, const char *p, size_t n) {
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
 /* The folder part of path into dir, "." when there is none; false when it is too long. */
 static bool folder_of(const char *path, char dir[PATH_BYTES]) {
     const char *slash = strrchr(path, '/');
@@ -162,25 +116,10 @@ static bool folder_of(const char *path, char dir[PATH_BYTES]) {
     return true;
 }
 
-/* A new file beside the target. Its name is our own, since the target's may fill a name's
- * length. */
-static int open_temporary(const char *dir, unsigned mode, char tmp[PATH_BYTES + 64]) {
-    static atomic_uint serial;
-    for (int tries = 0; tries < 100; tries++) {
-        snprintf(tmp, PATH_BYTES + 64, "%s/.hearth-tmp-%ld-%u", dir, (long)getpid(),
-                 atomic_fetch_add(&serial, 1));
-        int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
-    return -1;
-}
-
-/* Makes a rename last through a power cut. Some file systems cannot sync a folder and say
- * EINVAL. */
 static bool sync_folder(const char *dir) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
-    bool ok = fsync(fd) == 0 || errno == EINVAL;
+    bool ok = fd_sync_folder(fd);
     int error = errno;
     close(fd);
     errno = error;
@@ -218,7 +157,7 @@ file_new *file_new_open(const char *path, unsigned mode, err *e) {
     const char *target = path;
     file_new *f = calloc(1, sizeof *f);
     if (!f) {
-        fail_path(e, path, "cannot write", ENOMEM);
+        fd_fail(e, path, "cannot write", ENOMEM);
         return NULL;
     }
     f->fd = -1;
@@ -230,17 +169,17 @@ file_new *file_new_open(const char *path, unsigned mode, err *e) {
     }
     if (f->exists) f->mode = old.st_mode & 07777;
     if (!folder_of(target, f->dir)) {
-        fail_path(e, path, "cannot write", ENAMETOOLONG);
+        fd_fail(e, path, "cannot write", ENAMETOOLONG);
         goto fail;
     }
     f->target = strdup(target);
     if (!f->target) {
-        fail_path(e, path, "cannot write", ENOMEM);
+        fd_fail(e, path, "cannot write", ENOMEM);
         goto fail;
     }
-    f->fd = open_temporary(f->dir, mode, f->tmp);
+    f->fd = fd_temporary(AT_FDCWD, f->dir, mode, f->tmp, sizeof f->tmp);
     if (f->fd >= 0) return f;
-    fail_path(e, path, "cannot make a temporary file beside it", errno);
+    fd_fail(e, path, "cannot make a temporary file beside it", errno);
 fail:
     file_new_abort(f);
     return NULL;
@@ -260,7 +199,7 @@ bool file_new_expect(file_new *f, uint64_t bytes, err *e) {
 static bool new_fail(const file_new *f, const char *what, int error, err *e) {
     char shown[256];
     if (f->expected == 0 || (error != ENOSPC && error != EDQUOT))
-        return fail_path(e, f->target, what, error);
+        return fd_fail(e, f->target, what, error);
     return err_set(e, ERR_NO_FIT, "%s: the disk is full: %llu bytes are needed",
                    str_printable(str_of(f->target), shown, sizeof shown),
                    (unsigned long long)f->expected);
@@ -273,13 +212,14 @@ const char *file_new_path(const file_new *f) {
 bool file_new_flush(file_new *f, err *e) {
     size_t n = f->n;
     f->n = 0;
-    return write_all(f->fd, f->buffer, n) || new_fail(f, "cannot write", errno, e);
+    return fd_write_all(f->fd, f->buffer, n) || new_fail(f, "cannot write", errno, e);
 }
 
 bool file_new_write(file_new *f, const void *p, size_t n, err *e) {
     if (n > NEW_BUFFER - f->n) {
         if (!file_new_flush(f, e)) return false;
-        if (n >= NEW_BUFFER) return write_all(f->fd, p, n) || new_fail(f, "cannot write", errno, e);
+        if (n >= NEW_BUFFER)
+            return fd_write_all(f->fd, p, n) || new_fail(f, "cannot write", errno, e);
     }
     if (n) memcpy(f->buffer + f->n, p, n);
     f->n += n;
@@ -288,7 +228,7 @@ bool file_new_write(file_new *f, const void *p, size_t n, err *e) {
 
 bool file_new_commit(file_new *f, err *e) {
     const char *what = "cannot write";
-    bool ok = (!f->exists || fchmod(f->fd, f->mode) == 0) && write_all(f->fd, f->buffer, f->n) &&
+    bool ok = (!f->exists || fchmod(f->fd, f->mode) == 0) && fd_write_all(f->fd, f->buffer, f->n) &&
               fsync(f->fd) == 0;
     int error = errno;
     if (close(f->fd) != 0 && ok) {
@@ -305,7 +245,7 @@ bool file_new_commit(file_new *f, err *e) {
         unlink(f->tmp);
         new_fail(f, what, error, e);
     } else if (!sync_folder(f->dir)) {
-        ok = fail_path(e, f->dir, "cannot sync the folder", errno);
+        ok = fd_fail(e, f->dir, "cannot sync the folder", errno);
     }
     file_new_abort(f);
     return ok;
@@ -324,8 +264,8 @@ bool file_replace(const char *path, const void *data, size_t n, unsigned mode, e
 bool file_make_dirs(const char *path, unsigned mode, err *e) {
     char part[PATH_BYTES];
     size_t n = strlen(path);
-    if (n == 0) return fail_path(e, path, "cannot make the folder", ENOENT);
-    if (n >= sizeof part) return fail_path(e, path, "cannot make the folder", ENAMETOOLONG);
+    if (n == 0) return fd_fail(e, path, "cannot make the folder", ENOENT);
+    if (n >= sizeof part) return fd_fail(e, path, "cannot make the folder", ENAMETOOLONG);
     memcpy(part, path, n + 1);
     for (size_t i = 1; i <= n; i++) {
         if (part[i] != '/' && part[i] != 0) continue;
@@ -333,8 +273,8 @@ bool file_make_dirs(const char *path, unsigned mode, err *e) {
         if (mkdir(part, (mode_t)mode) != 0) {
             int error = errno;
             struct stat st;
-            if (stat(part, &st) != 0) return fail_path(e, part, "cannot make the folder", error);
-            if (!S_ISDIR(st.st_mode)) return fail_path(e, part, "is not a folder", ENOTDIR);
+            if (stat(part, &st) != 0) return fd_fail(e, part, "cannot make the folder", error);
+            if (!S_ISDIR(st.st_mode)) return fd_fail(e, part, "is not a folder", ENOTDIR);
         }
         if (i < n) part[i] = '/';
     }
