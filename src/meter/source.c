@@ -107,14 +107,48 @@ bool source_read_uw_file(source *s, energy_reading *r, const char **why) {
 }
 
 /* POSIX wants a function's address to come this way; ISO C has no conversion for it. */
-void source_symbol(void *library, const char *name, void *function) {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-}
-
 void source_close_free(source *s) {
     free(s->ud);
     s->ud = NULL;
+}
+
+/* ---- cards that a library reads ---- */
+
+bool source_library_open(source_library *l, const char *path) {
+    l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return l->handle != NULL;
+}
+
+void source_library_symbol(const source_library *l, const char *name, void *function) {
+    void *found = dlsym(l->handle, name);
+    memcpy(function, &found, sizeof found);
+}
+
+void source_library_release(source_library *l) {
+    if (--l->users > 0) return;
+    if (l->shut_down) l->shut_down();
+    if (l->handle) dlclose(l->handle);
+    free(l);
+}
+
+static void card_close(source *s) {
+    source_card *card = s->ud;
+    if (card) source_library_release(card->library);
+    source_close_free(s);
+}
+
+void source_card_set(source *s, source_library *l, void *device,
+                     bool (*read)(source *s, energy_reading *r, const char **why)) {
+    source_card *card = calloc(1, sizeof *card);
+    if (!card) {
+        source_refuse(s, "out of memory");
+        return;
+    }
+    *card = (source_card){l, device};
+    l->users++;
+    s->ud = card;
+    s->read = read;
+    s->close = card_close;
 }
 
 /* ---- settling ---- */

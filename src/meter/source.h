@@ -70,8 +70,25 @@ void source_names_free(char **names, size_t n);
 bool source_read_uj_file(source *s, energy_reading *r, const char **why);
 bool source_read_uw_file(source *s, energy_reading *r, const char **why);
 void source_close_free(source *s);
-/* A function of a loaded library into *function, a pointer to it; NULL where it has none. */
-void source_symbol(void *library, const char *name, void *function);
+
+/* A library that reads cards, the first member of whoever loads it: all is freed with the last of
+ * its users, which are its cards, and its loader while they are added. */
+typedef struct source_library {
+    void *handle;
+    int users;
+    int (*shut_down)(void); /* once it has begun */
+} source_library;
+typedef struct source_card { /* ud of a card's source */
+    source_library *library;
+    void *device;
+} source_card;
+bool source_library_open(source_library *l, const char *path);
+/* A function of the library into *function, a pointer to it; NULL where it has none. */
+void source_library_symbol(const source_library *l, const char *name, void *function);
+void source_library_release(source_library *l);
+/* Makes s the source of a card. */
+void source_card_set(source *s, source_library *l, void *device,
+                     bool (*read)(source *s, energy_reading *r, const char **why));
 
 static inline bool source_usable(const source *s) {
     return !s->why_not[0];

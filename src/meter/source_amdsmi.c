@@ -3,7 +3,6 @@
  * kernel tells (hwmon) over half a second; where there is nothing to compare it with, it is not
  * used, and the kernel's power is.
  */
-#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -14,55 +13,36 @@ typedef void *smi_handle;
 
 /* As the library declares them; 0 is success. */
 typedef struct smi_calls {
-    void *library;
-    int users;
+    source_library library; /* first */
     int (*init)(uint64_t flags);
-    int (*shut_down)(void);
     int (*sockets)(uint32_t *n, smi_handle *out);
     int (*processors)(smi_handle socket, uint32_t *n, smi_handle *out);
     int (*energy)(smi_handle p, uint64_t *count, float *resolution_uj, uint64_t *stamp);
 } smi_calls;
-
-typedef struct smi_card {
-    smi_calls *calls;
-    smi_handle handle;
-} smi_card;
 
 #define INIT_GPUS 2
 #define MOST 32
 #define PROBE_NS (500 * MS_NS)
 
 static bool calls_load(smi_calls *c, const char *library) {
-    c->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    if (!c->library) return false;
-    source_symbol(c->library, "amdsmi_init", &c->init);
-    source_symbol(c->library, "amdsmi_shut_down", &c->shut_down);
-    source_symbol(c->library, "amdsmi_get_socket_handles", &c->sockets);
-    source_symbol(c->library, "amdsmi_get_processor_handles", &c->processors);
-    source_symbol(c->library, "amdsmi_get_energy_count", &c->energy);
-    return c->init && c->shut_down && c->sockets && c->processors && c->energy;
-}
-
-static void calls_release(smi_calls *c) {
-    if (--c->users > 0) return;
-    c->shut_down();
-    dlclose(c->library);
-    free(c);
+    source_library *l = &c->library;
+    if (!source_library_open(l, library)) return false;
+    source_library_symbol(l, "amdsmi_init", &c->init);
+    source_library_symbol(l, "amdsmi_shut_down", &l->shut_down);
+    source_library_symbol(l, "amdsmi_get_socket_handles", &c->sockets);
+    source_library_symbol(l, "amdsmi_get_processor_handles", &c->processors);
+    source_library_symbol(l, "amdsmi_get_energy_count", &c->energy);
+    return c->init && l->shut_down && c->sockets && c->processors && c->energy;
 }
 
 static bool card_read(source *s, energy_reading *r, const char **why) {
-    const smi_card *card = s->ud;
+    const source_card *card = s->ud;
+    const smi_calls *c = (const smi_calls *)card->library;
     uint64_t stamp;
     float resolution;
     *why = "amd-smi tells nothing of this card any more";
-    r->has_count = card->calls->energy(card->handle, &r->count, &resolution, &stamp) == 0;
+    r->has_count = c->energy(card->device, &r->count, &resolution, &stamp) == 0;
     return r->has_count;
-}
-
-static void card_close(source *s) {
-    smi_card *card = s->ud;
-    if (card) calls_release(card->calls);
-    source_close_free(s);
 }
 
 static void card_add(source_list *l, smi_calls *c, smi_handle p, int index) {
@@ -77,16 +57,7 @@ static void card_add(source_list *l, smi_calls *c, smi_handle p, int index) {
     s->rules = (energy_rules){
         .unit_j = (double)uj * 1e-6, .max_watts = 3000, .fresh_ns = 500 * MS_NS};
     s->step_j = s->rules.unit_j;
-    smi_card *card = calloc(1, sizeof *card);
-    if (!card) {
-        source_refuse(s, "out of memory");
-        return;
-    }
-    *card = (smi_card){c, p};
-    c->users++;
-    s->ud = card;
-    s->read = card_read;
-    s->close = card_close;
+    source_card_set(s, &c->library, p, card_read);
 }
 
 /* ---- the comparison ---- */
@@ -143,15 +114,15 @@ static void compare(source_list *l) {
 void source_find_amdsmi(source_list *l) {
     smi_calls *c = l->from.amdsmi[0] ? calloc(1, sizeof *c) : NULL;
     if (!c) return;
+    c->library.users = 1;
     if (!calls_load(c, l->from.amdsmi) || c->init(INIT_GPUS) != 0) {
-        if (c->library) dlclose(c->library);
-        free(c);
+        c->library.shut_down = NULL;
+        source_library_release(&c->library);
         return;
     }
     smi_handle socket[MOST], processor[MOST];
     uint32_t n_sockets = MOST;
     int index = 0;
-    c->users = 1;
     if (c->sockets(&n_sockets, socket) != 0 || n_sockets > MOST) n_sockets = 0;
     for (uint32_t i = 0; i < n_sockets; i++) {
         uint32_t n = MOST;
@@ -159,5 +130,5 @@ void source_find_amdsmi(source_list *l) {
         for (uint32_t k = 0; k < n; k++) card_add(l, c, processor[k], index++);
     }
     if (index > 0) compare(l);
-    calls_release(c);
+    source_library_release(&c->library);
 }

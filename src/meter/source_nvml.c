@@ -3,7 +3,6 @@
  * It is the board alone, with whoever else uses it. A card that is divided (MIG) or shared (vGPU)
  * cannot say whose energy it was, so it is not counted.
  */
-#include <dlfcn.h>
 #include <stdio.h>
 
 #include "meter/source.h"
@@ -12,10 +11,8 @@ typedef void *nvml_device;
 
 /* As the library declares them; 0 is success. */
 typedef struct nvml_calls {
-    void *library;
-    int users; /* sources that are open */
+    source_library library; /* first */
     int (*init)(void);
-    int (*shutdown)(void);
     int (*count)(unsigned *n);
     int (*handle)(unsigned i, nvml_device *out);
     int (*name)(nvml_device d, char *dst, unsigned cap);
@@ -26,55 +23,38 @@ typedef struct nvml_calls {
     const char *(*error)(int code);
 } nvml_calls;
 
-typedef struct nvml_card {
-    nvml_calls *calls;
-    nvml_device device;
-} nvml_card;
-
 #define MODE_VGPU 2 /* this is a guest with a part of a card */
 
 static bool calls_load(nvml_calls *c, const char *library) {
-    c->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    if (!c->library) return false;
-    source_symbol(c->library, "nvmlInit_v2", &c->init);
-    source_symbol(c->library, "nvmlShutdown", &c->shutdown);
-    source_symbol(c->library, "nvmlDeviceGetCount_v2", &c->count);
-    source_symbol(c->library, "nvmlDeviceGetHandleByIndex_v2", &c->handle);
-    source_symbol(c->library, "nvmlDeviceGetName", &c->name);
-    source_symbol(c->library, "nvmlDeviceGetTotalEnergyConsumption", &c->energy);
-    source_symbol(c->library, "nvmlDeviceGetPowerUsage", &c->power);
-    source_symbol(c->library, "nvmlDeviceGetMigMode", &c->mig);
-    source_symbol(c->library, "nvmlDeviceGetVirtualizationMode", &c->virtualization);
-    source_symbol(c->library, "nvmlErrorString", &c->error);
-    return c->init && c->shutdown && c->count && c->handle;
-}
-
-static void calls_release(nvml_calls *c) {
-    if (--c->users > 0) return;
-    c->shutdown();
-    dlclose(c->library);
-    free(c);
+    source_library *l = &c->library;
+    if (!source_library_open(l, library)) return false;
+    source_library_symbol(l, "nvmlInit_v2", &c->init);
+    source_library_symbol(l, "nvmlShutdown", &l->shut_down);
+    source_library_symbol(l, "nvmlDeviceGetCount_v2", &c->count);
+    source_library_symbol(l, "nvmlDeviceGetHandleByIndex_v2", &c->handle);
+    source_library_symbol(l, "nvmlDeviceGetName", &c->name);
+    source_library_symbol(l, "nvmlDeviceGetTotalEnergyConsumption", &c->energy);
+    source_library_symbol(l, "nvmlDeviceGetPowerUsage", &c->power);
+    source_library_symbol(l, "nvmlDeviceGetMigMode", &c->mig);
+    source_library_symbol(l, "nvmlDeviceGetVirtualizationMode", &c->virtualization);
+    source_library_symbol(l, "nvmlErrorString", &c->error);
+    return c->init && l->shut_down && c->count && c->handle;
 }
 
 static bool card_read(source *s, energy_reading *r, const char **why) {
-    const nvml_card *card = s->ud;
+    const source_card *card = s->ud;
+    const nvml_calls *c = (const nvml_calls *)card->library;
     unsigned long long mj;
     unsigned mw;
     *why = "NVML tells nothing of this card any more";
     if (!s->rules.by_power) {
-        r->has_count = card->calls->energy(card->device, &mj) == 0;
+        r->has_count = c->energy(card->device, &mj) == 0;
         r->count = r->has_count ? mj : 0;
         return r->has_count;
     }
-    r->has_watts = card->calls->power(card->device, &mw) == 0;
+    r->has_watts = c->power(card->device, &mw) == 0;
     r->watts = r->has_watts ? mw * 1e-3 : 0;
     return r->has_watts;
-}
-
-static void card_close(source *s) {
-    nvml_card *card = s->ud;
-    if (card) calls_release(card->calls);
-    source_close_free(s);
 }
 
 static void card_judge(source *s, const nvml_calls *c, nvml_device d) {
@@ -109,37 +89,22 @@ static void card_add(source_list *l, nvml_calls *c, unsigned i) {
         return;
     }
     card_judge(s, c, d);
-    nvml_card *card = calloc(1, sizeof *card);
-    if (!card) {
-        source_refuse(s, "out of memory");
-        return;
-    }
-    *card = (nvml_card){c, d};
-    c->users++;
-    s->ud = card;
-    s->read = card_read;
-    s->close = card_close;
+    source_card_set(s, &c->library, d, card_read);
 }
 
 void source_find_nvml(source_list *l) {
     nvml_calls *c = l->from.nvml[0] ? calloc(1, sizeof *c) : NULL;
     if (!c) return;
-    if (!calls_load(c, l->from.nvml)) {
-        if (c->library) dlclose(c->library);
-        free(c);
-        return;
-    }
-    int rc = c->init();
+    bool loaded = calls_load(c, l->from.nvml);
+    int rc = loaded ? c->init() : -1;
     unsigned n = 0;
-    c->users = 1; /* ours, while cards are added */
+    c->library.users = 1;
     if (rc != 0) {
-        source *s = source_add(l, "nvml", METER_PARTS, "NVML");
+        source *s = loaded ? source_add(l, "nvml", METER_PARTS, "NVML") : NULL;
         if (s) source_refuse(s, "NVML: %s", c->error ? c->error(rc) : "does not begin");
-        dlclose(c->library);
-        free(c);
-        return;
-    }
-    if (c->count(&n) == 0)
+        c->library.shut_down = NULL;
+    } else if (c->count(&n) == 0) {
         for (unsigned i = 0; i < n && i < 64; i++) card_add(l, c, i);
-    calls_release(c);
+    }
+    source_library_release(&c->library);
 }
