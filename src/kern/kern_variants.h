@@ -1,13 +1,15 @@
-/* The tables of the variants that this build has; pick.c alone chooses. Inside the kern room only.
- * */
+/* The tables of the variants that this build has, and their peaks; pick.c alone gives them out.
+ * Inside the kern room only. */
 #ifndef HEARTH_KERN_VARIANTS_H
 #define HEARTH_KERN_VARIANTS_H
 
-#include "kern/kern.h"
+#include "kern/peak.h"
 
 extern const kern kern_ref;
+extern const kern_peak kern_peak_ref;
 #if defined(__x86_64__)
 extern const kern kern_avx512, kern_avxvnni, kern_avx2;
+extern const kern_peak kern_peak_amx, kern_peak_avx512, kern_peak_avxvnni, kern_peak_avx2;
 kern kern_amx(void); /* kern_avx512's table with products of its own */
 /* panel_unpack with AVX-512; every pointer is 64-byte aligned. False: it does not know the type. */
 bool kern_avx512_unpack(const kern_format *f, const void *chunk, int kc, uint8_t *w, float *scale,
@@ -18,6 +20,7 @@ void kern_avx512_twice(const kern_format *f, const void *chunk, int kc, const ke
                        const int32_t *rows, int t0, int n, int64_t k0, float *c);
 #elif defined(__aarch64__)
 extern const kern kern_neon_i8mm, kern_neon, kern_neon_base;
+extern const kern_peak kern_peak_neon_i8mm, kern_peak_neon, kern_peak_neon_base;
 #endif
 
 /* matmul of a variant for a weight type that it has no code for: the reference's, and a warning the

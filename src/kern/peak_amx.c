@@ -1,7 +1,7 @@
 /* Peaks of the AMX variant: dot products of whole tiles, 16 x 16 sums of 64 products each. No CPU
  * with AMX has run this yet.
  */
-#include "kern/peak_variants.h"
+#include "kern/kern_variants.h"
 
 #include "kern/peak_loops.h"
 

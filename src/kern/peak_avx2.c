@@ -1,7 +1,7 @@
 /* Peaks of the AVX2 variant. Its dot product is a product of bytes into 16-bit sums, several of
  * which may be added before they are widened: the additions are what every product needs at least.
  */
-#include "kern/peak_variants.h"
+#include "kern/kern_variants.h"
 
 #include "kern/peak_loops.h"
 

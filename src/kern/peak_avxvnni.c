@@ -1,5 +1,5 @@
 /* Peaks of the AVX-VNNI variant. */
-#include "kern/peak_variants.h"
+#include "kern/kern_variants.h"
 
 #include "kern/peak_loops.h"
 

@@ -2,7 +2,7 @@
  * tiles. The assembler is told of the extensions here; only CPUs that have them are asked for these
  * loops.
  */
-#include "kern/peak_variants.h"
+#include "kern/kern_variants.h"
 
 #include "kern/peak_loops.h"
 
@@ -25,7 +25,7 @@ PEAK_LOOP(fma_f32, 4, CLEAR, FMA, REGISTERS)
 
 const kern_peak kern_peak_neon_base = {
     .dot_name = "smull", .fma_name = "fmla", .dot = pairs, .fma = fma_f32, .read = peak_read};
-const kern_peak kern_peak_dotprod = {
+const kern_peak kern_peak_neon = {
     .dot_name = "sdot", .fma_name = "fmla", .dot = dot, .fma = fma_f32, .read = peak_read};
-const kern_peak kern_peak_i8mm = {
+const kern_peak kern_peak_neon_i8mm = {
     .dot_name = "usmmla", .fma_name = "fmla", .dot = mmla, .fma = fma_f32, .read = peak_read};

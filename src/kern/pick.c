@@ -87,44 +87,51 @@ static cpu_has cpu_probe(void) {
 #define MAX_VARIANTS 8
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static const kern *variants[MAX_VARIANTS];
+static struct {
+    const kern *k;
+    const kern_peak *peak;
+} variants[MAX_VARIANTS]; /* [n_variants] that run here, best first */
+static int n_variants;
 static const char *names[MAX_VARIANTS + 1];
 static const kern *chosen;
 
-static const kern *find(const char *name) {
-    for (int i = 0; i < MAX_VARIANTS && variants[i]; i++)
-        if (strcmp(variants[i]->name, name) == 0) return variants[i];
-    return NULL;
+static void add(bool runs, const kern *k, const kern_peak *peak) {
+    if (!runs) return;
+    variants[n_variants].k = k;
+    variants[n_variants].peak = peak;
+    names[n_variants++] = k->name;
+}
+
+/* -1: it does not run here. */
+static int find(const char *name) {
+    int i = n_variants - 1;
+    while (i >= 0 && strcmp(names[i], name) != 0) i--;
+    return i;
 }
 
 static void choose(void) {
     cpu_has has = cpu_probe();
-    int n = 0;
     (void)has;
 #if defined(__x86_64__)
-    if (has.avx512) variants[n++] = &kern_avx512;
-    /* After AVX-512: it has run only with its instructions emulated, so it is for those who ask. */
     static kern amx;
-    if (has.amx) amx = kern_amx(), variants[n++] = &amx;
-    if (has.avxvnni) variants[n++] = &kern_avxvnni;
-    if (has.avx2) variants[n++] = &kern_avx2;
+    if (has.amx) amx = kern_amx();
+    add(has.avx512, &kern_avx512, &kern_peak_avx512);
+    /* After AVX-512: it has run only with its instructions emulated, so it is for those who ask. */
+    add(has.amx, &amx, &kern_peak_amx);
+    add(has.avxvnni, &kern_avxvnni, &kern_peak_avxvnni);
+    add(has.avx2, &kern_avx2, &kern_peak_avx2);
 #elif defined(__aarch64__)
-    if (has.neon_i8mm) variants[n++] = &kern_neon_i8mm;
-    if (has.neon) variants[n++] = &kern_neon;
-    if (has.neon_base) variants[n++] = &kern_neon_base;
+    add(has.neon_i8mm, &kern_neon_i8mm, &kern_peak_neon_i8mm);
+    add(has.neon, &kern_neon, &kern_peak_neon);
+    add(has.neon_base, &kern_neon_base, &kern_peak_neon_base);
 #endif
-    variants[n++] = &kern_ref;
-    for (int i = 0; i < n; i++) names[i] = variants[i]->name;
-    chosen = variants[0];
+    add(true, &kern_ref, &kern_peak_ref);
     const char *want = getenv("HEARTH_CPU");
-    if (!want || !*want) return;
-    const kern *k = find(want);
-    if (k) {
-        chosen = k;
-        return;
-    }
+    int i = want && *want ? find(want) : 0;
+    chosen = variants[i < 0 ? 0 : i].k;
+    if (i >= 0) return;
     char list[128] = "";
-    for (int i = 0; i < n; i++) {
+    for (i = 0; i < n_variants; i++) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
     }
@@ -149,7 +156,14 @@ const kern *kern_get(void) {
 
 const kern *kern_named(const char *name) {
     pthread_once(&once, choose);
-    return find(name);
+    int i = find(name);
+    return i < 0 ? NULL : variants[i].k;
+}
+
+const kern_peak *kern_peak_of(const kern *k) {
+    pthread_once(&once, choose);
+    int i = find(k->name);
+    return i < 0 ? &kern_peak_ref : variants[i].peak;
 }
 
 const char *const *kern_names(void) {
