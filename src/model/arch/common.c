@@ -124,47 +124,61 @@ static void attention(plan *pl, const params *p, int il, const plan_heads *h, co
     to->b = b;
 }
 
+/* The matrices of a feed-forward, dense or of all experts, with their biases. */
+typedef struct ffn {
+    plan_ref gate, gate_b, up, up_b, down, down_b;
+} ffn;
+
+static ffn ffn_add(plan *pl, const char *const names[3], int il, int64_t k, int64_t ff) {
+    ffn f = {.gate_b = PLAN_NONE, .up_b = PLAN_NONE, .down_b = PLAN_NONE};
+    f.gate = plan_add_matrix(pl, names[0], il, ff, k);
+    f.up = plan_add_matrix(pl, names[1], il, ff, k);
+    f.down = plan_add_matrix(pl, names[2], il, k, ff);
+    return f;
+}
+
+/* Returns the way down, until the next step is added. */
+static plan_step *ffn_steps(plan *pl, plan_op up, plan_op down, const ffn *f, plan_glu glu) {
+    plan_pair(pl, f->gate, f->up);
+    plan_step *to = plan_add_step(pl, up);
+    to->w = f->gate;
+    to->b = f->gate_b;
+    to->w2 = f->up;
+    to->b2 = f->up_b;
+    to->glu = glu;
+    to = plan_add_step(pl, down);
+    to->w = f->down;
+    to->b = f->down_b;
+    return to;
+}
+
 static void feed_forward(plan *pl, const params *p, int il, const arch_style *s) {
-    int64_t k = p->pub.n_embd, ff = p->n_ff[il];
-    if (ff < 1) plan_fail(pl, "%s.feed_forward_length is missing or 0", p->pub.arch);
-    plan_ref gate, up, bg = PLAN_NONE, bu = PLAN_NONE;
+    static const char *const names[] = {"blk.%d.ffn_gate.weight", "blk.%d.ffn_up.weight",
+                                        "blk.%d.ffn_down.weight"};
+    int64_t k = p->pub.n_embd, n = p->n_ff[il];
+    ffn f;
+    if (n < 1) plan_fail(pl, "%s.feed_forward_length is missing or 0", p->pub.arch);
     if (s->packed) {
-        gate = plan_add_rows(pl, "blk.%d.ffn_up.weight", il, 2 * ff, 0, ff, k);
-        up = plan_add_rows(pl, "blk.%d.ffn_up.weight", il, 2 * ff, ff, ff, k);
+        f.gate = plan_add_rows(pl, names[1], il, 2 * n, 0, n, k);
+        f.up = plan_add_rows(pl, names[1], il, 2 * n, n, n, k);
+        f.down = plan_add_matrix(pl, names[2], il, k, n);
+        f.gate_b = f.up_b = PLAN_NONE;
     } else {
-        gate = plan_add_matrix(pl, "blk.%d.ffn_gate.weight", il, ff, k);
-        up = plan_add_matrix(pl, "blk.%d.ffn_up.weight", il, ff, k);
-        bg = plan_opt_vector(pl, "blk.%d.ffn_gate.bias", il, ff);
-        bu = plan_opt_vector(pl, "blk.%d.ffn_up.bias", il, ff);
+        f = ffn_add(pl, names, il, k, n);
+        f.gate_b = plan_opt_vector(pl, "blk.%d.ffn_gate.bias", il, n);
+        f.up_b = plan_opt_vector(pl, "blk.%d.ffn_up.bias", il, n);
     }
-    plan_pair(pl, gate, up);
-    plan_ref down = plan_add_matrix(pl, "blk.%d.ffn_down.weight", il, k, ff);
-    plan_ref bd = plan_opt_vector(pl, "blk.%d.ffn_down.bias", il, k);
-    plan_step *to = plan_add_step(pl, PLAN_GATE_UP);
-    to->w = gate;
-    to->b = bg;
-    to->w2 = up;
-    to->b2 = bu;
-    to->glu = s->glu;
-    to = plan_add_step(pl, PLAN_DOWN);
-    to->w = down;
-    to->b = bd;
+    f.down_b = plan_opt_vector(pl, "blk.%d.ffn_down.bias", il, k);
+    ffn_steps(pl, PLAN_GATE_UP, PLAN_DOWN, &f, s->glu);
 }
 
 /* What every row uses beside the experts that it chooses: a feed-forward that adds to theirs. */
 static void shared_expert(plan *pl, const params *p, int il, const arch_style *s) {
-    int64_t k = p->pub.n_embd, ff = (int64_t)p->n_ff_expert * p->n_expert_shared;
-    plan_ref gate = plan_add_matrix(pl, "blk.%d.ffn_gate_shexp.weight", il, ff, k);
-    plan_ref up = plan_add_matrix(pl, "blk.%d.ffn_up_shexp.weight", il, ff, k);
-    plan_ref down = plan_add_matrix(pl, "blk.%d.ffn_down_shexp.weight", il, k, ff);
-    plan_pair(pl, gate, up);
-    plan_step *to = plan_add_step(pl, PLAN_GATE_UP);
-    to->w = gate;
-    to->w2 = up;
-    to->glu = s->glu;
-    to = plan_add_step(pl, PLAN_DOWN);
-    to->w = down;
-    to->add = true;
+    static const char *const names[] = {"blk.%d.ffn_gate_shexp.weight",
+                                        "blk.%d.ffn_up_shexp.weight",
+                                        "blk.%d.ffn_down_shexp.weight"};
+    ffn f = ffn_add(pl, names, il, p->pub.n_embd, (int64_t)p->n_ff_expert * p->n_expert_shared);
+    ffn_steps(pl, PLAN_GATE_UP, PLAN_DOWN, &f, s->glu)->add = true;
 }
 
 static void experts(plan *pl, const params *p, int il, const arch_style *s) {
@@ -174,14 +188,14 @@ static void experts(plan *pl, const params *p, int il, const arch_style *s) {
                                  : PLAN_NONE;
     plan_ref router = plan_add_matrix(pl, "blk.%d.ffn_gate_inp.weight", il, n, k);
     plan_ref br = bias(pl, "blk.%d.ffn_gate_inp.bias", il, n, s->expert_bias);
-    plan_ref gate = plan_add_experts(pl, "blk.%d.ffn_gate_exps.weight", il, n, ff, k);
-    plan_ref up = plan_add_experts(pl, "blk.%d.ffn_up_exps.weight", il, n, ff, k);
-    plan_ref down = plan_add_experts(pl, "blk.%d.ffn_down_exps.weight", il, n, k, ff);
-    plan_pair(pl, gate, up);
-    plan_ref bg = plan_opt_expert_vector(pl, "blk.%d.ffn_gate_exps.bias", il, n, ff);
-    plan_ref bu = plan_opt_expert_vector(pl, "blk.%d.ffn_up_exps.bias", il, n, ff);
-    plan_ref bd = plan_opt_expert_vector(pl, "blk.%d.ffn_down_exps.bias", il, n, k);
-    if (s->expert_bias && (bg == PLAN_NONE || bu == PLAN_NONE || bd == PLAN_NONE))
+    ffn f = {0};
+    f.gate = plan_add_experts(pl, "blk.%d.ffn_gate_exps.weight", il, n, ff, k);
+    f.up = plan_add_experts(pl, "blk.%d.ffn_up_exps.weight", il, n, ff, k);
+    f.down = plan_add_experts(pl, "blk.%d.ffn_down_exps.weight", il, n, k, ff);
+    f.gate_b = plan_opt_expert_vector(pl, "blk.%d.ffn_gate_exps.bias", il, n, ff);
+    f.up_b = plan_opt_expert_vector(pl, "blk.%d.ffn_up_exps.bias", il, n, ff);
+    f.down_b = plan_opt_expert_vector(pl, "blk.%d.ffn_down_exps.bias", il, n, k);
+    if (s->expert_bias && (f.gate_b == PLAN_NONE || f.up_b == PLAN_NONE || f.down_b == PLAN_NONE))
         plan_fail(pl, "biases of the experts of layer %d are missing", il);
     plan_step *to = plan_add_step(pl, PLAN_ROUTE);
     to->w = router;
@@ -191,15 +205,7 @@ static void experts(plan *pl, const params *p, int il, const arch_style *s) {
     to->choose = choose;
     to->normed = p->expert_norm != 0;
     to->scale = s->sigmoid ? p->expert_scale : 1;
-    to = plan_add_step(pl, PLAN_EXP_UP);
-    to->w = gate;
-    to->b = bg;
-    to->w2 = up;
-    to->b2 = bu;
-    to->glu = s->glu;
-    to = plan_add_step(pl, PLAN_EXP_DOWN);
-    to->w = down;
-    to->b = bd;
+    ffn_steps(pl, PLAN_EXP_UP, PLAN_EXP_DOWN, &f, s->glu);
     if (p->n_expert_shared > 0) shared_expert(pl, p, il, s);
 }
 
@@ -257,4 +263,17 @@ void arch_end(plan *pl, const params *p, const arch_style *s) {
     head(pl, p, pl->head);
     if (p->n_nextn > 0 && plan_has(pl, "blk.%d.nextn.eh_proj.weight", p->pub.n_layer))
         nextn(pl, p, p->pub.n_layer, s);
+}
+
+void arch_alike(plan *pl, const params *p, const arch_style *s, bool neox, bool windowed) {
+    arch_begin(pl, p);
+    plan_rope r = arch_rope_of(pl, p, neox);
+    int32_t rope = plan_add_rope(pl, &r);
+    for (int il = 0; il < p->pub.n_layer; il++) {
+        plan_heads h = arch_heads_of(p, il);
+        h.rope = rope;
+        h.window = windowed && p->window > 0 ? p->window : 0;
+        arch_layer(pl, p, il, &h, s);
+    }
+    arch_end(pl, p, s);
 }

@@ -13,13 +13,5 @@ void arch_glm4moe(plan *pl, const params *p) {
         plan_fail(pl, "glm4moe.expert_gating_func is %d; known: 2 (sigmoid)", p->expert_gate);
     if (p->n_expert_group > 1)
         plan_fail(pl, "glm4moe.expert_group_count is %d; known: 1", p->n_expert_group);
-    arch_begin(pl, p);
-    plan_rope r = arch_rope_of(pl, p, true);
-    int32_t rope = plan_add_rope(pl, &r);
-    for (int il = 0; il < p->pub.n_layer; il++) {
-        plan_heads h = arch_heads_of(p, il);
-        h.rope = rope;
-        arch_layer(pl, p, il, &h, &s);
-    }
-    arch_end(pl, p, &s);
+    arch_alike(pl, p, &s, true, false);
 }
