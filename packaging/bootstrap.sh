@@ -50,7 +50,11 @@ if [ -n "$missing" ]; then
     fi
     echo "Installing:$missing" >&2
     # The lists may be absent or old: fetch them only when the first try fails.
-    apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0"
+    # Nothing may wait for ever, or for an answer: neither another apt, nor a mirror that is silent, nor a
+    # question about a configuration file or a service.
+    apt="$as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -o Dpkg::Use-Pty=0"
+    apt="$apt -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30"
+    apt="$apt -o Acquire::Retries=2 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
     options="install -y --no-install-recommends"
     # shellcheck disable=SC2086
     if ! $apt $options $missing </dev/null >&2 2>/dev/null &&
