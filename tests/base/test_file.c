@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "support/cmocka_all.h"
+#include "support/resident.h"
 #include "support/scratch.h"
 
 #include <errno.h>
@@ -104,22 +105,6 @@ static void test_map(void **state) {
     assert_int_equal(e.code, ERR_FAILED);
 }
 
-static int resident_pages(const file_map *m) {
-    long page = sysconf(_SC_PAGESIZE);
-    int n = 0;
-    FILE *f = fopen("/proc/self/smaps", "r");
-    if (!f) return -1;
-    char line[512];
-    bool inside = false;
-    while (fgets(line, sizeof line, f)) {
-        unsigned long from, to, kb;
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) inside = from == (uintptr_t)m->data;
-        if (inside && sscanf(line, "Rss: %lu kB", &kb) == 1) n = (int)(kb * 1024 / (size_t)page);
-    }
-    fclose(f);
-    return n;
-}
-
 static void test_map_release(void **state) {
     (void)state;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 8 * page + 100;
@@ -129,14 +114,14 @@ static void test_map_release(void **state) {
     err e = {0};
     assert_true(file_map_open(&m, scratch_write("pages", data, n), &e));
     assert_memory_equal(m.data, data, n);
-    assert_int_equal(resident_pages(&m), 9);
+    assert_int_equal(resident_pages("/pages"), 9);
     file_map_release(&m, 1, page); /* no whole page inside */
     file_map_release(&m, 1, 2 * page - 2);
-    assert_int_equal(resident_pages(&m), 9);
+    assert_int_equal(resident_pages("/pages"), 9);
     file_map_release(&m, 1, 2 * page - 1);
-    assert_int_equal(resident_pages(&m), 8);
+    assert_int_equal(resident_pages("/pages"), 8);
     file_map_release(&m, 5 * page, UINT64_MAX); /* to the end, the last part of a page too */
-    assert_int_equal(resident_pages(&m), 4);
+    assert_int_equal(resident_pages("/pages"), 4);
     file_map_release(&m, n, 1);
     file_map_release(&m, UINT64_MAX, UINT64_MAX);
     assert_memory_equal(m.data, data, n); /* and they come back */

@@ -12,6 +12,8 @@
 #include "rig.h"
 #include "small.h"
 #include "support/cmocka_all.h"
+#include "support/resident.h"
+#include "support/scratch.h"
 
 static void refused(const buf *file, err_code code, const char *message) {
     err e = {0};
@@ -213,6 +215,29 @@ static void not_packed(void **state) {
     }
 }
 
+/* One token of a model that opened, on pages of its own. */
+static bool run_one(model *m, err *e) {
+    team *t = team_new(1, e);
+    model_exec *x = model_exec_new(m, t, KERN_KV_F16, 1, e);
+    model_seq seq = {0};
+    void *page[MODEL_MAX_KV_GROUPS] = {0};
+    bool ok = x != NULL;
+    for (int g = 0; g < model_n_kv_groups(m); g++) {
+        page[g] = aligned_alloc(64, model_kv_page_bytes(model_kv_group_at(m, g), KERN_KV_F16));
+        seq.page[g] = &page[g];
+        ok = ok && page[g];
+    }
+    float *logits = malloc((size_t)model_params_of(m)->n_vocab * sizeof *logits);
+    model_row row = {0, 0, 0, true, 0};
+    model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
+    ok = ok && logits && model_exec_run(x, &b, logits, NULL, e);
+    for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) free(page[g]);
+    free(logits);
+    model_exec_free(x);
+    team_free(t);
+    return ok;
+}
+
 /* A limit on address space is seen before anything is packed, and the way out is told. */
 static void address_space(void **state) {
     (void)state;
@@ -238,6 +263,32 @@ static void address_space(void **state) {
     assert_int_equal(e.code, ERR_NO_FIT);
     if (!strstr(e.msg, "x.gguf: the weights need 0.") || !strstr(e.msg, "; --no-pack runs"))
         fail_msg("%s", e.msg);
+    setrlimit(RLIMIT_AS, &low);
+    m = model_open_memory(b.data, b.len, "x.gguf", &(model_options){.no_pack = true}, &e);
+    setrlimit(RLIMIT_AS, &before);
+    if (!m) fail_msg("without packing: %s", e.msg);
+    assert_true(run_one(m, &e));
+    model_close(m);
+    buf_deinit(&b);
+}
+
+/* What is packed is given back to the file: only what is read row by row, and the ends of tensors
+ * that share a page, stay. Unpacked weights stay where they are used. */
+static void packed_pages_are_released(void **state) {
+    (void)state;
+    buf b = tiny("llama");
+    err e = {0};
+    long all = (long)b.len / sysconf(_SC_PAGESIZE);
+    const char *path = scratch_write("released.gguf", b.data, b.len);
+    for (int no_pack = 0; no_pack < 2; no_pack++) {
+        model *m = model_open(path, &(model_options){.no_pack = no_pack}, &e);
+        if (!m) fail_msg("%s", e.msg);
+        assert_true(run_one(m, &e));
+        long pages = resident_pages("/released.gguf");
+        if (no_pack ? pages < all * 3 / 4 : pages > all / 4)
+            fail_msg("%ld of %ld pages are resident, packed %d", pages, all, !no_pack);
+        model_close(m);
+    }
     buf_deinit(&b);
 }
 
@@ -246,29 +297,6 @@ static void address_space(void **state) {
 typedef struct tally {
     size_t refused, opened, ran;
 } tally;
-
-/* One token of a model that opened, on pages of its own. */
-static bool run_one(model *m, err *e) {
-    team *t = team_new(1, e);
-    model_exec *x = model_exec_new(m, t, KERN_KV_F16, 1, e);
-    model_seq seq = {0};
-    void *page[MODEL_MAX_KV_GROUPS] = {0};
-    bool ok = x != NULL;
-    for (int g = 0; g < model_n_kv_groups(m); g++) {
-        page[g] = aligned_alloc(64, model_kv_page_bytes(model_kv_group_at(m, g), KERN_KV_F16));
-        seq.page[g] = &page[g];
-        ok = ok && page[g];
-    }
-    float *logits = malloc((size_t)model_params_of(m)->n_vocab * sizeof *logits);
-    model_row row = {0, 0, 0, true, 0};
-    model_batch b = {.seqs = &seq, .n_seqs = 1, .rows = &row, .n_rows = 1};
-    ok = ok && logits && model_exec_run(x, &b, logits, NULL, e);
-    for (int g = 0; g < MODEL_MAX_KV_GROUPS; g++) free(page[g]);
-    free(logits);
-    model_exec_free(x);
-    team_free(t);
-    return ok;
-}
 
 static void load(const uint8_t *file, size_t n, void *ud) {
     tally *t = ud;
@@ -316,6 +344,7 @@ int main(void) {
         cmocka_unit_test(products_are_those_done),
         cmocka_unit_test(not_packed),
         cmocka_unit_test(address_space),
+        cmocka_unit_test(packed_pages_are_released),
         cmocka_unit_test(damaged_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
