@@ -128,11 +128,6 @@ static attribute_result energy_sum(const api_call *c, const api_choice *only) {
     return sum;
 }
 
-static void number(jsonw *w, const char *name, double x) {
-    jsonw_key(w, name);
-    jsonw_f64(w, x); /* NAN becomes null */
-}
-
 static bool all_ended(const api_call *c, const api_choice *only) {
     for (int i = 0; !only && i < c->n_choices; i++)
         if (!c->choice[i].ended) return false;
@@ -150,11 +145,11 @@ void api_energy_write(const api_call *c, const api_choice *ch, jsonw *w) {
     jsonw_str(w, !known                              ? STR("not_measured")
                  : strcmp(boundary, "declared") == 0 ? STR("declared")
                                                      : STR("measured"));
-    number(w, "joules", r.joules);
-    number(w, "marginal_joules", r.marginal_j);
-    number(w, "solo_joules", r.solo_j);
-    number(w, "share", r.share);
-    number(w, "uncertainty", r.uncertainty_j);
+    jsonw_put_f64(w, "joules", r.joules);
+    jsonw_put_f64(w, "marginal_joules", r.marginal_j);
+    jsonw_put_f64(w, "solo_joules", r.solo_j);
+    jsonw_put_f64(w, "share", r.share);
+    jsonw_put_f64(w, "uncertainty", r.uncertainty_j);
     jsonw_key(w, "boundary");
     jsonw_str(w, str_of(boundary));
     jsonw_key(w, "why");

@@ -164,3 +164,19 @@ void jsonw_raw(jsonw *w, str json) {
     separate(w);
     buf_put_str(w->out, json);
 }
+
+void jsonw_put_text(jsonw *w, const char *key, const char *text) {
+    jsonw_key(w, key);
+    if (text && *text) jsonw_str(w, str_of(text));
+    else jsonw_null(w);
+}
+
+void jsonw_put_int(jsonw *w, const char *key, int64_t v) {
+    jsonw_key(w, key);
+    jsonw_int(w, v);
+}
+
+void jsonw_put_f64(jsonw *w, const char *key, double v) {
+    jsonw_key(w, key);
+    jsonw_f64(w, v);
+}

@@ -37,4 +37,9 @@ void jsonw_bool(jsonw *w, bool v);
 void jsonw_null(jsonw *w);
 void jsonw_raw(jsonw *w, str json); /* already valid JSON */
 
+/* A member: key and value. */
+void jsonw_put_text(jsonw *w, const char *key, const char *text); /* NULL and "" become null */
+void jsonw_put_int(jsonw *w, const char *key, int64_t v);
+void jsonw_put_f64(jsonw *w, const char *key, double v);
+
 #endif

@@ -13,33 +13,22 @@
 #include "cli/metering.h"
 #include "cli/table.h"
 
-static void number_or_null(jsonw *w, const char *name, double x) {
-    jsonw_key(w, name);
-    jsonw_f64(w, x); /* what is not finite becomes null */
-}
-
-static void text_or_null(jsonw *w, const char *name, const char *text) {
-    jsonw_key(w, name);
-    if (text[0]) jsonw_str(w, str_of(text));
-    else jsonw_null(w);
-}
-
 static void source_json(jsonw *w, const meter_source *s) {
     jsonw_object(w);
-    text_or_null(w, "kind", s->kind);
-    text_or_null(w, "name", s->name);
-    text_or_null(w, "boundary", meter_boundary_name(s->boundary));
+    jsonw_put_text(w, "kind", s->kind);
+    jsonw_put_text(w, "name", s->name);
+    jsonw_put_text(w, "boundary", meter_boundary_name(s->boundary));
     jsonw_key(w, "counted");
     jsonw_bool(w, s->counted);
-    text_or_null(w, "why_not", s->why_not);
-    number_or_null(w, "step_j", s->step_j > 0 ? s->step_j : NAN);
-    number_or_null(w, "accuracy", s->gain > 0 ? s->gain : NAN);
-    number_or_null(w, "watts", s->watts);
-    number_or_null(w, "joules", s->seconds > 0 && s->lost_s == 0 ? s->joules : NAN);
-    number_or_null(w, "seconds", s->seconds);
-    number_or_null(w, "lost_seconds", s->lost_s);
-    text_or_null(w, "why_lost", s->why_lost);
-    number_or_null(w, "counter_disagreement", s->disagreement);
+    jsonw_put_text(w, "why_not", s->why_not);
+    jsonw_put_f64(w, "step_j", s->step_j > 0 ? s->step_j : NAN);
+    jsonw_put_f64(w, "accuracy", s->gain > 0 ? s->gain : NAN);
+    jsonw_put_f64(w, "watts", s->watts);
+    jsonw_put_f64(w, "joules", s->seconds > 0 && s->lost_s == 0 ? s->joules : NAN);
+    jsonw_put_f64(w, "seconds", s->seconds);
+    jsonw_put_f64(w, "lost_seconds", s->lost_s);
+    jsonw_put_text(w, "why_lost", s->why_lost);
+    jsonw_put_f64(w, "counter_disagreement", s->disagreement);
     jsonw_end(w);
 }
 
@@ -47,18 +36,18 @@ static void status_json(jsonw *w, const meter *m) {
     meter_status st;
     meter_status_get(m, &st);
     jsonw_object(w);
-    text_or_null(w, "boundary", meter_boundary_name(st.boundary));
+    jsonw_put_text(w, "boundary", meter_boundary_name(st.boundary));
     jsonw_key(w, "status");
     jsonw_str(w, st.boundary == METER_NONE       ? STR("not_measured")
                  : st.boundary == METER_DECLARED ? STR("declared")
                                                  : STR("measured"));
-    text_or_null(w, "instrument", st.instrument);
-    text_or_null(w, "why", st.boundary == METER_NONE ? st.why_none : st.why_lost);
-    number_or_null(w, "step_j", st.boundary && st.step_j > 0 ? st.step_j : NAN);
-    number_or_null(w, "watts", st.watts);
-    number_or_null(w, "joules", st.seconds > 0 && st.lost_s == 0 ? st.joules : NAN);
-    number_or_null(w, "seconds", st.seconds);
-    number_or_null(w, "lost_seconds", st.lost_s);
+    jsonw_put_text(w, "instrument", st.instrument);
+    jsonw_put_text(w, "why", st.boundary == METER_NONE ? st.why_none : st.why_lost);
+    jsonw_put_f64(w, "step_j", st.boundary && st.step_j > 0 ? st.step_j : NAN);
+    jsonw_put_f64(w, "watts", st.watts);
+    jsonw_put_f64(w, "joules", st.seconds > 0 && st.lost_s == 0 ? st.joules : NAN);
+    jsonw_put_f64(w, "seconds", st.seconds);
+    jsonw_put_f64(w, "lost_seconds", st.lost_s);
     jsonw_key(w, "sources");
     jsonw_array(w);
     for (size_t i = 0; i < meter_n_sources(m); i++) {

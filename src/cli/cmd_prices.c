@@ -15,27 +15,21 @@ static void json_micro(jsonw *w, const char *key, int64_t micro) {
     else jsonw_raw(w, str_of(money_micro_text(micro, text)));
 }
 
-static void json_text(jsonw *w, const char *key, const char *text) {
-    jsonw_key(w, key);
-    if (*text) jsonw_str(w, str_of(text));
-    else jsonw_null(w);
-}
-
 static void json_row(jsonw *w, const price_row *r) {
     jsonw_object(w);
-    json_text(w, "id", r->id);
-    json_text(w, "tier", r->tier);
+    jsonw_put_text(w, "id", r->id);
+    jsonw_put_text(w, "tier", r->tier);
     json_micro(w, "input_usd_per_mtok", r->in);
     json_micro(w, "cached_input_usd_per_mtok", r->cached);
     json_micro(w, "output_usd_per_mtok", r->out);
     json_micro(w, "cache_write_factor", r->write_factor);
     json_micro(w, "batch_factor", r->batch_factor);
     jsonw_key(w, "above_tokens"), jsonw_int(w, r->above_tokens);
-    json_text(w, "valid_from", r->valid_from);
-    json_text(w, "valid_until", r->valid_to);
-    json_text(w, "as_of", r->as_of);
+    jsonw_put_text(w, "valid_from", r->valid_from);
+    jsonw_put_text(w, "valid_until", r->valid_to);
+    jsonw_put_text(w, "as_of", r->as_of);
     jsonw_key(w, "open_weights"), jsonw_bool(w, r->open_weights);
-    json_text(w, "source", r->source);
+    jsonw_put_text(w, "source", r->source);
     jsonw_end(w);
 }
 
@@ -45,8 +39,8 @@ static void list_json(const price_sheet *s) {
     jsonw w;
     jsonw_init(&w, &b);
     jsonw_object(&w);
-    json_text(&w, "sheet", s->name);
-    json_text(&w, "sha256", s->sha256);
+    jsonw_put_text(&w, "sheet", s->name);
+    jsonw_put_text(&w, "sha256", s->sha256);
     jsonw_key(&w, "imported"), jsonw_bool(&w, s->imported);
     jsonw_key(&w, "rows");
     jsonw_array(&w);

@@ -18,29 +18,19 @@ static const char *const by_names[] = {
     [STORE_BY_FINISH] = "finish",
 };
 
-static void json_count(jsonw *w, const char *name, int64_t n) {
-    jsonw_key(w, name);
-    jsonw_int(w, n);
-}
-
-static void json_seconds(jsonw *w, const char *name, double s) {
-    jsonw_key(w, name);
-    jsonw_f64(w, s);
-}
-
 static void json_row(jsonw *w, const char *by, const store_usage_row *r) {
     jsonw_object(w);
     jsonw_key(w, by);
     jsonw_str(w, str_of(r->label));
-    json_count(w, "requests", r->n_requests);
-    json_count(w, "running", r->n_running);
-    json_count(w, "failed", r->n_failed);
-    json_count(w, "tokens_in", r->tokens_in);
-    json_count(w, "tokens_cached", r->tokens_cached);
-    json_count(w, "tokens_out", r->tokens_out);
-    json_seconds(w, "queue_seconds", r->queue_s);
-    json_seconds(w, "prefill_seconds", r->prefill_s);
-    json_seconds(w, "decode_seconds", r->decode_s);
+    jsonw_put_int(w, "requests", r->n_requests);
+    jsonw_put_int(w, "running", r->n_running);
+    jsonw_put_int(w, "failed", r->n_failed);
+    jsonw_put_int(w, "tokens_in", r->tokens_in);
+    jsonw_put_int(w, "tokens_cached", r->tokens_cached);
+    jsonw_put_int(w, "tokens_out", r->tokens_out);
+    jsonw_put_f64(w, "queue_seconds", r->queue_s);
+    jsonw_put_f64(w, "prefill_seconds", r->prefill_s);
+    jsonw_put_f64(w, "decode_seconds", r->decode_s);
     jsonw_key(w, "joules");
     if (store_usage_measured(r)) jsonw_f64(w, r->joules);
     else jsonw_null(w);

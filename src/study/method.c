@@ -11,20 +11,6 @@
 #include "kern/kern.h"
 #include "study/study_private.h"
 
-static void put_text(jsonw *w, const char *key, const char *v) {
-    jsonw_key(w, key);
-    if (v && *v) jsonw_str(w, str_of(v));
-    else jsonw_null(w);
-}
-
-static void put_int(jsonw *w, const char *key, int64_t v) {
-    jsonw_key(w, key), jsonw_int(w, v);
-}
-
-static void put_f64(jsonw *w, const char *key, double v) {
-    jsonw_key(w, key), jsonw_f64(w, v);
-}
-
 /* The rest of the first line of a file of /proc that begins so. */
 static void proc_line(const char *path, const char *begin, char *dst, size_t cap) {
     char line[512];
@@ -47,9 +33,10 @@ static void put_machine(jsonw *w, const study_options *o) {
     jsonw_key(w, "machine");
     jsonw_object(w);
     proc_line("/proc/cpuinfo", "model name", text, sizeof text);
-    put_text(w, "cpu", text);
-    put_int(w, "cpus", sysconf(_SC_NPROCESSORS_ONLN));
-    put_f64(w, "memory_bytes", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
+    jsonw_put_text(w, "cpu", text);
+    jsonw_put_int(w, "cpus", sysconf(_SC_NPROCESSORS_ONLN));
+    jsonw_put_f64(w, "memory_bytes",
+                  (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
     proc_line("/proc/cpuinfo", "flags", text, sizeof text);
     FILE *f = fopen("/proc/cpuinfo", "re");
     char line[4096];
@@ -59,28 +46,28 @@ static void put_machine(jsonw *w, const study_options *o) {
     jsonw_key(w, "virtual"), jsonw_bool(w, virtual);
     if (uname(&u) == 0) {
         snprintf(text, sizeof text, "%s %s %s", u.sysname, u.release, u.machine);
-        put_text(w, "system", text);
+        jsonw_put_text(w, "system", text);
     }
-    put_text(w, "kernels", kern_get()->name);
+    jsonw_put_text(w, "kernels", kern_get()->name);
     proc_line("/proc/loadavg", "", text, sizeof text);
-    put_text(w, "load_at_the_end", text);
-    put_text(w, "note", o->note);
+    jsonw_put_text(w, "load_at_the_end", text);
+    jsonw_put_text(w, "note", o->note);
     jsonw_end(w);
 }
 
 static void put_tariff(jsonw *w, const tariff *t) {
     jsonw_key(w, "tariff");
     jsonw_object(w);
-    put_text(w, "currency", t->currency);
-    put_f64(w, "units_per_usd", (double)t->usd_rate / 1e6);
-    put_f64(w, "purchase_price", t->price < 0 ? NAN : (double)t->price / 1e6);
-    put_f64(w, "resale", (double)t->resale / 1e6);
-    put_f64(w, "years", t->years);
-    put_f64(w, "upkeep_per_year", (double)(t->repairs + 12 * t->labour) / 1e6);
-    put_f64(w, "price_per_kwh", t->kwh_known ? tariff_kwh_mean(t) : NAN);
-    put_f64(w, "watts_idle", t->idle_w);
-    put_f64(w, "watts_load", t->load_w);
-    put_text(w, "watts_are", isnan(t->load_w) ? NULL : "declared");
+    jsonw_put_text(w, "currency", t->currency);
+    jsonw_put_f64(w, "units_per_usd", (double)t->usd_rate / 1e6);
+    jsonw_put_f64(w, "purchase_price", t->price < 0 ? NAN : (double)t->price / 1e6);
+    jsonw_put_f64(w, "resale", (double)t->resale / 1e6);
+    jsonw_put_f64(w, "years", t->years);
+    jsonw_put_f64(w, "upkeep_per_year", (double)(t->repairs + 12 * t->labour) / 1e6);
+    jsonw_put_f64(w, "price_per_kwh", t->kwh_known ? tariff_kwh_mean(t) : NAN);
+    jsonw_put_f64(w, "watts_idle", t->idle_w);
+    jsonw_put_f64(w, "watts_load", t->load_w);
+    jsonw_put_text(w, "watts_are", isnan(t->load_w) ? NULL : "declared");
     jsonw_end(w);
 }
 
@@ -90,16 +77,16 @@ static void put_energy(jsonw *w, const meter *power) {
     bool none = s.boundary == METER_NONE;
     jsonw_key(w, "energy");
     jsonw_object(w);
-    put_text(w, "status",
-             none                           ? "not_measured"
-             : s.boundary == METER_DECLARED ? "declared"
-                                            : "measured");
-    put_text(w, "boundary", meter_boundary_name(s.boundary));
-    put_text(w, "instrument", s.instrument);
-    put_f64(w, "step_joules", none ? NAN : s.step_j);
+    jsonw_put_text(w, "status",
+                   none                           ? "not_measured"
+                   : s.boundary == METER_DECLARED ? "declared"
+                                                  : "measured");
+    jsonw_put_text(w, "boundary", meter_boundary_name(s.boundary));
+    jsonw_put_text(w, "instrument", s.instrument);
+    jsonw_put_f64(w, "step_joules", none ? NAN : s.step_j);
     jsonw_key(w, "joules");
     jsonw_f64(w, none ? NAN : s.joules);
-    put_text(w, "why", none ? s.why_none : s.why_lost);
+    jsonw_put_text(w, "why", none ? s.why_none : s.why_lost);
     jsonw_end(w);
 }
 
@@ -110,12 +97,12 @@ static void put_price(jsonw *w, const char *key, const price_row *r, bool stand_
         return;
     }
     jsonw_object(w);
-    put_text(w, "id", r->id);
-    put_int(w, "input_micro", r->in);
-    put_int(w, "cached_micro", r->cached);
-    put_int(w, "output_micro", r->out);
-    put_text(w, "as_of", r->as_of);
-    put_text(w, "source", r->source);
+    jsonw_put_text(w, "id", r->id);
+    jsonw_put_int(w, "input_micro", r->in);
+    jsonw_put_int(w, "cached_micro", r->cached);
+    jsonw_put_int(w, "output_micro", r->out);
+    jsonw_put_text(w, "as_of", r->as_of);
+    jsonw_put_text(w, "source", r->source);
     jsonw_key(w, "stand_in"), jsonw_bool(w, stand_in);
     jsonw_end(w);
 }
@@ -149,7 +136,7 @@ static void put_sizes(jsonw *w, const study_sizes *s) {
                {"summary_out", s->summary_out}};
     jsonw_key(w, "sizes_tokens");
     jsonw_object(w);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) put_int(w, all[i].name, all[i].v);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) jsonw_put_int(w, all[i].name, all[i].v);
     jsonw_end(w);
 }
 
@@ -158,17 +145,17 @@ static void put_models(jsonw *w, const study_options *o, const study_subject *s,
     jsonw_array(w);
     for (size_t i = 0; i < n; i++) {
         jsonw_object(w);
-        put_text(w, "name", s[i].name);
-        put_text(w, "title", s[i].title);
-        put_text(w, "sha256", s[i].sha256);
-        put_text(w, "architecture", s[i].arch);
-        put_int(w, "parameters", (int64_t)s[i].params);
-        put_int(w, "file_bytes", (int64_t)s[i].file_bytes);
-        put_int(w, "context", s[i].n_ctx);
-        put_int(w, "vocabulary", s[i].n_vocab);
-        put_int(w, "works_tokens", s[i].works_tokens);
-        put_int(w, "works_bytes", s[i].works_bytes);
-        put_text(w, "works_sha256", s[i].text_sha256);
+        jsonw_put_text(w, "name", s[i].name);
+        jsonw_put_text(w, "title", s[i].title);
+        jsonw_put_text(w, "sha256", s[i].sha256);
+        jsonw_put_text(w, "architecture", s[i].arch);
+        jsonw_put_int(w, "parameters", (int64_t)s[i].params);
+        jsonw_put_int(w, "file_bytes", (int64_t)s[i].file_bytes);
+        jsonw_put_int(w, "context", s[i].n_ctx);
+        jsonw_put_int(w, "vocabulary", s[i].n_vocab);
+        jsonw_put_int(w, "works_tokens", s[i].works_tokens);
+        jsonw_put_int(w, "works_bytes", s[i].works_bytes);
+        jsonw_put_text(w, "works_sha256", s[i].text_sha256);
         put_sizes(w, &s[i].sizes);
         put_prices(w, o, &s[i]);
         jsonw_end(w);
@@ -177,27 +164,27 @@ static void put_models(jsonw *w, const study_options *o, const study_subject *s,
 }
 
 static void put_plan(jsonw *w, const study_options *o, const study_plan *p) {
-    put_text(w, "size", p->name);
+    jsonw_put_text(w, "size", p->name);
     jsonw_key(w, "preliminary"), jsonw_bool(w, o->size != STUDY_FULL);
     jsonw_key(w, "seed"), jsonw_uint(w, o->seed);
-    put_f64(w, "window_s", p->window_s);
-    put_f64(w, "longest_ramp_s", p->ramp_s);
-    put_int(w, "rounds", p->rounds);
+    jsonw_put_f64(w, "window_s", p->window_s);
+    jsonw_put_f64(w, "longest_ramp_s", p->ramp_s);
+    jsonw_put_int(w, "rounds", p->rounds);
     jsonw_key(w, "users");
     jsonw_array(w);
     for (int i = 0; i < p->n_users; i++) jsonw_int(w, p->users[i]);
     jsonw_end(w);
-    put_f64(w, "minutes_at_most",
-            o->max_minutes > 0   ? o->max_minutes
-            : p->max_minutes > 0 ? p->max_minutes
-                                 : NAN);
-    put_int(w, "questions", p->questions);
-    put_text(w, "order", "all cells at random in every round, by the seed");
-    put_text(w, "sampler", "greedy; workloads write as many tokens as asked for");
-    put_text(w, "window",
-             "from the moment when every user has had a token (or the longest ramp is "
-             "over) for window_s; what comes before and after is not counted");
-    put_text(w, "interval", "95 % of 2000 medians of resampled runs; of shares Wilson's");
+    jsonw_put_f64(w, "minutes_at_most",
+                  o->max_minutes > 0   ? o->max_minutes
+                  : p->max_minutes > 0 ? p->max_minutes
+                                       : NAN);
+    jsonw_put_int(w, "questions", p->questions);
+    jsonw_put_text(w, "order", "all cells at random in every round, by the seed");
+    jsonw_put_text(w, "sampler", "greedy; workloads write as many tokens as asked for");
+    jsonw_put_text(w, "window",
+                   "from the moment when every user has had a token (or the longest ramp is "
+                   "over) for window_s; what comes before and after is not counted");
+    jsonw_put_text(w, "interval", "95 % of 2000 medians of resampled runs; of shares Wilson's");
     jsonw_key(w, "request_columns");
     jsonw_array(w);
     for (int i = 0; i < STUDY_COLUMNS; i++) jsonw_str(w, str_of(study_columns[i]));
@@ -205,7 +192,7 @@ static void put_plan(jsonw *w, const study_options *o, const study_plan *p) {
     jsonw_key(w, "workloads");
     jsonw_object(w);
     for (int i = 0; i < WORKS; i++)
-        put_text(w, study_work_name((study_work)i), study_work_about((study_work)i));
+        jsonw_put_text(w, study_work_name((study_work)i), study_work_about((study_work)i));
     jsonw_end(w);
 }
 
@@ -217,8 +204,8 @@ static void put_service(jsonw *w, const study_service *s, money spent) {
         return;
     }
     jsonw_object(w);
-    put_text(w, "url", s->url);
-    put_text(w, "model", s->model);
+    jsonw_put_text(w, "url", s->url);
+    jsonw_put_text(w, "model", s->model);
     put_price(w, "price", s->price, false);
     jsonw_key(w, "cap_usd"), jsonw_raw(w, str_of(money_exact(s->cap, text)));
     jsonw_key(w, "spent_usd"), jsonw_raw(w, str_of(money_exact(spent, text)));
@@ -238,8 +225,8 @@ bool study_method_write(const study_options *o, const study_plan *p, const meter
     jsonw_init(&w, &b);
     w.pretty = true;
     jsonw_object(&w);
-    put_text(&w, "hearth", HEARTH_VERSION);
-    put_text(&w, "made", made);
+    jsonw_put_text(&w, "hearth", HEARTH_VERSION);
+    jsonw_put_text(&w, "made", made);
     jsonw_key(&w, "stopped_early"), jsonw_bool(&w, stopped);
     put_plan(&w, o, p);
     put_machine(&w, o);
@@ -247,9 +234,9 @@ bool study_method_write(const study_options *o, const study_plan *p, const meter
     put_tariff(&w, o->tariff);
     jsonw_key(&w, "prices");
     jsonw_object(&w);
-    put_text(&w, "sheet", o->sheet->name);
-    put_text(&w, "sha256", o->sheet->sha256);
-    put_text(&w, "day", o->day);
+    jsonw_put_text(&w, "sheet", o->sheet->name);
+    jsonw_put_text(&w, "sha256", o->sheet->sha256);
+    jsonw_put_text(&w, "day", o->day);
     jsonw_end(&w);
     put_service(&w, o->against, spent);
     put_models(&w, o, s, n);

@@ -82,10 +82,6 @@ bool study_log_line(study_log *l, err *e) {
     return ok;
 }
 
-static void put_int(jsonw *w, const char *key, int64_t v) {
-    jsonw_key(w, key), jsonw_int(w, v);
-}
-
 /* An array in the order of study_columns: there are many. */
 static bool log_request(study_log *l, int run, const study_request *r, err *e) {
     const int64_t v[] = {run,
@@ -118,16 +114,16 @@ bool study_log_run(study_log *l, const study_bout *b, int model, int round, err 
     jsonw_init(&w, &l->line);
     jsonw_object(&w);
     jsonw_key(&w, "type"), jsonw_str(&w, STR("run"));
-    put_int(&w, "run", run);
-    put_int(&w, "model", model);
+    jsonw_put_int(&w, "run", run);
+    jsonw_put_int(&w, "model", model);
     jsonw_key(&w, "arm"), jsonw_str(&w, str_of(b->arm->name));
     jsonw_key(&w, "workload"), jsonw_str(&w, str_of(study_work_name(b->work)));
-    put_int(&w, "users", b->users);
-    put_int(&w, "round", round);
+    jsonw_put_int(&w, "users", b->users);
+    jsonw_put_int(&w, "round", round);
     jsonw_key(&w, "whole"), jsonw_bool(&w, b->whole != NULL);
     jsonw_key(&w, "ramped"), jsonw_bool(&w, b->ramped);
-    put_int(&w, "begin_us", b->begin_us);
-    put_int(&w, "end_us", b->end_us);
+    jsonw_put_int(&w, "begin_us", b->begin_us);
+    jsonw_put_int(&w, "end_us", b->end_us);
     jsonw_key(&w, "joules"), jsonw_f64(&w, b->joules); /* not measured: null */
     jsonw_end(&w);
     bool ok = study_log_line(l, e);
@@ -140,7 +136,7 @@ static bool log_word(study_log *l, const char *type, size_t model, const char *w
     jsonw_init(&w, &l->line);
     jsonw_object(&w);
     jsonw_key(&w, "type"), jsonw_str(&w, str_of(type));
-    put_int(&w, "model", (int64_t)model);
+    jsonw_put_int(&w, "model", (int64_t)model);
     jsonw_key(&w, "why"), jsonw_str(&w, str_of(why));
     jsonw_end(&w);
     return study_log_line(l, e);
