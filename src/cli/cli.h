@@ -138,6 +138,7 @@ int out_finish(int code);
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* one line on stderr */
 int cli_fail(const err *e); /* says it on stderr, returns the exit code */
 bool out_is_terminal(void);
+#define PLURAL(n) ((n) == 1 ? "" : "s") /* "%d token%s" */
 bool err_is_terminal(void);
 bool in_is_terminal(void);
 bool out_has_color(void); /* a terminal, and NO_COLOR is not set */

@@ -58,8 +58,9 @@ static void print_samples(const outcome *o) {
     const bench_shape *s = &o->b->shape;
     const bench_sample *v = o->sample;
     const spread none = {NAN, NAN, NAN};
-    out_printf("%s: %s kernels, %d threads, median (min to max) of %d\n", o->b->info.name,
-               kern_get()->name, hearth_engine_threads(o->b->engine), o->n);
+    int n_threads = hearth_engine_threads(o->b->engine);
+    out_printf("%s: %s kernels, %d thread%s, median (min to max) of %d\n", o->b->info.name,
+               kern_get()->name, n_threads, PLURAL(n_threads), o->n);
     print_rate("prefill", s->prompt, SPREAD(v, o->n, prefill), "8-bit peak",
                SPREAD(v, o->n, prefill_share));
     if (s->rewrite) {

@@ -68,8 +68,8 @@ static void du_print(const hub_store *s, const hub_usage *u, const hub_name *lis
     }
     table_print(t);
     table_free(t);
-    out_printf("\n%s: %s in %llu blobs", hub_store_folder(s), human_bytes(u->bytes, x, sizeof x),
-               (unsigned long long)u->n_blobs);
+    out_printf("\n%s: %s in %llu blob%s", hub_store_folder(s), human_bytes(u->bytes, x, sizeof x),
+               (unsigned long long)u->n_blobs, PLURAL(u->n_blobs));
     if (u->partial_bytes)
         out_printf(", of it %s half fetched", human_bytes(u->partial_bytes, x, sizeof x));
     if (u->unused_bytes + u->tmp_bytes)

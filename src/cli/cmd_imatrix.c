@@ -66,8 +66,8 @@ static bool collect(const cli_args *a, direct *d, collection *c, tok_ids *ids, i
 static void print(const cli_args *a, const imatrix *im, const char *out, size_t windows,
                   int32_t n_ctx) {
     if (!cli_flag(a, "json")) {
-        out_printf("%s: %zu matrices, %zu windows of %d tokens\n", out, imatrix_n(im), windows,
-                   n_ctx);
+        out_printf("%s: %zu matrices, %zu window%s of %d tokens\n", out, imatrix_n(im), windows,
+                   PLURAL(windows), n_ctx);
         return;
     }
     buf b;

@@ -75,8 +75,8 @@ static void put_json(const load_plan *p, load_result *r) {
 }
 
 static void put_text(const load_plan *p, load_result *r) {
-    out_printf("%s: %zu requests by %d clients in %.1f s, %d failed\n", r->model, r->latency.n,
-               p->clients, r->seconds, r->n_errors);
+    out_printf("%s: %zu request%s by %d client%s in %.1f s, %d failed\n", r->model, r->latency.n,
+               PLURAL(r->latency.n), p->clients, PLURAL(p->clients), r->seconds, r->n_errors);
     out_printf("written  %10lld tokens  %10.1f tokens/s\n", (long long)r->tokens,
                (double)r->tokens / r->seconds);
     out_printf("read     %10lld tokens  %10.1f tokens/s  (%lld of them kept from before)\n",
@@ -111,7 +111,7 @@ static int run(const cli_args *a) {
     buf text;
     buf_init(&text, LIMIT_TEXT_BYTES);
     const char *file = cli_text(a, "text", NULL), *key = cli_text(a, "key", NULL);
-    if (!key) key = getenv("HEARTH_KEY");
+    if (!key) key = getenv("HEARTH_API_KEY");
     load_plan p = {.url = a->n_args ? a->arg[0] : "http://127.0.0.1:11434",
                    .model = cli_text(a, "model", NULL),
                    .key = key,
@@ -157,7 +157,7 @@ static const cli_option options[] = {
      1000000},
     {"max-tokens", 0, CLI_INT, "N", "tokens of each answer (default 64)", 1, 1000000},
     {"model", 'm', CLI_TEXT, "NAME", "the model to ask (default: the server's first)", 0, 0},
-    {"key", 0, CLI_TEXT, "KEY", "API key (default: the environment's HEARTH_KEY)", 0, 0},
+    {"key", 0, CLI_TEXT, "KEY", "API key (default: the environment's HEARTH_API_KEY)", 0, 0},
     {"text", 0, CLI_FILE, "FILE", "words for the prompts (default: common ones)", 0, 0},
     {"timeout", 0, CLI_INT, "S", "seconds that one answer may take (default 600)", 1, 86400},
     {"json", 0, CLI_FLAG, NULL, "print one JSON object", 0, 0},

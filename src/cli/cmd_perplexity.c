@@ -101,8 +101,8 @@ static bool score_text(paths *p, tok_ids *ids, int32_t n_ctx, err *e) {
 
 static void print_text(const paths *p, size_t windows, int32_t n_ctx) {
     const score *s = &p->score;
-    out_printf("perplexity %.4f ± %.4f (%lld tokens scored in %zu windows of %d)\n", score_ppl(s),
-               score_error(s), (long long)s->n, windows, n_ctx);
+    out_printf("perplexity %.4f ± %.4f (%lld tokens scored in %zu window%s of %d)\n", score_ppl(s),
+               score_error(s), (long long)s->n, windows, PLURAL(windows), n_ctx);
     if (!p->two) return;
     divergence_figures f = divergence_of(&p->kl);
     out_printf("with float weights %.4f: %+.3f %%\n", score_ppl(&p->exact_score),

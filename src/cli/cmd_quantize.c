@@ -102,8 +102,8 @@ static void print(const cli_args *a, const mix *m, const requantize_report *r, d
                human_bytes(r->bytes_in, before, sizeof before), bits_per_weight(r), took);
     for (uint32_t t = 0; t < QUANT_TYPE_END; t++)
         if (r->n_of[t])
-            out_printf("  %-8s %llu tensors, %s\n", quant_info_of(t)->name,
-                       (unsigned long long)r->n_of[t],
+            out_printf("  %-8s %llu tensor%s, %s\n", quant_info_of(t)->name,
+                       (unsigned long long)r->n_of[t], PLURAL(r->n_of[t]),
                        human_bytes(r->bytes_of[t], after, sizeof after));
 }
 

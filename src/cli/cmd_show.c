@@ -58,9 +58,9 @@ static void print_types(const sight *s) {
         char bytes[32], count[32];
         const sight_type *t = &s->type[i];
         line(i == 0 ? "tensor types" : "",
-             "%-8s %5.1f %% of the bytes, %s parameters in %d tensors (%s)", t->name,
+             "%-8s %5.1f %% of the bytes, %s parameters in %d tensor%s (%s)", t->name,
              100.0 * (double)t->bytes / (double)s->tensor_bytes,
-             human_count(t->elements, count, sizeof count), t->tensors,
+             human_count(t->elements, count, sizeof count), t->tensors, PLURAL(t->tensors),
              human_bytes(t->bytes, bytes, sizeof bytes));
     }
     if (s->n_types == 0) line("tensors", "none: a vocabulary only");
@@ -94,8 +94,8 @@ static void print_memory(const sight *s) {
     char a[32], b[32], c[32], d[32];
     if (!s->known || s->n_types == 0) return;
     line("weights", "%s in memory", human_bytes(s->weight_bytes, a, sizeof a));
-    line("KV cache", "%s for %d tokens (%s), as %s", human_bytes(s->kv_bytes, a, sizeof a), s->ctx,
-         ctx_source(s), s->kv_name);
+    line("KV cache", "%s for %s tokens (%s), as %s", human_bytes(s->kv_bytes, a, sizeof a),
+         human_count((uint64_t)s->ctx, b, sizeof b), ctx_source(s), s->kv_name);
     uint64_t need = s->weight_bytes + s->kv_bytes;
     human_bytes(need, a, sizeof a);
     human_bytes(s->available, b, sizeof b);
@@ -309,7 +309,6 @@ static bool print_json(const sight *s, const hub_recipe *recipe, bool tensors, b
     buf_init(&b, (size_t)1 << 30);
     jsonw w;
     jsonw_init(&w, &b);
-    w.pretty = true;
     jsonw_object(&w);
     jsonw_key(&w, "name"), jsonw_str(&w, str_of(s->name));
     jsonw_key(&w, "path"), jsonw_str(&w, str_of(gguf_path(s->g)));
@@ -326,10 +325,9 @@ static bool print_json(const sight *s, const hub_recipe *recipe, bool tensors, b
     if (tensors) json_tensors(&w, s->g);
     bool ok = !metadata || json_metadata(&w, s->g);
     jsonw_end(&w);
-    buf_putc(&b, '\n');
     ok = ok && !b.failed;
-    if (ok) out_buf(&b);
-    buf_deinit(&b);
+    if (ok) out_json(&b);
+    else buf_deinit(&b);
     return ok;
 }
 

@@ -140,7 +140,8 @@ static inline lex_result lex_follow(const dfa *d, int32_t *state, uint8_t *escap
     return *state ? LEX_CHAR : LEX_BAD;
 }
 
-/* As lex_ranges, in a JSON string and exactly: without surrogates, and without what is never escaped. */
+/* As lex_ranges, in a JSON string and exactly: without surrogates, and without what is never
+ * escaped. */
 enum { LEX_RANGES = 11 };
 static inline int lex_json_ranges(uint8_t escape, uint32_t cp, dfa_range out[LEX_RANGES]) {
     static const char one[] =

@@ -32,7 +32,8 @@ void openai_usage(const api_call *c, jsonw *w); /* the object, of all choices */
 void openai_list_open(api_call *c, jsonw *w);
 /* Opens an answer, or an event of one, up to its choices: an open array. */
 void openai_head(const api_call *c, jsonw *w, const char *object);
-/* Ends an event whose choices are closed; with include_usage they say it, as null but in the last. */
+/* Ends an event whose choices are closed; with include_usage they say it, as null but in the
+ * last. */
 void openai_event_end(api_call *c, jsonw *w, bool include_usage, bool is_last);
 /* Reads max_tokens and max_completion_tokens; the latter goes before. */
 int32_t openai_max_tokens(const json_t *body);

@@ -60,8 +60,8 @@ plan_heads arch_heads_of(const params *p, int il);
 plan_rope arch_rope_of(plan *pl, const params *p, bool neox);
 /* One layer: attention branch, then feed-forward or experts as the file has them. */
 void arch_layer(plan *pl, const params *p, int il, const plan_heads *h, const arch_style *s);
-/* A whole architecture whose layers are all alike, from embedding to head; windowed: with the window
- * that the file may name. */
+/* A whole architecture whose layers are all alike, from embedding to head; windowed: with the
+ * window that the file may name. */
 void arch_alike(plan *pl, const params *p, const arch_style *s, bool neox, bool windowed);
 
 #endif
