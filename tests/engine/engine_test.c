@@ -139,6 +139,67 @@ void prompt_make(int32_t *ids, int32_t n, uint64_t seed) {
     for (int32_t i = 0; i < n; i++) ids[i] = (int32_t)(rng_u64(seed, 77, (uint64_t)i) % 250);
 }
 
+/* ---- guesses ahead ---- */
+
+#define GUESSED_KINDS 6
+
+static struct {
+    answer wanted[GUESSED_KINDS], got;
+    guessed count;
+} company;
+
+hearth_params guessed_params(int i) {
+    static const int32_t lengths[GUESSED_KINDS] = {3, 64, 100, 17, 130, 63};
+    static int32_t prompts[GUESSED_KINDS][GUESSED_CTX];
+    hearth_params p = hearth_params_default();
+    prompt_make(prompts[i], lengths[i], (uint64_t)(100 + i));
+    p.prompt = prompts[i];
+    p.n_prompt = (size_t)lengths[i];
+    p.max_tokens = 60 + i;
+    p.ignore_eos = true;
+    p.temperature = i % 3 == 0 ? 0.0f : 0.7f;
+    p.seed = (uint64_t)i;
+    p.repeat_penalty = i == 4 ? 1.1f : 1.0f;
+    p.mirostat = i == 5 ? 2 : 0;
+    p.n_logprobs = i == 1 ? 2 : -1;
+    return p;
+}
+
+static void company_check(int i, const char *what) {
+    answer_same(&company.wanted[i], &company.got, what);
+    company.count.drafted += company.got.usage.n_drafted;
+    company.count.accepted += company.got.usage.n_accepted;
+}
+
+guessed guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
+                      void (*begun)(hearth_engine *g, bool guesses), const char *what) {
+    static const int32_t batches[] = {1, 12, 512};
+    hearth_engine_options without = {
+        .n_threads = 1, .n_ctx = GUESSED_CTX, .no_prefix_reuse = true, .no_speculation = true};
+    company.count = (guessed){0};
+    hearth_engine *g = engine_get(m, &without);
+    if (begun) begun(g, false);
+    for (int i = 0; i < GUESSED_KINDS; i++) {
+        hearth_params p = params_of(i);
+        answer_get(&company.wanted[i], g, &p);
+        assert_int_equal(company.wanted[i].usage.n_drafted, 0);
+    }
+    engine_done(g);
+    o.n_ctx = GUESSED_CTX;
+    for (int k = 0; k < 6; k++) {
+        o.batch_tokens = batches[k % 3];
+        o.n_threads = 1 + k / 3;
+        o.no_prefix_reuse = k % 2;
+        o.max_requests = k == 4 ? 2 : 0;
+        o.kv_bytes = k == 5 ? engine_kv_bytes(m, o.kv, GUESSED_CTX, o.batch_tokens) : 0;
+        g = engine_get(m, &o);
+        if (begun) begun(g, true);
+        answers_check(g, GUESSED_KINDS, params_of, &company.got, company_check, what);
+        engine_done(g);
+    }
+    return company.count;
+}
+
 /* ---- hooks ---- */
 
 void notes_init(notes *n) {
@@ -152,6 +213,20 @@ void notes_deinit(notes *n) {
     sem_destroy(&n->held);
     sem_destroy(&n->go);
     sem_destroy(&n->news);
+}
+
+notes heard;
+
+int heard_setup(void **state) {
+    (void)state;
+    notes_init(&heard);
+    return 0;
+}
+
+int heard_teardown(void **state) {
+    (void)state;
+    notes_deinit(&heard);
+    return 0;
 }
 
 void *tag_of(int i) {

@@ -48,6 +48,20 @@ uint64_t engine_kv_bytes(hearth_model *m, hearth_kv type, int32_t n, int32_t chu
 /* n tokens drawn from bytes that print; seed says which. */
 void prompt_make(int32_t *ids, int32_t n, uint64_t seed);
 
+/* ---- guesses ahead, by another model or by a layer of its own ---- */
+#define GUESSED_CTX 256
+
+typedef struct guessed {
+    int drafted, accepted; /* of all answers */
+} guessed;
+
+/* Request i of six, each of another kind: greedy and drawn, with penalties, log-probabilities ... */
+hearth_params guessed_params(int i);
+/* Fails unless the six requests give the same bytes without guesses and, alone and together, in
+ * engines of all sorts that guess as o says. `begun` (or NULL) sees each engine before it works. */
+guessed guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
+                      void (*begun)(hearth_engine *g, bool guesses), const char *what);
+
 /* ---- hooks ---- */
 #define MAX_NOTES 256
 
@@ -74,5 +88,9 @@ void notes_init(notes *n);
 void notes_deinit(notes *n);
 hearth_hooks notes_hooks(notes *n);
 void *tag_of(int i);
+/* A cmocka test's own notes, anew for each. */
+extern notes heard;
+int heard_setup(void **state);
+int heard_teardown(void **state);
 
 #endif

@@ -235,7 +235,6 @@ static void a_bad_folder_is_refused(void **state) {
 
 static void published_pages_are_everybodys(void **state) {
     (void)state;
-    notes heard;
     notes_init(&heard);
     hearth_engine_options o = {.n_threads = 2, .n_ctx = CTX, .batch_tokens = 64};
     o.hooks = notes_hooks(&heard);

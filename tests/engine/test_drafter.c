@@ -7,8 +7,7 @@
 #include "support/cmocka_all.h"
 #include "support/tiny.h"
 
-#define CTX 256
-#define KINDS 6
+#define CTX GUESSED_CTX
 
 /* ---- how far ---- */
 
@@ -48,61 +47,17 @@ static void guesses_go_as_far_as_they_pay(void **state) {
 
 /* ---- the same bytes ---- */
 
-static answer wanted[KINDS], got;
-static int32_t prompts[KINDS][CTX];
-static const int32_t lengths[KINDS] = {3, 64, 100, 17, 130, 63};
-static int drafted, accepted;
-
-static hearth_params params_of(int i) {
-    hearth_params p = hearth_params_default();
-    prompt_make(prompts[i], lengths[i], (uint64_t)(100 + i));
-    p.prompt = prompts[i];
-    p.n_prompt = (size_t)lengths[i];
-    p.max_tokens = 60 + i;
-    p.ignore_eos = true;
-    p.temperature = i % 3 == 0 ? 0.0f : 0.7f;
-    p.seed = (uint64_t)i;
-    p.repeat_penalty = i == 4 ? 1.1f : 1.0f;
-    p.mirostat = i == 5 ? 2 : 0;
-    p.n_logprobs = i == 1 ? 2 : -1;
-    return p;
-}
-
-static void check(int i, const char *what) {
-    answer_same(&wanted[i], &got, what);
-    drafted += got.usage.n_drafted;
-    accepted += got.usage.n_accepted;
-}
-
 /* A row more costs little, whatever the machine is doing: how far guesses go is the same each
  * time. */
 static const cost cheap = {.coef = {1, 0.03, 0, 0}, .fixed = true};
 
-static void same_bytes(const char *name, const char *by, const cost *fixed) {
-    static const int32_t batches[] = {1, 12, 512};
-    hearth_model *m = tiny_get(name);
-    drafted = accepted = 0;
-    hearth_engine_options o = {
-        .n_threads = 1, .n_ctx = CTX, .no_prefix_reuse = true, .no_speculation = true};
-    hearth_engine *g = engine_get(m, &o);
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        answer_get(&wanted[i], g, &p);
-    }
-    engine_done(g);
-    o.no_speculation = false;
-    o.draft = tiny_get(by);
-    for (int k = 0; k < 6; k++) {
-        o.batch_tokens = batches[k % 3];
-        o.n_threads = 1 + k / 3;
-        o.no_prefix_reuse = k % 2;
-        o.max_requests = k == 4 ? 2 : 0;
-        o.kv_bytes = k == 5 ? engine_kv_bytes(m, o.kv, CTX, o.batch_tokens) : 0;
-        g = engine_get(m, &o);
-        if (fixed) g->cost = *fixed; /* its thread sleeps until there is a request */
-        answers_check(g, KINDS, params_of, &got, check, by);
-        engine_done(g);
-    }
+static void make_cheap(hearth_engine *g, bool guesses) {
+    if (guesses) g->cost = cheap; /* its thread sleeps until there is a request */
+}
+
+static guessed same_bytes(const char *name, const char *by, bool is_cheap) {
+    hearth_engine_options o = {.draft = tiny_get(by)};
+    return guessed_check(tiny_get(name), o, guessed_params, is_cheap ? make_cheap : NULL, by);
 }
 
 static void by_itself(void **state) {
@@ -110,17 +65,17 @@ static void by_itself(void **state) {
     static const char *const names[] = {"llama", "gemma3", "gpt-oss"};
     for (int i = 0; i < 3; i++) {
         /* With the costs as they are, a model that costs as much is soon given a rest. */
-        same_bytes(names[i], names[i], NULL);
-        same_bytes(names[i], names[i], &cheap);
-        if (accepted < 20 || accepted < drafted / 2)
-            fail_msg("%s: %d of %d guesses right", names[i], accepted, drafted);
+        same_bytes(names[i], names[i], false);
+        guessed n = same_bytes(names[i], names[i], true);
+        if (n.accepted < 20 || n.accepted < n.drafted / 2)
+            fail_msg("%s: %d of %d guesses right", names[i], n.accepted, n.drafted);
     }
 }
 
 static void by_one_that_knows_nothing(void **state) {
     (void)state;
-    same_bytes("qwen3", "llama", NULL);
-    if (drafted - accepted < 20) fail_msg("%d of %d guesses right", accepted, drafted);
+    guessed n = same_bytes("qwen3", "llama", false);
+    if (n.drafted - n.accepted < 20) fail_msg("%d of %d guesses right", n.accepted, n.drafted);
 }
 
 /* ---- what is refused ---- */

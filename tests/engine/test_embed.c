@@ -14,20 +14,6 @@
 
 enum { DIM = 256, N = 64 };
 
-static notes heard;
-
-static int setup(void **state) {
-    (void)state;
-    notes_init(&heard);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    notes_deinit(&heard);
-    return 0;
-}
-
 static hearth_engine *engine_for(const char *name, int threads) {
     hearth_engine_options o = {.n_threads = threads, .hooks = notes_hooks(&heard)};
     return engine_get(tiny_get(name), &o);
@@ -389,7 +375,7 @@ static void a_call_can_be_given_up(void **state) {
     assert_int_equal(heard.of[2].usage.finish, HEARTH_FINISH_CANCELLED);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, heard_setup, heard_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

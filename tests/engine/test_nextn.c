@@ -10,8 +10,7 @@
 #include "support/cmocka_all.h"
 #include "support/tiny.h"
 
-#define CTX 256
-#define KINDS 6
+#define CTX GUESSED_CTX
 
 /* ---- what it proposes ---- */
 
@@ -92,73 +91,34 @@ static void it_proposes_what_the_reference_says(void **state) {
 
 /* ---- the same bytes ---- */
 
-static answer wanted[KINDS], got;
-static int32_t prompts[KINDS][CTX];
-static const int32_t lengths[KINDS] = {3, 64, 100, 17, 130, 63};
-static int drafted, accepted;
-
 static hearth_params params_of(int i) {
-    hearth_params p = hearth_params_default();
-    prompt_make(prompts[i], lengths[i], (uint64_t)(100 + i));
-    p.prompt = prompts[i];
-    p.n_prompt = (size_t)lengths[i];
-    p.max_tokens = 60 + i;
-    p.ignore_eos = true;
-    p.temperature = i % 3 == 0 ? 0.0f : 1.0f;
-    p.seed = (uint64_t)i;
-    p.repeat_penalty = i == 4 ? 1.1f : 1.0f;
-    p.mirostat = i == 5 ? 2 : 0;
-    p.n_logprobs = i == 1 ? 2 : -1;
+    hearth_params p = guessed_params(i);
+    if (p.temperature > 0) p.temperature = 1.0f;
     p.context_shift = i == 4;
     if (p.context_shift) p.max_tokens = 200; /* past the context */
     return p;
 }
 
-static void check(int i, const char *what) {
-    answer_same(&wanted[i], &got, what);
-    drafted += got.usage.n_drafted;
-    accepted += got.usage.n_accepted;
+static void has_the_layer(hearth_engine *g, bool guesses) {
+    assert_int_equal(g->nextn != NULL, guesses);
 }
 
-static void same_bytes(const char *name) {
-    static const int32_t batches[] = {1, 12, 512};
-    hearth_model *m = tiny_get(name);
-    drafted = accepted = 0;
-    hearth_engine_options o = {
-        .n_threads = 1, .n_ctx = CTX, .no_prefix_reuse = true, .no_speculation = true};
-    hearth_engine *g = engine_get(m, &o);
-    assert_null(g->nextn);
-    for (int i = 0; i < KINDS; i++) {
-        hearth_params p = params_of(i);
-        answer_get(&wanted[i], g, &p);
-        assert_int_equal(wanted[i].usage.n_drafted, 0);
-    }
-    engine_done(g);
-    o.no_speculation = false;
-    for (int k = 0; k < 6; k++) {
-        o.batch_tokens = batches[k % 3];
-        o.n_threads = 1 + k / 3;
-        o.no_prefix_reuse = k % 2;
-        o.max_requests = k == 4 ? 2 : 0;
-        o.kv_bytes = k == 5 ? engine_kv_bytes(m, o.kv, CTX, o.batch_tokens) : 0;
-        g = engine_get(m, &o);
-        assert_non_null(g->nextn);
-        answers_check(g, KINDS, params_of, &got, check, name);
-        engine_done(g);
-    }
+static guessed same_bytes(const char *name) {
+    return guessed_check(tiny_get(name), (hearth_engine_options){0}, params_of, has_the_layer,
+                         name);
 }
 
 static void one_that_is_right(void **state) {
     (void)state;
-    same_bytes("qwen3-sure");
-    if (accepted < 100 || accepted < drafted / 2)
-        fail_msg("%d of %d guesses right", accepted, drafted);
+    guessed n = same_bytes("qwen3-sure");
+    if (n.accepted < 100 || n.accepted < n.drafted / 2)
+        fail_msg("%d of %d guesses right", n.accepted, n.drafted);
 }
 
 static void ones_that_know_nothing(void **state) {
     (void)state;
-    same_bytes("qwen3-nextn");
-    if (drafted - accepted < 20) fail_msg("%d of %d guesses right", accepted, drafted);
+    guessed n = same_bytes("qwen3-nextn");
+    if (n.drafted - n.accepted < 20) fail_msg("%d of %d guesses right", n.accepted, n.drafted);
     same_bytes("glm4moe");
 }
 

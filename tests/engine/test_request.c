@@ -17,20 +17,11 @@
 enum { CTX = 256 };
 
 static int32_t prompt[2 * CTX];
-static notes heard;
 static answer got, other;
 
 static int setup(void **state) {
-    (void)state;
     prompt_make(prompt, 2 * CTX, 1);
-    notes_init(&heard);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    notes_deinit(&heard);
-    return 0;
+    return heard_setup(state);
 }
 
 static hearth_params params_of(int tag, int32_t n_prompt, int32_t max_tokens) {
@@ -770,7 +761,7 @@ static void a_crowd_comes_and_goes(void **state) {
     for (int i = 1; i <= CLIENTS * EACH; i++) assert_int_equal(heard.of[i].settled, 1);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, heard_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
