@@ -173,6 +173,9 @@ static bool pack_all(pack_run *r, bool no_pack, err *e) {
                            (size_t)v->at * sizeof(float); /* F32 unless 0 */
         q->dequantize(from, r->w->v[i], v->n);
     }
+    /* The system maps more than the page that is read, also of what was given back before. */
+    for (int32_t i = 0; i < r->pl->n_matrices && !no_pack; i++)
+        gguf_tensor_release(r->g, r->pl->matrix[i].src);
     return true;
 }
 

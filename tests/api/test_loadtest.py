@@ -29,7 +29,7 @@ def test_counts_are_the_servers(tmp_path):
             assert 0 < got[part]["p50"] <= got[part]["p90"] <= got[part]["p99"]
         assert got["latency_ms"]["p50"] >= got["ttft_ms"]["p50"]
         text = loadtest(url + "/v1", "--requests", 1, "--prompt-words", 9, "--max-tokens", 3)
-        assert text.returncode == 0 and b"1 requests" in text.stdout and b"written" in text.stdout
+        assert text.returncode == 0 and b"1 request by" in text.stdout and b"written" in text.stdout
 
 
 def test_failures_are_told(tmp_path, server):
