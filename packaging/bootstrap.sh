@@ -52,9 +52,9 @@ if [ -n "$missing" ]; then
     # The lists may be absent or old: fetch them only when the first try fails.
     # Nothing may wait for ever, or for an answer: neither another apt, nor a mirror that is silent, nor a
     # question about a configuration file or a service.
-    apt="$as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -o Dpkg::Use-Pty=0"
-    apt="$apt -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30"
-    apt="$apt -o Acquire::Retries=2 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+    quick="-o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 -o Acquire::Retries=2"
+    silent="-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0"
+    apt="$as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q $quick $silent"
     options="install -y --no-install-recommends"
     # shellcheck disable=SC2086
     if ! $apt $options $missing </dev/null >&2 2>/dev/null &&

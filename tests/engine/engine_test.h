@@ -55,7 +55,8 @@ typedef struct guessed {
     int drafted, accepted; /* of all answers */
 } guessed;
 
-/* Request i of six, each of another kind: greedy and drawn, with penalties, log-probabilities ... */
+/* Request i of six, each of another kind: greedy and drawn, with penalties, log-probabilities
+ * ... */
 hearth_params guessed_params(int i);
 /* Fails unless the six requests give the same bytes without guesses and, alone and together, in
  * engines of all sorts that guess as o says. `begun` (or NULL) sees each engine before it works. */
