@@ -230,7 +230,7 @@ static bool bias_read(api_call *c, const json_t *v, hearth_params *p, api_error 
     if (kept && list.len) memcpy(kept, list.data, list.len);
     p->bias = kept;
     p->n_bias = list.len / sizeof *kept;
-    if (ok && (list.failed || !kept)) ok = api_fail(e, 503, "out_of_memory", NULL, "out of memory");
+    if (ok && (list.failed || !kept)) ok = api_no_memory(e);
     buf_deinit(&list);
     return ok;
 }
