@@ -145,7 +145,7 @@ void prompt_make(int32_t *ids, int32_t n, uint64_t seed) {
 
 static struct {
     answer wanted[GUESSED_KINDS], got;
-    guessed count;
+    guess_tally count;
 } company;
 
 hearth_params guessed_params(int i) {
@@ -171,12 +171,12 @@ static void company_check(int i, const char *what) {
     company.count.accepted += company.got.usage.n_accepted;
 }
 
-guessed guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
-                      void (*begun)(hearth_engine *g, bool guesses), const char *what) {
+guess_tally guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
+                          void (*begun)(hearth_engine *g, bool guesses), const char *what) {
     static const int32_t batches[] = {1, 12, 512};
     hearth_engine_options without = {
         .n_threads = 1, .n_ctx = GUESSED_CTX, .no_prefix_reuse = true, .no_speculation = true};
-    company.count = (guessed){0};
+    company.count = (guess_tally){0};
     hearth_engine *g = engine_get(m, &without);
     if (begun) begun(g, false);
     for (int i = 0; i < GUESSED_KINDS; i++) {

@@ -51,17 +51,17 @@ void prompt_make(int32_t *ids, int32_t n, uint64_t seed);
 /* ---- guesses ahead, by another model or by a layer of its own ---- */
 #define GUESSED_CTX 256
 
-typedef struct guessed {
+typedef struct guess_tally {
     int drafted, accepted; /* of all answers */
-} guessed;
+} guess_tally;
 
 /* Request i of six, each of another kind: greedy and drawn, with penalties, log-probabilities
  * ... */
 hearth_params guessed_params(int i);
 /* Fails unless the six requests give the same bytes without guesses and, alone and together, in
  * engines of all sorts that guess as o says. `begun` (or NULL) sees each engine before it works. */
-guessed guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
-                      void (*begun)(hearth_engine *g, bool guesses), const char *what);
+guess_tally guessed_check(hearth_model *m, hearth_engine_options o, hearth_params (*params_of)(int),
+                          void (*begun)(hearth_engine *g, bool guesses), const char *what);
 
 /* ---- hooks ---- */
 #define MAX_NOTES 256

@@ -55,7 +55,7 @@ static void make_cheap(hearth_engine *g, bool guesses) {
     if (guesses) g->cost = cheap; /* its thread sleeps until there is a request */
 }
 
-static guessed same_bytes(const char *name, const char *by, bool is_cheap) {
+static guess_tally same_bytes(const char *name, const char *by, bool is_cheap) {
     hearth_engine_options o = {.draft = tiny_get(by)};
     return guessed_check(tiny_get(name), o, guessed_params, is_cheap ? make_cheap : NULL, by);
 }
@@ -66,7 +66,7 @@ static void by_itself(void **state) {
     for (int i = 0; i < 3; i++) {
         /* With the costs as they are, a model that costs as much is soon given a rest. */
         same_bytes(names[i], names[i], false);
-        guessed n = same_bytes(names[i], names[i], true);
+        guess_tally n = same_bytes(names[i], names[i], true);
         if (n.accepted < 20 || n.accepted < n.drafted / 2)
             fail_msg("%s: %d of %d guesses right", names[i], n.accepted, n.drafted);
     }
@@ -74,7 +74,7 @@ static void by_itself(void **state) {
 
 static void by_one_that_knows_nothing(void **state) {
     (void)state;
-    guessed n = same_bytes("qwen3", "llama", false);
+    guess_tally n = same_bytes("qwen3", "llama", false);
     if (n.drafted - n.accepted < 20) fail_msg("%d of %d guesses right", n.accepted, n.drafted);
 }
 

@@ -103,21 +103,21 @@ static void has_the_layer(hearth_engine *g, bool guesses) {
     assert_int_equal(g->nextn != NULL, guesses);
 }
 
-static guessed same_bytes(const char *name) {
+static guess_tally same_bytes(const char *name) {
     return guessed_check(tiny_get(name), (hearth_engine_options){0}, params_of, has_the_layer,
                          name);
 }
 
 static void one_that_is_right(void **state) {
     (void)state;
-    guessed n = same_bytes("qwen3-sure");
+    guess_tally n = same_bytes("qwen3-sure");
     if (n.accepted < 100 || n.accepted < n.drafted / 2)
         fail_msg("%d of %d guesses right", n.accepted, n.drafted);
 }
 
 static void ones_that_know_nothing(void **state) {
     (void)state;
-    guessed n = same_bytes("qwen3-nextn");
+    guess_tally n = same_bytes("qwen3-nextn");
     if (n.drafted - n.accepted < 20) fail_msg("%d of %d guesses right", n.accepted, n.drafted);
     same_bytes("glm4moe");
 }
