@@ -457,6 +457,21 @@ static bool scales_keep(resident *r, const opened *x, err *e) {
     return true;
 }
 
+/* A conversation in a form that the file does not name is told of, once. */
+static void template_warn(const resident *r, const opened *x) {
+    const char *family = hearth_chat_family(x->m);
+    hearth_model_info info;
+    size_t n;
+    hearth_model_info_get(x->m, &info);
+    if (!info.generates) return;
+    if (!family)
+        log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
+    else if (!x->recipe.template && !hearth_model_meta(x->m, "tokenizer.chat_template", &n))
+        log_once(r->name,
+                 "%s has no chat template: its tokens are those of %s, and it is served so",
+                 r->path, family);
+}
+
 static void load(residents *rs, resident *r) {
     opened x = {0};
     err why = {0};
@@ -464,8 +479,7 @@ static void load(residents *rs, resident *r) {
     double began = clock_now_s();
     bool ok = open_all(rs, r, &x, &why);
     bool bare = ok && !hearth_chat_family(x.m);
-    if (bare)
-        log_once(r->name, "%s has no chat template that is known: it is served as chatml", r->path);
+    if (ok) template_warn(r, &x);
     const char *problem = ok ? hearth_chat_problem(x.m) : NULL;
     if (problem) log_once(r->path, "%s: its own chat template is not used: %s", r->path, problem);
     pthread_mutex_lock(&rs->lock);

@@ -121,6 +121,27 @@ def test_models_come_and_go(tmp_path):
         assert s.post("/v1/completions", {**ask, "model": "nobody"}).status == 404
 
 
+def test_a_file_without_a_template_is_told_of_once(tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    data = BARD.read_bytes()
+    for old, new in [(b"tokenizer.chat_template", b"tokenizer.chat_templatX")]:
+        assert data.count(old) == 1
+        data = data.replace(old, new)
+    (folder / "family.gguf").write_bytes(data)
+    for old, new in [(b"<|user|>", b"<|uuuu|>"), (b"<|system|>", b"<|ssssss|>"), (b"<|bard|>", b"<|bbbb|>")]:
+        data = data.replace(old, new)
+    (folder / "bare.gguf").write_bytes(data)
+    with hearth_api.serving(tmp_path / "home", "--models", folder, "--max-models", "1") as s:
+        for name in ("bare", "family", "bare", "family"):
+            assert s.chat(model=name, max_tokens=1).status == 200
+        prompt = s.post("/apply-template", {"model": "bare", "messages": [{"role": "user", "content": "x"}]}).json()
+        assert "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n" in prompt["prompt"]
+        lines = [line for line in s.text().splitlines() if "chat template" in line]
+        assert len(lines) == 2 and "bare.gguf" in lines[0] and "served as chatml" in lines[0]
+        assert "family.gguf" in lines[1] and "bard" in lines[1]
+
+
 def test_models_at_once(tmp_path):
     """More models asked for at once than may be in memory: each gets its turn."""
     folder = tmp_path / "models"
