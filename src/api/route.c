@@ -72,6 +72,7 @@ static const api_dialect *dialect_near(const char *path) {
     size_t most = 0;
     for (size_t i = 0; (r = route_at(i)); i++) {
         size_t n = 0;
+        if (r->if_header) continue; /* those paths are another dialect's too */
         while (r->path[n] && r->path[n] == path[n]) n++;
         if (n > most) {
             most = n;

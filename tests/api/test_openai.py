@@ -188,6 +188,12 @@ def test_errors(server, path, body, status, param):
     assert e["param"] == param and e["message"] and e["type"] and e["code"]
 
 
+@pytest.mark.parametrize("path", ["/v1/moderations", "/v1/images/generations", "/v1/models/", "/nothing"])
+def test_paths_that_are_not_here(server, path):
+    answer = server.get(path)
+    assert answer.status == 404 and answer.error()["code"] == "unknown_url" and path in answer.error()["message"]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{\"messages\":NaN}", b"[" * 100000, b"\xff\xfe",
                                   b'{"messages":[{"role":"user","content":"a\\u0000b"}]}'])
 def test_no_json(server, body):
