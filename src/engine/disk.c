@@ -16,7 +16,7 @@
 #include "base/log.h"
 
 #define MAGIC "HEARTHKV"
-#define VERSION 1
+#define VERSION 2
 #define KEY_BYTES 32
 #define LENT_MOST 16 /* sequences that wait to be written */
 #define SLOTS_FIRST 256

@@ -65,13 +65,15 @@
  *
  * ---- Attention ----------------------------------------------------------------------------------
  * Keys and values live in pages of 64 tokens; a page holds, for each layer of its group and each KV
- * head, one kern_kv_block: K transposed [head_dim][64] (lanes are tokens) and V [64][head_dim_v]
- * (lanes are channels), as F32, F16, or Q8 (int8 with one float scale per token and head). They are
+ * head, one kern_kv_block: K transposed (lanes are tokens) and V (lanes are channels), as F32, F16,
+ * or Q8 (int8 with one float scale per token and head); kern_kv.h has the bytes. They are
  * written first and read back from the page, also for the tokens of the present step. A row (one
  * query head at one position) visits the pages of a chunk of KERN_ATTN_CHUNK absolute positions in
  * order, with a running maximum m, sum l and accumulator a; chunks are merged in order. So the
- * result does not depend on what else is in the batch. Scores: s[t] = fma chain over head_dim in
- * order. V: fma chain over t in order. exp is kern's own polynomial (relative error under 2^-21).
+ * result does not depend on what else is in the batch. Scores of F32 and F16: s[t] = fma chain over
+ * head_dim in order. V: fma chain over t in order. Q8: exact integer products of the bytes with the
+ * query and with a page's weights, both rounded to integers of 16 bits with one scale (2^-16 of the
+ * largest element; kern_kv.h). exp is kern's own polynomial (relative error under 2^-21).
  * Bit-stable within a variant; across variants within 1e-5 relative.
  */
 #ifndef HEARTH_KERN_H

@@ -188,23 +188,25 @@ static int64_t ref_argmax(const float *x, int64_t n) {
 
 /* ---- attention ---- */
 
-/* Stores n values at base + i * step, as the page's type; Q8 also gives the scale. */
-static void store_values(kern_kv_type type, const float *x, int n, uint8_t *base, size_t step,
-                         float *scale) {
+/* Rounds n values to integers up to `most` and returns their scale; NaN when one is not finite. */
+static float to_integers(float most, const float *x, int n, int *q) {
     float amax = 0;
     bool finite = true;
     for (int i = 0; i < n; i++) {
         if (!isfinite(x[i])) finite = false;
         if (fabsf(x[i]) > amax) amax = fabsf(x[i]);
     }
-    float inv = 127.0f / amax;
+    float inv = most / amax;
     bool zero = !finite || !isfinite(inv);
-    if (type == KERN_KV_Q8) *scale = !finite ? NAN : zero ? 0 : amax / 127.0f;
+    for (int i = 0; i < n; i++) q[i] = zero ? 0 : (int)rintf(x[i] * inv);
+    return !finite ? NAN : zero ? 0 : amax / most;
+}
+
+static void store_values(kern_kv_type type, const float *x, int n, uint8_t *base, size_t step) {
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)i * step;
         if (type == KERN_KV_F32) ((float *)(void *)base)[at] = x[i];
-        else if (type == KERN_KV_F16) ((uint16_t *)(void *)base)[at] = quant_f32_to_f16(x[i]);
-        else ((int8_t *)base)[at] = zero ? 0 : (int8_t)rintf(x[i] * inv);
+        else ((uint16_t *)(void *)base)[at] = quant_f32_to_f16(x[i]);
     }
 }
 
@@ -212,15 +214,62 @@ static void ref_kv_write(const kern_kv_shape *s, void *block, int slot, const fl
                          const float *v) {
     kv_parts p = kv_parts_of(s, block);
     size_t elem = kv_elem_bytes(s->type), at = (size_t)slot;
-    store_values(s->type, k, s->head_dim_k, p.k + at * elem, KERN_PAGE, &p.k_scale[slot]);
-    store_values(s->type, v, s->head_dim_v, p.v + at * (size_t)s->head_dim_v * elem, 1,
-                 &p.v_scale[slot]);
+    if (s->type == KERN_KV_Q8) {
+        int q[512];
+        p.k_scale[slot] = to_integers(127.0f, k, s->head_dim_k, q);
+        for (int i = 0; i < s->head_dim_k; i++) p.k[kv_key_at(slot, i)] = (uint8_t)(q[i] + 128);
+        p.v_scale[slot] = to_integers(127.0f, v, s->head_dim_v, q);
+        for (int i = 0; i < s->head_dim_v; i++) p.v[kv_value_at(s, slot, i)] = (uint8_t)q[i];
+        return;
+    }
+    store_values(s->type, k, s->head_dim_k, p.k + at * elem, KERN_PAGE);
+    store_values(s->type, v, s->head_dim_v, p.v + at * (size_t)s->head_dim_v * elem, 1);
 }
 
 static float load_value(kern_kv_type type, const uint8_t *base, size_t i) {
     if (type == KERN_KV_F32) return ((const float *)(const void *)base)[i];
-    if (type == KERN_KV_F16) return quant_f16_to_f32(((const uint16_t *)(const void *)base)[i]);
-    return (float)((const int8_t *)base)[i];
+    return quant_f16_to_f32(((const uint16_t *)(const void *)base)[i]);
+}
+
+/* Row i's scores of tokens [from, to) of a block, before the soft cap. */
+static void scores(const kern_attn *a, int i, const kv_parts *p, int from, int to, float *s) {
+    const int n = a->shape.head_dim_k;
+    if (a->shape.type == KERN_KV_Q8) {
+        int q[512];
+        float scale = to_integers(KV_INT, a->q[i], n, q) * a->scale;
+        for (int t = from; t < to; t++) {
+            int dot = 0;
+            for (int e = 0; e < n; e++) dot += q[e] * (p->k[kv_key_at(t, e)] - 128);
+            s[t] = (float)dot * p->k_scale[t] * scale;
+        }
+        return;
+    }
+    for (int t = from; t < to; t++) {
+        s[t] = 0;
+        for (int e = 0; e < n; e++)
+            s[t] = fmaf(a->q[i][e], load_value(a->shape.type, p->k, (size_t)(e * KERN_PAGE + t)),
+                        s[t]);
+        s[t] *= a->scale;
+    }
+}
+
+/* acc += the weights w of tokens [from, to) times their values. */
+static void add_values(const kern_kv_shape *s, const kv_parts *p, int from, int to, float *w,
+                       float *acc) {
+    if (s->type == KERN_KV_Q8) {
+        int q[KERN_PAGE];
+        for (int t = from; t < to; t++) w[t] *= p->v_scale[t];
+        float scale = to_integers(KV_INT, w + from, to - from, q + from);
+        for (int e = 0; e < s->head_dim_v; e++) {
+            int dot = 0;
+            for (int t = from; t < to; t++) dot += q[t] * (int8_t)p->v[kv_value_at(s, t, e)];
+            acc[e] = fmaf((float)dot, scale, acc[e]);
+        }
+        return;
+    }
+    for (int t = from; t < to; t++)
+        for (int e = 0; e < s->head_dim_v; e++)
+            acc[e] = fmaf(w[t], load_value(s->type, p->v, (size_t)(t * s->head_dim_v + e)), acc[e]);
 }
 
 static void attn_block(const kern_attn *a, int i, int b, float *acc) {
@@ -228,15 +277,9 @@ static void attn_block(const kern_attn *a, int i, int b, float *acc) {
     kv_visible(a, i, b, &from, &to);
     if (from >= to) return;
     kv_parts p = kv_parts_of(&a->shape, a->block[b]);
-    bool q8 = a->shape.type == KERN_KV_Q8;
     float s[KERN_PAGE], top = a->m[i], sum = 0;
+    scores(a, i, &p, from, to, s);
     for (int t = from; t < to; t++) {
-        s[t] = 0;
-        for (int e = 0; e < a->shape.head_dim_k; e++)
-            s[t] = fmaf(a->q[i][e], load_value(a->shape.type, p.k, (size_t)(e * KERN_PAGE + t)),
-                        s[t]);
-        if (q8) s[t] *= p.k_scale[t];
-        s[t] *= a->scale;
         if (a->softcap > 0) s[t] = a->softcap * math_tanh(s[t] / a->softcap);
         if (s[t] > top) top = s[t];
     }
@@ -247,13 +290,10 @@ static void attn_block(const kern_attn *a, int i, int b, float *acc) {
         for (int e = 0; e < a->shape.head_dim_v; e++) acc[e] *= c;
     }
     for (int t = from; t < to; t++) {
-        float w = math_exp(s[t] - top);
-        sum += w;
-        if (q8) w *= p.v_scale[t];
-        for (int e = 0; e < a->shape.head_dim_v; e++)
-            acc[e] = fmaf(w, load_value(a->shape.type, p.v, (size_t)(t * a->shape.head_dim_v + e)),
-                          acc[e]);
+        s[t] = math_exp(s[t] - top);
+        sum += s[t];
     }
+    add_values(&a->shape, &p, from, to, s, acc);
     a->l[i] += sum;
 }
 

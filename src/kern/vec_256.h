@@ -5,6 +5,7 @@
 #define HEARTH_KERN_VEC_256_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -200,6 +201,26 @@ VEC_INLINE ivec ivec_add_bits(ivec a, const uint8_t *bits, int value) {
     const ivec own = _mm256_set1_epi64x((long long)0x8040201008040201);
     ivec m = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(mask), spread), own);
     return _mm256_or_si256(a, _mm256_and_si256(_mm256_cmpeq_epi8(m, own), ivec_set8(value)));
+}
+
+/* What attention's exact products share (vec_attn_int.h). */
+#define VEC_INT_COLS(rows) ((rows) <= 2 ? 2 : 1)
+VEC_INLINE ivec ivec_sub32(ivec a, ivec b) {
+    return _mm256_sub_epi32(a, b);
+}
+/* Eight integers of 16 bits, rounded to nearest even. */
+VEC_INLINE __m128i int16_of(vec a) {
+    __m256i i = _mm256_cvtps_epi32(a);
+    return _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+}
+VEC_INLINE vec vec_max_bits(vec a, vec b) {
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+VEC_INLINE uint32_t vec_top_bits(vec a) {
+    __m256i i = _mm256_castps_si256(a);
+    __m128i s = _mm_max_epu32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    s = _mm_max_epu32(s, _mm_shuffle_epi32(s, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
 #endif

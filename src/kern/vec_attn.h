@@ -14,23 +14,17 @@ typedef struct attn_group {
     int n;
     int from[ATTN_ROWS], to[ATTN_ROWS]; /* slots seen */
     kv_parts kv;
-    uintptr_t ahead; /* bytes to the block that comes next, or 0 */
+    uintptr_t ahead;                           /* bytes to the block that comes next, or 0 */
+    const struct attn_query *query[ATTN_ROWS]; /* Q8 */
     float p[ATTN_ROWS][KERN_PAGE] __attribute__((aligned(64))); /* scores, then weights */
 } attn_group;
 
 VEC_INLINE vec kv_load(kern_kv_type type, const uint8_t *base, int i) {
     if (type == KERN_KV_F32) return vec_load((const float *)(const void *)base + i);
-    if (type == KERN_KV_F16) return vec_load_f16((const uint16_t *)(const void *)base + i);
-    return vec_load_i8((const int8_t *)base + i);
+    return vec_load_f16((const uint16_t *)(const void *)base + i);
 }
 
-/* A hint beside each reading of int8 keys and values: the same place of the next block will be
- * wanted. Such a block is too small for the hardware to learn its way before it ends; wider ones
- * are not, and hints only cost them. */
-VEC_INLINE void attn_prefetch(const attn_group *g, const void *p, int bytes) {
-    uintptr_t at = (uintptr_t)p + g->ahead;
-    for (int i = 0; i < bytes; i += 64) __builtin_prefetch((const void *)(at + (unsigned)i), 0, 2);
-}
+#include "kern/vec_attn_int.h"
 
 /* p[r][t] = fma chain of q[r] and key t; lanes are tokens. */
 VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
@@ -44,8 +38,6 @@ VEC_INLINE void attn_scores(kern_kv_type type, int R, attn_group *g) {
             for (int j = 0; j < VEC_SCORE_COLS; j++) s[r][j] = vec_zero();
         for (int e = 0; e < g->a->shape.head_dim_k; e++) {
             vec k[VEC_SCORE_COLS];
-            if (type == KERN_KV_Q8 && t0 == 0)
-                attn_prefetch(g, g->kv.k + (size_t)e * KERN_PAGE, KERN_PAGE);
 #pragma GCC unroll 4
             for (int j = 0; j < VEC_SCORE_COLS; j++)
                 k[j] = kv_load(type, g->kv.k, e * KERN_PAGE + t0 + j * VEC_LANES);
@@ -73,8 +65,7 @@ VEC_INLINE vec attn_scale(kern_kv_type type, bool whole, attn_group *g, int r) {
 #pragma GCC unroll 4
     for (int t = 0; t < KERN_PAGE; t += VEC_LANES) {
         vec s = vec_load(p + t), at = vec_add(vec_iota(), vec_set((float)t));
-        if (type == KERN_KV_Q8) s = vec_mul(s, vec_load(g->kv.k_scale + t));
-        s = vec_mul(s, vec_set(a->scale));
+        if (type != KERN_KV_Q8) s = vec_mul(s, vec_set(a->scale));
         if (a->softcap > 0)
             s = vec_mul(vec_set(a->softcap), vec_tanh(vec_div(s, vec_set(a->softcap))));
         if (!whole) s = vec_less(at, lo, low, vec_less(at, hi, s, low));
@@ -93,8 +84,9 @@ VEC_INLINE void attn_raise(const kern_attn *a, int row, float m) {
     misc_scale(a->acc[row], c, a->shape.head_dim_v);
 }
 
-/* Scores to weights, of R rows side by side: while one waits for its sum the others go on. */
-VEC_INLINE void attn_weights(kern_kv_type type, bool whole, int R, attn_group *g) {
+/* Scores to weights, of R rows side by side: while one waits for its sum the others go on. Q8: the
+ * bits of each row's largest, times the values' scales, go to most; those of a NaN are larger. */
+VEC_INLINE void attn_weights(kern_kv_type type, bool whole, int R, attn_group *g, uint32_t *most) {
     const kern_attn *a = g->a;
     vec top[ATTN_ROWS], sum[ATTN_ROWS];
 #pragma GCC unroll 4
@@ -106,19 +98,26 @@ VEC_INLINE void attn_weights(kern_kv_type type, bool whole, int R, attn_group *g
         float *p = g->p[r];
         vec lo = vec_set((float)g->from[r]), hi = vec_set((float)g->to[r]);
         vec now = vec_set(a->m[g->row[r]]);
-        sum[r] = vec_zero();
+        sum[r] = top[r] = vec_zero();
 #pragma GCC unroll 4
         for (int t = 0; t < KERN_PAGE; t += VEC_LANES) {
             vec at = vec_add(vec_iota(), vec_set((float)t));
             vec w = vec_exp(vec_sub(vec_load(p + t), now));
             if (!whole) w = vec_less(at, lo, vec_zero(), vec_less(at, hi, w, vec_zero()));
             sum[r] = vec_add(sum[r], w);
-            if (type == KERN_KV_Q8) w = vec_mul(w, vec_load(g->kv.v_scale + t));
+            if (type == KERN_KV_Q8) {
+                w = vec_mul(w, vec_load(g->kv.v_scale + t));
+                if (!whole) w = vec_less(at, lo, vec_zero(), vec_less(at, hi, w, vec_zero()));
+                top[r] = vec_max_bits(top[r], w);
+            }
             vec_store(p + t, w);
         }
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) a->l[g->row[r]] += vec_sum(sum[r]);
+    if (type != KERN_KV_Q8) return;
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) most[r] = vec_top_bits(top[r]);
 }
 
 /* acc[r] += p[r][t] * value t for t in [from, to), R rows at a time; lanes are channels. */
@@ -133,8 +132,6 @@ VEC_INLINE void attn_values_cols(kern_kv_type type, int R, int cols, attn_group 
             s[r][j] = vec_load(g->a->acc[g->row[rows[r]]] + e0 + j * VEC_LANES);
     for (int t = from; t < to; t++) {
         vec v[VEC_VALUE_COLS];
-        if (type == KERN_KV_Q8)
-            attn_prefetch(g, g->kv.v + (size_t)(t * dim + e0), cols * VEC_LANES);
 #pragma GCC unroll 4
         for (int j = 0; j < cols; j++) v[j] = kv_load(type, g->kv.v, t * dim + e0 + j * VEC_LANES);
 #pragma GCC unroll 4
@@ -163,11 +160,16 @@ VEC_INLINE void attn_values(kern_kv_type type, int R, attn_group *g, const int *
 /* R rows on a block that they all see whole, or each in part. */
 VEC_INLINE void attn_group_rows(kern_kv_type type, int R, bool whole, attn_group *g) {
     static const int all[ATTN_ROWS] = {0, 1, 2, 3};
-    if (type == KERN_KV_Q8) { /* behind keys and values, and wanted soon */
+    uint32_t most[ATTN_ROWS];
+    if (type == KERN_KV_Q8) { /* the scales lie behind keys and values, and are wanted soon */
         for (int t = 0; t < 2 * KERN_PAGE; t += 16) __builtin_prefetch(g->kv.k_scale + t);
+        attn_int_scores(R, g);
+        attn_weights(type, whole, R, g, most);
+        attn_int_values(whole, R, g, most);
+        return;
     }
     attn_scores(type, R, g);
-    attn_weights(type, whole, R, g);
+    attn_weights(type, whole, R, g, most);
     if (whole) {
         attn_values(type, R, g, all, 0, KERN_PAGE);
         return;
@@ -202,13 +204,15 @@ VEC_INLINE void attn_group_block(kern_kv_type type, attn_group *g) {
 
 /* Rows [i0, i0 + n) on block b: those that see some of it. Only the first rows of an item bring the
  * next block: the others find it. */
-static void attn_rows_block(const kern_attn *a, int i0, int n, int b) {
+static void attn_rows_block(const kern_attn *a, int i0, int n, int b, const attn_query *query) {
     attn_group g;
     g.a = a, g.n = 0;
     for (int i = i0; i < i0 + n; i++) {
         int from, to;
         kv_visible(a, i, b, &from, &to);
-        if (from < to) g.row[g.n] = i, g.from[g.n] = from, g.to[g.n] = to, g.n++;
+        if (from >= to) continue;
+        g.row[g.n] = i, g.from[g.n] = from, g.to[g.n] = to;
+        g.query[g.n++] = &query[i - i0];
     }
     if (g.n == 0) return;
     g.kv = kv_parts_of(&a->shape, a->block[b]);
@@ -230,6 +234,9 @@ static void vec_attn(const kern_attn *a) {
     }
     for (int i = 0; i < a->n_rows; i += ATTN_ROWS) {
         int n = a->n_rows - i < ATTN_ROWS ? a->n_rows - i : ATTN_ROWS;
-        for (int b = 0; b < a->n_blocks; b++) attn_rows_block(a, i, n, b);
+        attn_query query[ATTN_ROWS];
+        for (int r = 0; r < n && a->shape.type == KERN_KV_Q8; r++)
+            attn_query_round(a, i + r, &query[r]);
+        for (int b = 0; b < a->n_blocks; b++) attn_rows_block(a, i, n, b, query);
     }
 }

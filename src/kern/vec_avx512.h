@@ -5,6 +5,7 @@
 #define HEARTH_KERN_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -177,6 +178,36 @@ VEC_INLINE ivec vec_dot_step(int max_w, ivec part, ivec w, ivec q) {
 VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
     (void)dot;
     return part;
+}
+
+/* Attention's exact products: vec_attn_int.h says what these are. */
+#define VEC_INT_COLS(rows) ((rows) <= 2 ? 4 : 2)
+typedef ivec vec_int;
+VEC_INLINE vec_int vec_int_load(bool keys, const void *p) {
+    (void)keys;
+    return _mm512_loadu_si512(p);
+}
+VEC_INLINE ivec vec_int_dot(bool keys, ivec acc, vec_int w, ivec x) {
+    return keys ? _mm512_dpbusd_epi32(acc, w, x) : _mm512_dpbusd_epi32(acc, x, w);
+}
+VEC_INLINE void vec_int_split(bool keys, uint8_t *high, uint8_t *low, vec a) {
+    ivec x = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(keys ? 128 : 0));
+    __m128i lo = _mm512_cvtepi32_epi8(x), hi = _mm512_cvtepi32_epi8(_mm512_srli_epi32(x, 8));
+    if (keys) lo = _mm_xor_si128(lo, _mm_set1_epi8(-128));
+    _mm_storeu_si128((__m128i *)(void *)high, hi);
+    _mm_storeu_si128((__m128i *)(void *)low, lo);
+}
+VEC_INLINE ivec vec_int_join(ivec high, ivec low) {
+    return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+}
+VEC_INLINE ivec ivec_sub32(ivec a, ivec b) {
+    return _mm512_sub_epi32(a, b);
+}
+VEC_INLINE vec vec_max_bits(vec a, vec b) {
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+VEC_INLINE uint32_t vec_top_bits(vec a) {
+    return _mm512_reduce_max_epu32(_mm512_castps_si512(a));
 }
 
 /* A whole chunk's sums of 16 to start * each, to start * (sum of 32), and to d * (sum of 32). */

@@ -164,26 +164,32 @@ static void misc_rope(float *head, int n_rot, bool neox, const float *cos, const
 
 /* ---- rounding to eight bits ---- */
 
-/* The scale of a block whose largest magnitude is amax, and what to multiply by (0: all zero). */
-static float scale_of(float amax, bool has_nan, float *inv) {
-    *inv = 127.0f / amax;
-    if (has_nan || isinf(amax)) {
+/* The scale of integers up to `most` for a block whose largest magnitude is amax, and what to
+ * multiply by (0: all zero). */
+static float scale_of(float most, float amax, float *inv) {
+    *inv = most / amax;
+    if (isnan(amax) || isinf(amax)) {
         *inv = 0;
         return NAN;
     }
     if (!isfinite(*inv)) *inv = 0;
-    return *inv == 0 ? 0 : amax / 127.0f;
+    return *inv == 0 ? 0 : amax / most;
 }
 
-/* n a multiple of 16. A value times zero may be NaN or -0: then zeros are written outright. */
-static float quantize_values(const float *x, int n, int8_t *q) {
+/* The largest magnitude of n values, a multiple of 16; NaN when one is NaN or infinite. */
+static float largest(const float *x, int n) {
     vec top = vec_zero(), nan = vec_zero();
     for (int i = 0; i < n; i += VEC_LANES) {
         vec v = vec_load(x + i);
         top = vec_max(vec_abs(v), top);
         nan = vec_add(nan, vec_sub(v, v)); /* NaN for NaN and infinities */
     }
-    float inv, d = scale_of(vec_top(top), vec_any_nan(nan), &inv);
+    return vec_any_nan(nan) ? NAN : vec_top(top);
+}
+
+/* n a multiple of 16. A value times zero may be NaN or -0: then zeros are written outright. */
+static float quantize_values(const float *x, int n, int8_t *q) {
+    float inv, d = scale_of(127.0f, largest(x, n), &inv);
     vec m = vec_set(inv);
     for (int i = 0; i < n; i += VEC_LANES)
         vec_store_i8(q + i, inv == 0 ? vec_zero() : vec_mul(vec_load(x + i), m));
@@ -233,9 +239,10 @@ static void misc_kv_write(const kern_kv_shape *s, void *block, int slot, const f
         }
         for (int i = 0; i < nv; i += VEC_LANES) vec_store_f16(row + i, vec_load(v + i));
     } else {
-        int8_t q[512], *to = (int8_t *)p.k + slot;
+        int8_t q[512];
         p.k_scale[slot] = quantize_values(k, nk, q);
-        for (int i = 0; i < nk; i++) to[i * KERN_PAGE] = q[i];
-        p.v_scale[slot] = quantize_values(v, nv, (int8_t *)p.v + slot * nv);
+        for (int i = 0; i < nk; i++) p.k[kv_key_at(slot, i)] = (uint8_t)(q[i] + 128);
+        p.v_scale[slot] = quantize_values(v, nv, q);
+        for (int i = 0; i < nv; i++) p.v[kv_value_at(s, slot, i)] = (uint8_t)q[i];
     }
 }

@@ -7,6 +7,7 @@
 #define HEARTH_KERN_VEC_NEON_H
 
 #include <arm_neon.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -208,6 +209,35 @@ VEC_INLINE ivec vec_dot_begin(ivec dot) {
 VEC_INLINE ivec vec_dot_end(ivec dot, ivec part) {
     (void)dot;
     return part;
+}
+
+/* ---- what attention's exact products share (vec_attn_int.h): both sides signed ---- */
+
+#define VEC_INT_COLS(rows) ((rows) <= 2 ? 4 : 2)
+typedef ivec vec_int;
+VEC_INLINE vec_int vec_int_load(bool keys, const void *p) {
+    uint8x16_t w = vld1q_u8(p);
+    return of_bytes(keys ? veorq_u8(w, vdupq_n_u8(0x80)) : w);
+}
+VEC_INLINE void vec_int_split(bool keys, uint8_t *high, uint8_t *low, vec a) {
+    (void)keys;
+    int16x4_t x = vadd_s16(vmovn_s32(vcvtnq_s32_f32(a)), vdup_n_s16(128));
+    int16x8_t both = vcombine_s16(veor_s16(x, vdup_n_s16(128)), vshr_n_s16(x, 8));
+    uint64_t bytes = vget_lane_u64(vreinterpret_u64_s8(vmovn_s16(both)), 0);
+    uint32_t lo = (uint32_t)bytes, hi = (uint32_t)(bytes >> 32);
+    memcpy(low, &lo, 4), memcpy(high, &hi, 4);
+}
+VEC_INLINE ivec vec_int_join(ivec high, ivec low) {
+    return vaddq_s32(vshlq_n_s32(high, 8), low);
+}
+VEC_INLINE ivec ivec_sub32(ivec a, ivec b) {
+    return vsubq_s32(a, b);
+}
+VEC_INLINE vec vec_max_bits(vec a, vec b) {
+    return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+VEC_INLINE uint32_t vec_top_bits(vec a) {
+    return vmaxvq_u32(vreinterpretq_u32_f32(a));
 }
 
 #endif

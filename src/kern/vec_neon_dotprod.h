@@ -21,4 +21,9 @@ VEC_INLINE ivec vec_dot_group(int max_w, ivec part, ivec w, ivec q, int group) {
     }
 }
 
+VEC_INLINE ivec vec_int_dot(bool keys, ivec acc, vec_int w, ivec x) {
+    (void)keys;
+    return vdotq_s32(acc, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(x));
+}
+
 #endif

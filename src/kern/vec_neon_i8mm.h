@@ -30,6 +30,11 @@ VEC_INLINE ivec vec_dot_group(int max_w, ivec part, ivec w, ivec q, int group) {
     }
 }
 
+VEC_INLINE ivec vec_int_dot(bool keys, ivec acc, vec_int w, ivec x) {
+    (void)keys;
+    return vdotq_s32(acc, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(x));
+}
+
 /* Two groups of the same four rows to rows 0-1 and rows 2-3, eight elements each. */
 VEC_INLINE void vec_pair_rows(ivec even, ivec odd, ivec pair[2]) {
     pair[0] = vzip1q_s32(even, odd);
