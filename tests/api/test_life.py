@@ -305,11 +305,10 @@ def test_own_certificate(tmp_path):
 def test_unix_socket(tmp_path):
     path = tmp_path / "sock"
     s = hearth_api.Server(tmp_path, "--listen", f"unix:{path}")
-    while not path.exists():
+    c = socket.socket(socket.AF_UNIX)
+    while c.connect_ex(str(path)) != 0:  # the path is there a moment before it is listened at
         assert s.child.poll() is None, s.text()
         time.sleep(0.01)
-    c = socket.socket(socket.AF_UNIX)
-    c.connect(str(path))
     c.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x.localhost\r\nConnection: close\r\n\r\n")
     got = b""
     while part := c.recv(4096):
