@@ -10,6 +10,7 @@ and `holds`: what must be true on any machine, however busy it is (no foreign se
 import argparse
 import csv
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -111,12 +112,12 @@ def leave_all(h, n, rng):
 @rows_of
 def leaves(a):
     """Clients leave in the queue, in prefill and in decode, three times as many: pages, descriptors and rows of the
-    ledger afterwards; and memory after each round, once the server has rested for a moment. The first round fills the
-    memory for kept prefixes, which is no loss, and touches everything for the first time."""
+    ledger afterwards; and memory after each round, once the server has rested for a moment. The memory for kept
+    prefixes is full before; what is touched for the first time in the first round is no loss."""
     n, rng = 504 if not a.quick else 36, random.Random(2)
     with House(a.hearth, a.model, "--parallel", 2, "--cache-ram", "6M", n_owners=0) as h:
-        for _ in range(3):
-            h.ask(words(50, 7), 4)
+        while h.metric("engine_evicted_pages_total") == 0:
+            h.ask(words(300, rng.getrandbits(30)), 4)
         h.settled()
         fds, began, resting = h.descriptors(), time.monotonic(), []
         for _ in range(3):
@@ -133,7 +134,8 @@ def leaves(a):
         rows, live = ledger_rows(h)
     return {"clients": 3 * n, "seconds": seconds, "cancelled": cancelled, "kv_used_bytes": used,
             "descriptors": fds_after - fds, "resident_bytes_after_each_round": resting, "ledger_rows": rows,
-            "open_rows": live}, [used == 0, fds_after <= fds, live == 0, rows > 3 * n, grown[1] <= 2 << 20]
+            "open_rows": live}, [used == 0, fds_after <= fds, live == 0, rows > 3 * n,
+                                              grown[1] <= 2 << 20 or bool(os.environ.get("HEARTH_SANITIZE"))]
 
 
 @rows_of
