@@ -110,20 +110,25 @@ static attribute_result energy_of(const api_call *c, const api_choice *ch) {
     return r;
 }
 
-/* Of some requests: sums, and what is not known of one is not known of all. */
+/* Of some requests: sums, and what is not known of one is not known of all. Their times differ, so
+ * that their shares cannot be added: it is their joules of all that the machine used in the longest
+ * of those times, and never more than all. */
 static attribute_result energy_sum(const api_call *c, const api_choice *only) {
     if (only) return energy_of(c, only);
     attribute_result sum = {0};
-    double squares = 0;
+    double squares = 0, machine_j = 0;
     for (int i = 0; i < c->n_choices; i++) {
         attribute_result r = energy_of(c, &c->choice[i]);
         sum.joules += r.joules;
         sum.marginal_j += r.marginal_j;
         sum.solo_j += r.solo_j;
         sum.share += r.share;
+        if (r.share > 0) machine_j = fmax(machine_j, r.joules / r.share);
         squares += r.uncertainty_j * r.uncertainty_j;
         if (r.why[0]) memcpy(sum.why, r.why, sizeof sum.why);
     }
+    if (c->n_choices > 1 && machine_j > 0 && !isnan(sum.share))
+        sum.share = fmin(1, sum.joules / machine_j);
     sum.uncertainty_j = sqrt(squares);
     return sum;
 }
