@@ -31,7 +31,7 @@
 
 #include "engine/pace.h"
 
-#define DRAFT_MOST 15
+#define DRAFT_MOST 10
 #define DRAFT_LENGTHS 5
 
 /* What a guess goes by: so many tokens that agree, or less, beside the place that is followed. */

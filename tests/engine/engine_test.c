@@ -44,6 +44,29 @@ hearth_model *tiny_get(const char *name) {
     return models[i].m;
 }
 
+void answer_by_parts(hearth_engine *g, hearth_params p, int32_t keep, int32_t *out) {
+    static answer part;
+    int32_t tokens[MAX_OUT], ctx = hearth_engine_ctx(g), n = (int32_t)p.n_prompt, done = 0;
+    const int32_t all = p.max_tokens;
+    assert_true(ctx <= MAX_OUT);
+    memcpy(tokens, p.prompt, p.n_prompt * sizeof *tokens);
+    p.context_shift = false;
+    while (done < all) {
+        p.prompt = tokens;
+        p.n_prompt = (size_t)n;
+        p.max_tokens = all - done < ctx - n ? all - done : ctx - n;
+        answer_get(&part, g, &p);
+        assert_int_equal(part.n, p.max_tokens);
+        memcpy(out + done, part.id, (size_t)part.n * sizeof *out);
+        memcpy(tokens + n, part.id, (size_t)part.n * sizeof *tokens);
+        done += part.n;
+        n += part.n;
+        int32_t drop = (n - keep + 1) / 2;
+        memmove(tokens + keep, tokens + keep + drop, (size_t)(n - keep - drop) * sizeof *tokens);
+        n -= drop;
+    }
+}
+
 hearth_engine *engine_get(hearth_model *m, const hearth_engine_options *o) {
     hearth_err e = {0};
     hearth_engine *g = hearth_engine_new(m, o, &e);

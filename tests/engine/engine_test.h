@@ -38,6 +38,11 @@ void answer_same(const answer *a, const answer *b, const char *what);
 void answers_check(hearth_engine *g, int n, hearth_params (*params_of)(int), answer *got,
                    void (*check)(int i, const char *what), const char *what);
 
+/* What a request says whose answer outgrows g's context, as requests that never shift say it:
+ * after each part the next one's prompt is what a shift keeps, of which the first `keep` are the
+ * prompt's. out: [p.max_tokens]; g reuses nothing. */
+void answer_by_parts(hearth_engine *g, hearth_params p, int32_t keep, int32_t *out);
+
 hearth_engine *engine_get(hearth_model *m, const hearth_engine_options *o);
 /* Every request has been freed: recounts the pages and frees the engine. */
 void engine_done(hearth_engine *g);

@@ -175,39 +175,18 @@ static hearth_params shift_params(const int32_t *ids) {
     return p;
 }
 
-/* The same by requests that never shift: what is kept is the next one's prompt. */
-static void shift_by_parts(const char *name, hearth_params p, int32_t *out) {
-    int32_t tokens[SHIFT_CTX], n = SHIFT_PROMPT, done = 0;
-    hearth_engine_options o = plain();
-    o.n_ctx = SHIFT_CTX;
-    hearth_engine *g = engine_of(name, &o);
-    memcpy(tokens, p.prompt, SHIFT_PROMPT * sizeof *tokens);
-    p.context_shift = false;
-    while (done < SHIFT_LONG) {
-        p.prompt = tokens;
-        p.n_prompt = (size_t)n;
-        p.max_tokens = SHIFT_LONG - done < SHIFT_CTX - n ? SHIFT_LONG - done : SHIFT_CTX - n;
-        answer_get(&got, g, &p);
-        assert_int_equal(got.n, p.max_tokens);
-        memcpy(out + done, got.id, (size_t)got.n * sizeof *out);
-        memcpy(tokens + n, got.id, (size_t)got.n * sizeof *tokens);
-        done += got.n;
-        n += got.n;
-        int32_t keep = SHIFT_PROMPT, drop = (n - keep + 1) / 2;
-        memmove(tokens + keep, tokens + keep + drop, (size_t)(n - keep - drop) * sizeof *tokens);
-        n -= drop;
-    }
-    engine_done(g);
-}
-
 static void over_the_end(const char *name) {
     int32_t ids[SHIFT_PROMPT], want_ids[SHIFT_LONG];
     prompt_make(ids, SHIFT_PROMPT, 3);
     hearth_params p = shift_params(ids), beside = p;
-    shift_by_parts(name, p, want_ids);
-    hearth_engine_options o = busy();
+    hearth_engine_options o = plain();
     o.n_ctx = SHIFT_CTX;
     hearth_engine *g = engine_of(name, &o);
+    answer_by_parts(g, p, SHIFT_PROMPT, want_ids);
+    engine_done(g);
+    o = busy();
+    o.n_ctx = SHIFT_CTX;
+    g = engine_of(name, &o);
     hearth_err e = {0};
     beside.seed = 5;
     hearth_request *other = hearth_submit(g, &beside, &e);

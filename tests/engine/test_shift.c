@@ -34,29 +34,6 @@ static hearth_params params_of(int32_t *ids) {
     return p;
 }
 
-/* The same by requests that never shift. */
-static void expect_by_parts(hearth_params p, int32_t keep, int32_t *out) {
-    int32_t tokens[CTX], n = PROMPT, done = 0;
-    hearth_engine *g = engine_of(false, false);
-    memcpy(tokens, p.prompt, PROMPT * sizeof *tokens);
-    p.context_shift = false;
-    while (done < LONG) {
-        p.prompt = tokens;
-        p.n_prompt = (size_t)n;
-        p.max_tokens = LONG - done < CTX - n ? LONG - done : CTX - n;
-        answer_get(&part, g, &p);
-        assert_int_equal(part.n, p.max_tokens);
-        memcpy(out + done, part.id, (size_t)part.n * sizeof *out);
-        memcpy(tokens + n, part.id, (size_t)part.n * sizeof *tokens);
-        done += part.n;
-        n += part.n;
-        int32_t drop = (n - keep + 1) / 2;
-        memmove(tokens + keep, tokens + keep + drop, (size_t)(n - keep - drop) * sizeof *tokens);
-        n -= drop;
-    }
-    engine_done(g);
-}
-
 static void as_new_requests(void **state) {
     (void)state;
     static const struct {
@@ -66,7 +43,9 @@ static void as_new_requests(void **state) {
         int32_t ids[PROMPT], beside[PROMPT], want[LONG];
         hearth_params p = params_of(ids);
         p.n_keep = rows[i].n_keep;
-        expect_by_parts(p, rows[i].keep, want);
+        hearth_engine *never = engine_of(false, false);
+        answer_by_parts(never, p, rows[i].keep, want);
+        engine_done(never);
         for (int how = 0; how < 3; how++) {
             hearth_engine *g = engine_of(how > 0, how > 0);
             hearth_params q = params_of(beside);
